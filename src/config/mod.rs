@@ -1,0 +1,75 @@
+//! Configuration: YAML with positions, strict checks, and the typed snapshot that everything else works with.
+//!
+//! Nothing outside this room reads YAML. Loading never stops at the first mistake; a snapshot exists only when there is none.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::policy::Policy;
+use crate::relay::RelayConfig;
+use crate::rules::RuleSet;
+
+/// A checked configuration; what a message is judged by from first to last.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// First 8 hex digits of a hash over all files that made it; every log line about a message carries it.
+    pub hash: Arc<str>,
+    /// Banner, EHLO, Received.
+    pub hostname: Arc<str>,
+    /// The domains that open endpoints take mail for.
+    pub domains: Domains,
+    /// By name.
+    pub endpoints: BTreeMap<Arc<str>, Arc<Endpoint>>,
+    /// By name.
+    pub relays: BTreeMap<Arc<str>, Arc<RelayConfig>>,
+    /// The local spool's folder, absolute.
+    pub spool: PathBuf,
+    /// Every file the snapshot was made from, certificates and lists included: a change of one of them asks for a reload.
+    pub files: Vec<PathBuf>,
+}
+
+/// Accepted domains.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Domains {
+    /// These, lower case.
+    List(Vec<Arc<str>>),
+    /// The verified identities of the SES account.
+    Ses,
+}
+
+/// An ingress endpoint (only `open` ones so far).
+#[derive(Debug)]
+pub struct Endpoint {
+    /// Its key in `gateway.yaml`.
+    pub name: Arc<str>,
+    /// Addresses to listen on.
+    pub listen: Vec<SocketAddr>,
+    /// Judged while the client talks.
+    pub policy: Arc<Policy>,
+    /// Judged when the message is complete.
+    pub rules: Arc<RuleSet>,
+    /// Certificate and key; `None` offers no STARTTLS.
+    pub tls: Option<EndpointTls>,
+    /// When the reply to DATA is given.
+    pub delivery: DeliveryMode,
+}
+
+/// TLS of an endpoint.
+#[derive(Clone, Debug)]
+pub struct EndpointTls {
+    /// MAIL before STARTTLS gets 530.
+    pub required: bool,
+    /// Ready for handshakes; made from the files when the snapshot was loaded.
+    pub server: Arc<rustls::ServerConfig>,
+}
+
+/// When the reply to DATA is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeliveryMode {
+    /// After the relay was asked, where a plan allows it.
+    Inline,
+    /// After the message is in the spool.
+    Queue,
+}

@@ -1,0 +1,63 @@
+//! What went wrong, as one type: whose side it is on, whether to try again, and what SMTP says about it.
+//!
+//! Replies to clients and entries in DSNs are made from this type and from nothing else.
+
+use std::fmt;
+
+use crate::smtp::Reply;
+
+/// Whose fault a failure is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Side {
+    /// The SMTP client: its bytes, its message, its right to send.
+    Client,
+    /// The next hop: its reply, its silence, its certificate.
+    Relay,
+    /// This gateway: its disk, its memory, its configuration.
+    Us,
+}
+
+/// Whether the same thing may work when it is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Retry {
+    /// Permanent.
+    No,
+    /// Temporary: by the schedule.
+    Later,
+}
+
+/// A failure with all that is needed to answer, to retry, to log and to bounce.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Failure {
+    /// Whose side it is on.
+    pub side: Side,
+    /// Whether to try again.
+    pub retry: Retry,
+    /// The SMTP reply that stands for it: the next hop's own words, or ours.
+    pub reply: Reply,
+    /// What an operator needs beyond the reply; never a secret.
+    pub detail: String,
+}
+
+impl Failure {
+    /// A failure whose retryability follows from the reply's class: 5xx is permanent, all else temporary.
+    pub fn new(side: Side, reply: Reply, detail: impl Into<String>) -> Self {
+        let retry = if reply.code >= 500 { Retry::No } else { Retry::Later };
+        Self { side, retry, reply, detail: detail.into() }
+    }
+
+    /// Whether another attempt may succeed.
+    pub fn is_temporary(&self) -> bool {
+        self.retry == Retry::Later
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.detail.is_empty() { write!(f, "{}", self.reply) } else { write!(f, "{} ({})", self.reply, self.detail) }
+    }
+}
+
+impl std::error::Error for Failure {}

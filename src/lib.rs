@@ -1,0 +1,22 @@
+//! A self-hosted mail gateway: traffic policies, rule sets in YAML, relays.
+//!
+//! A message walks through the rooms from left to right; `docs/architecture.md` is the map.
+#![forbid(unsafe_code)]
+#![warn(missing_docs, unreachable_pub)]
+
+pub mod actions;
+pub mod cli;
+pub mod config;
+pub mod dispatch;
+pub mod domains;
+pub mod failure;
+pub mod ingress;
+pub mod limits;
+pub mod message;
+pub mod policy;
+pub mod relay;
+pub mod rules;
+pub mod secrets;
+pub mod smtp;
+pub mod spool;
+pub mod telemetry;

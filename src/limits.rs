@@ -1,0 +1,132 @@
+//! Every limit and default of the gateway: one place, unit in the name, source beside it.
+//!
+//! A limit that an operator can change is a default here and a key in `gateway.yaml`; the others are fixed.
+
+use std::time::Duration;
+
+// ---- SMTP session (RFC 5321 §4.5.3) ----
+
+/// Longest command line accepted, CRLF included. RFC 5321 §4.5.3.1.4 asks for 512 plus what extensions add; Postfix takes 2048.
+pub const COMMAND_LINE_BYTES_MAX: usize = 2048;
+/// Recipients of one transaction. RFC 5321 §4.5.3.1.8 asks for at least 100; Postfix and mox take 1000.
+pub const RECIPIENTS_MAX: usize = 1000;
+/// Commands that were refused or not understood before the session is closed with 421 (Postfix: smtpd_hard_error_limit 20).
+pub const ERRORS_MAX: u32 = 20;
+/// Transactions in one session; a sender with more opens another connection.
+pub const MESSAGES_PER_SESSION_MAX: u32 = 1000;
+/// Commands of one session that carry no mail (NOOP, RSET, VRFY, HELP) before 421 (Postfix: smtpd_junk_command_limit 100).
+pub const JUNK_COMMANDS_MAX: u32 = 100;
+/// Idle time before 421. RFC 5321 §4.5.3.2.7 asks for 5 minutes.
+pub const SESSION_IDLE_TIMEOUT: Duration = Duration::from_secs(300);
+/// A session that lasts longer than this is closed at the next command boundary.
+pub const SESSION_TIMEOUT: Duration = Duration::from_secs(3600);
+/// TLS handshake with a client.
+pub const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Largest message when a policy sets none. Google takes 50 MB, Mail Manager 40 MB.
+pub const MESSAGE_BYTES_DEFAULT: u64 = 40 * 1024 * 1024;
+/// Received fields before a message counts as looping (RFC 5321 §6.3 asks for at least 100 or so; mail in practice stays under 30).
+pub const HOPS_MAX: usize = 50;
+/// Size of the header block. Postfix truncates at 102400; Exchange Online refuses above 256 KB.
+pub const HEADER_BYTES_MAX: usize = 1024 * 1024;
+/// Header fields of one message.
+pub const HEADER_FIELDS_MAX: usize = 10_000;
+/// MIME parts that attachment conditions look at.
+pub const MIME_PARTS_MAX: usize = 1_000;
+
+// ---- connections and memory ----
+
+/// Connections of all endpoints together; the next one gets 421.
+pub const CONNECTIONS_MAX: usize = 12_000;
+/// Connections of one address (IPv6: one /64); the next one gets 421. Postfix: 50.
+pub const CONNECTIONS_PER_CLIENT_MAX: usize = 100;
+/// Listen backlog; a short one loses SYNs under load.
+pub const LISTEN_BACKLOG: i32 = 4096;
+/// Bytes of messages held in memory over all sessions; above it DATA gets 452.
+pub const MESSAGE_MEMORY_BYTES_MAX: usize = 1024 * 1024 * 1024;
+/// What a session reads at a time.
+pub const READ_BUFFER_BYTES: usize = 16 * 1024;
+
+// ---- delivery ----
+
+/// Time that an inline delivery may take while the client waits; its own timer after the final dot is 10 minutes (RFC 5321 §4.5.3.2.6).
+pub const INLINE_BUDGET: Duration = Duration::from_secs(240);
+/// TCP connect to a next hop (Postfix: 30 s).
+pub const RELAY_CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+/// Greeting, EHLO, MAIL, RCPT: 5 minutes (RFC 5321 §4.5.3.2.1 to .3).
+pub const RELAY_COMMAND_TIMEOUT: Duration = Duration::from_secs(300);
+/// Reply to DATA (RFC 5321 §4.5.3.2.4).
+pub const RELAY_DATA_TIMEOUT: Duration = Duration::from_secs(120);
+/// One write of message content (RFC 5321 §4.5.3.2.5).
+pub const RELAY_BLOCK_TIMEOUT: Duration = Duration::from_secs(180);
+/// Reply to the final dot (RFC 5321 §4.5.3.2.6).
+pub const RELAY_FINAL_DOT_TIMEOUT: Duration = Duration::from_secs(600);
+/// QUIT is a courtesy; nobody waits long for its reply.
+pub const RELAY_QUIT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Longest reply of a next hop, all its lines together.
+pub const RELAY_REPLY_BYTES_MAX: usize = 64 * 1024;
+/// Default concurrent connections to one relay.
+pub const RELAY_CONNECTIONS_DEFAULT: u32 = 20;
+/// Recipients in one transaction with a next hop. Google publishes none, Exchange Online takes 200; 100 is safe (RFC 5321 §4.5.3.1.8).
+pub const RELAY_RECIPIENTS_DEFAULT: usize = 100;
+/// A pooled connection is not used again after this age; Microsoft closes at 20 minutes.
+pub const RELAY_CONNECTION_AGE_MAX: Duration = Duration::from_secs(600);
+/// Messages on one connection to a next hop.
+pub const RELAY_CONNECTION_MESSAGES_MAX: u32 = 100;
+/// Idle time after which a pooled connection is closed.
+pub const RELAY_CONNECTION_IDLE_MAX: Duration = Duration::from_secs(30);
+/// A host of a relay that could not be reached is tried last for this long.
+pub const RELAY_HOST_PENALTY: Duration = Duration::from_secs(30);
+/// Retry schedule: first wait.
+pub const RETRY_FIRST: Duration = Duration::from_secs(60);
+/// Retry schedule: growth from one wait to the next.
+pub const RETRY_FACTOR: f64 = 2.0;
+/// Retry schedule: longest wait.
+pub const RETRY_LONGEST: Duration = Duration::from_secs(3600);
+/// Retry schedule: age at which the message is bounced. RFC 5321 §4.5.4.1 asks for 4 to 5 days.
+pub const RETRY_GIVE_UP: Duration = Duration::from_secs(4 * 24 * 3600);
+/// Delay notice to the sender (sendmail and Exim warn after 4 hours and 24 hours).
+pub const DELAY_NOTICE_AFTER: Duration = Duration::from_secs(4 * 3600);
+/// Header bytes of the original returned in a DSN.
+pub const DSN_HEADER_BYTES_MAX: usize = 64 * 1024;
+/// DSNs created in one minute; more are recorded as suppressed.
+pub const DSN_PER_MINUTE_MAX: u32 = 600;
+
+// ---- spool ----
+
+/// Content above this is a file of its own; below it lives in the segment (measured: the break-even of a second sync is near it).
+pub const SPOOL_INLINE_BYTES_MAX: usize = 128 * 1024;
+/// A segment is closed at this size.
+pub const SPOOL_SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
+/// Free space of the spool's file system below which mail is refused with 452.
+pub const SPOOL_FREE_BYTES_MIN: u64 = 256 * 1024 * 1024;
+
+// ---- secrets and identities ----
+
+/// Time that a secret is served from the cache without asking again.
+pub const SECRET_TTL: Duration = Duration::from_secs(300);
+/// Time that a cached secret is served while its source cannot be reached.
+pub const SECRET_STALE_MAX: Duration = Duration::from_secs(24 * 3600);
+/// A verified SES identity is believed for an hour; an absent one for five minutes (the API allows about one call a second).
+pub const SES_IDENTITY_TTL: Duration = Duration::from_secs(3600);
+/// See [`SES_IDENTITY_TTL`].
+pub const SES_IDENTITY_NEGATIVE_TTL: Duration = Duration::from_secs(300);
+/// One call to AWS, retries of the SDK included.
+pub const AWS_CALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+// ---- configuration ----
+
+/// One YAML file.
+pub const YAML_FILE_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Nesting of one YAML file.
+pub const YAML_DEPTH_MAX: usize = 64;
+/// Compiled size of one regular expression of a rule.
+pub const REGEX_BYTES_MAX: usize = 1024 * 1024;
+/// Nesting of any, all and not.
+pub const CONDITION_DEPTH_MAX: usize = 16;
+
+// ---- run ----
+
+/// After SIGTERM, sessions and deliveries in flight get this long.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(60);
+/// How often the configuration's files are looked at for a change.
+pub const RELOAD_POLL: Duration = Duration::from_secs(2);

@@ -1,0 +1,5 @@
+//! The `gateway` command.
+
+fn main() -> std::process::ExitCode {
+    gateway::cli::main()
+}

@@ -1,0 +1,173 @@
+//! Rule sets: conditions, evaluation for each recipient, and the plan that comes of it.
+//!
+//! Pure: what a condition asks is a fact, time is not one of them. `config` builds the types from YAML.
+
+mod condition;
+mod lists;
+mod plan;
+
+pub use condition::{
+    AttachmentPart, CertificateAttribute, Condition, Flag, Folded, IpTest, NumberAttribute, NumberOperator, TextAttribute, TextTest,
+    VerdictAttribute,
+};
+pub use lists::{AddressList, AddressListError, IpSet};
+pub use plan::{Disposition, Plan, PlannedRecipient, RuleMatch, Step, StepAction, StepRecipient};
+
+use std::sync::Arc;
+
+use crate::smtp::{Address, Reply};
+
+/// A rule set: `rules/NAME.yaml`.
+#[derive(Debug)]
+pub struct RuleSet {
+    /// The file's stem.
+    pub name: Arc<str>,
+    /// What happens to a recipient that no rule disposed of.
+    pub otherwise: Otherwise,
+    /// In the order of the file.
+    pub rules: Vec<Rule>,
+}
+
+/// For a recipient that no rule disposed of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Otherwise {
+    /// 550 5.7.1.
+    Reject,
+    /// 450 4.7.1.
+    Defer,
+    /// Accepted and forgotten, with a log line.
+    Drop,
+}
+
+/// One rule.
+#[derive(Debug)]
+pub struct Rule {
+    /// Unique in its set.
+    pub name: Arc<str>,
+    /// Whether it acts, is only logged, or is off.
+    pub mode: Mode,
+    /// All must match.
+    pub when: Vec<Condition>,
+    /// None may match.
+    pub unless: Vec<Condition>,
+    /// In order, for the recipients that match.
+    pub actions: Vec<Action>,
+}
+
+/// How a rule takes part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Judged and carried out.
+    Enforce,
+    /// Judged and logged; changes nothing.
+    Audit,
+    /// Not judged.
+    Off,
+}
+
+/// What a rule does.
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// Delivers through a relay.
+    SmtpRelay {
+        /// A relay of `gateway.yaml`.
+        relay: Arc<str>,
+        /// Which reverse-path the next hop sees.
+        mail_from: MailFrom,
+        /// What a permanent failure does.
+        on_failure: OnFailure,
+    },
+    /// Adds a header field on top.
+    AddHeader {
+        /// Field name.
+        name: Arc<str>,
+        /// Field value, with `{{ attribute }}` to be filled in.
+        value: Template,
+    },
+    /// Removes all fields of a name.
+    RemoveHeader {
+        /// Field name; case does not matter.
+        name: Arc<str>,
+    },
+    /// Puts a text before the Subject, unless it begins with it already.
+    PrefixSubject {
+        /// The text; the space behind it is part of it.
+        text: Arc<str>,
+    },
+    /// Replaces the envelope recipients that matched.
+    ReplaceRecipient(Replacement),
+    /// Ends the set; what was planned before stays planned.
+    Drop,
+    /// Ends the set with a 5xx; what was planned for these recipients is taken back.
+    Reject(Reply),
+    /// Ends the set with a 4xx; what was planned for these recipients is taken back.
+    Defer(Reply),
+    /// Ends the set; what was planned stays planned.
+    Stop,
+}
+
+/// Which reverse-path the next hop sees.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MailFrom {
+    /// The sender's own.
+    Preserve,
+    /// `postmaster@HOSTNAME` of this gateway; the null path stays null.
+    Replace,
+}
+
+/// What a permanent failure of a step does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFailure {
+    /// The sender gets a DSN.
+    Bounce,
+    /// Logged; the other steps decide.
+    Continue,
+    /// Logged; nothing more for these recipients.
+    Drop,
+}
+
+/// New recipients for old.
+#[derive(Clone, Debug)]
+pub enum Replacement {
+    /// These instead of whoever matched.
+    With(Vec<Address>),
+    /// By the first entry that fits; an address without one stays.
+    Map(Vec<(MapFrom, MapTo)>),
+}
+
+/// Left side of a map entry.
+#[derive(Clone, Debug)]
+pub enum MapFrom {
+    /// One address, without regard to ASCII case.
+    Address(Address),
+    /// `*@domain`: every address of the domain, lower case.
+    Domain(Arc<str>),
+}
+
+/// Right side of a map entry.
+#[derive(Clone, Debug)]
+pub enum MapTo {
+    /// This address.
+    Address(Address),
+    /// `*@domain`: the same local part in this domain.
+    Domain(Arc<str>),
+}
+
+/// A text with attributes to be filled in: `{{ subject }}`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Template(pub Vec<TemplatePart>);
+
+/// A piece of a [`Template`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TemplatePart {
+    /// As it stands.
+    Text(Arc<str>),
+    /// The attribute's value; several are joined by `, `.
+    Attribute(TextAttribute),
+    /// The client's address.
+    SourceIp,
+    /// Octets of the message.
+    MessageSize,
+}

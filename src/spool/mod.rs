@@ -1,0 +1,150 @@
+//! The spool: messages and what is left to do for them, on stable storage.
+//!
+//! An entry holds a message's content once and one job for each step of its plan. A job belongs to a lane (a relay's name), is
+//! due at a time, and carries a state that only the dispatcher understands. Every promise of this room is stated at the trait
+//! and kept by one conformance suite for all engines.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::message::{Content, MessageId};
+
+/// Milliseconds since the Unix epoch.
+pub type UnixMillis = u64;
+
+/// A message to be stored.
+#[derive(Clone, Debug)]
+pub struct NewEntry {
+    /// Its id; unique.
+    pub id: MessageId,
+    /// What the dispatcher needs to know of the message, opaque here.
+    pub envelope: Bytes,
+    /// The bytes that the jobs' states refer to.
+    pub content: Content,
+    /// At least one.
+    pub jobs: Vec<NewJob>,
+}
+
+/// A job to be stored.
+#[derive(Clone, Debug)]
+pub struct NewJob {
+    /// The lane it waits in.
+    pub lane: Arc<str>,
+    /// When it may first be claimed.
+    pub due: UnixMillis,
+    /// What the dispatcher needs to know of the job, opaque here.
+    pub state: Bytes,
+}
+
+/// Names a job for as long as its entry lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct JobId {
+    /// The entry.
+    pub entry: MessageId,
+    /// Position in [`NewEntry::jobs`].
+    pub job: u32,
+}
+
+/// A job taken for an attempt. Whoever holds it must end it with `finish` or `reschedule`; nobody else can claim the job meanwhile.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    /// The job.
+    pub id: JobId,
+    /// Its lane.
+    pub lane: Arc<str>,
+    /// Number of this attempt, 1 for the first; recorded before the claim is handed out. It is the fencing token: an end with an
+    /// older number is refused.
+    pub attempt: u32,
+    /// When the entry was stored.
+    pub stored_at: UnixMillis,
+    /// The state as last stored.
+    pub state: Bytes,
+}
+
+/// An entry read back.
+#[derive(Clone, Debug)]
+pub struct StoredEntry {
+    /// As stored.
+    pub envelope: Bytes,
+    /// As stored, contiguous.
+    pub content: Bytes,
+}
+
+/// Proof that an entry is on stable storage. Only an engine makes one, after the sync that covers the entry.
+#[derive(Debug)]
+pub struct Receipt(());
+
+/// Why the spool could not do it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SpoolError {
+    /// No space, or close to none: shed load (452 4.3.1).
+    Full,
+    /// The storage failed; the text is for the operator (451 4.3.0).
+    Io(Arc<str>),
+    /// The claim was given up or taken over by another; its outcome does not count.
+    StaleClaim,
+    /// What was stored is damaged; it was set aside at the place the text names.
+    Corrupt(Arc<str>),
+    /// The engine is shutting down.
+    Closed,
+}
+
+impl fmt::Display for SpoolError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full => f.write_str("the spool has no space left"),
+            Self::Io(text) => write!(f, "the spool's storage failed: {text}"),
+            Self::StaleClaim => f.write_str("the claim is no longer held"),
+            Self::Corrupt(text) => write!(f, "a damaged record was set aside: {text}"),
+            Self::Closed => f.write_str("the spool is closed"),
+        }
+    }
+}
+
+impl std::error::Error for SpoolError {}
+
+/// Figures for metrics and drains.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SpoolStats {
+    /// Entries with at least one job left.
+    pub entries: u64,
+    /// Jobs left, claimed ones included.
+    pub jobs: u64,
+    /// Bytes on storage, garbage included.
+    pub bytes: u64,
+}
+
+/// A durable queue.
+///
+/// - `append` returns after the entry is on stable storage; many callers share one sync. A failed append leaves nothing behind that could be claimed.
+/// - `claim` records the attempt before it hands the job out. A job that a dead process had claimed can be claimed again.
+/// - `reschedule` and `finish` return after the outcome is on stable storage, again in groups.
+/// - An entry disappears when its last job is finished, and never before.
+pub trait Spool: Send + Sync + 'static {
+    /// Stores a message with its jobs.
+    fn append(&self, entry: NewEntry) -> impl Future<Output = Result<Receipt, SpoolError>> + Send;
+
+    /// Stores a message whose first attempts are already the caller's: one claim for each job, attempt 1, in order.
+    fn append_claimed(&self, entry: NewEntry) -> impl Future<Output = Result<(Receipt, Vec<Claim>), SpoolError>> + Send;
+
+    /// Takes up to `max` due jobs of a lane, the longest due first.
+    fn claim(&self, lane: &str, now: UnixMillis, max: usize) -> impl Future<Output = Result<Vec<Claim>, SpoolError>> + Send;
+
+    /// The lanes that have jobs, each with the time at which its first unclaimed job is due.
+    fn lanes(&self) -> impl Future<Output = Result<Vec<(Arc<str>, UnixMillis)>, SpoolError>> + Send;
+
+    /// Reads an entry back.
+    fn read(&self, id: MessageId) -> impl Future<Output = Result<StoredEntry, SpoolError>> + Send;
+
+    /// Ends an attempt: the job waits until `due` with a new state.
+    fn reschedule(&self, claim: &Claim, due: UnixMillis, state: Bytes) -> impl Future<Output = Result<(), SpoolError>> + Send;
+
+    /// Ends the job.
+    fn finish(&self, claim: &Claim) -> impl Future<Output = Result<(), SpoolError>> + Send;
+
+    /// Figures.
+    fn stats(&self) -> impl Future<Output = Result<SpoolStats, SpoolError>> + Send;
+}

@@ -130,3 +130,8 @@ pub const CONDITION_DEPTH_MAX: usize = 16;
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(60);
 /// How often the configuration's files are looked at for a change.
 pub const RELOAD_POLL: Duration = Duration::from_secs(2);
+
+// ---- log ----
+
+/// Log lines waiting for a sink that does not take them; further ones are counted and dropped.
+pub const LOG_BUFFER_BYTES_MAX: usize = 16 * 1024 * 1024;

@@ -6,7 +6,8 @@ use std::fmt;
 use bytes::{BufMut, BytesMut};
 
 /// An enhanced status code, RFC 3463: class, subject, detail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+/// Written as text, `5.7.1`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Status(pub u8, pub u16, pub u16);
 
 impl fmt::Display for Status {
@@ -23,6 +24,19 @@ impl Status {
         let subject: u16 = number(parts.next()?)?;
         let detail: u16 = number(parts.next()?)?;
         (parts.next().is_none() && matches!(class, 2 | 4 | 5)).then_some(Self(class, subject, detail))
+    }
+}
+
+impl serde::Serialize for Status {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Status {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Cow::<str>::deserialize(deserializer)?;
+        Self::parse(&text).ok_or_else(|| serde::de::Error::custom("not an enhanced status code"))
     }
 }
 

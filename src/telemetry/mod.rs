@@ -1,1 +1,12 @@
-//! telemetry
+//! What happens, as events of one schema. Everything else emits them; this room turns them into lines.
+//!
+//! - Every event of a connection carries its `session` id, every event of a message also its `message` id, `SESSION-N`.
+//! - No event holds a body or a secret.
+//! - Emitting never waits for a disk or a terminal and never grows without bound: lines that the sink cannot take are counted and reported.
+
+mod event;
+mod human;
+mod sink;
+
+pub use event::{AttemptRecipient, Event};
+pub use sink::{Format, Log};

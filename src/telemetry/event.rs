@@ -1,0 +1,146 @@
+//! The event schema: one enum, its JSON form is the log's.
+
+use std::net::{IpAddr, SocketAddr};
+
+use serde::Serialize;
+
+use crate::failure::Failure;
+use crate::message::{MessageId, SessionId, TlsVersion};
+use crate::smtp::{Address, Reply, ReversePath};
+
+/// Something that happened. The JSON field `event` holds the variant's name in snake case.
+#[derive(Debug, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+#[allow(missing_docs, reason = "fields are named as the log shows them; docs/log.md explains them")]
+pub enum Event<'a> {
+    /// The process serves.
+    Started { version: &'a str, config: &'a str },
+    /// An endpoint listens.
+    Listening { endpoint: &'a str, address: SocketAddr },
+    /// The process was told to stop; no new connections.
+    Draining { sessions: usize },
+    /// The process has ended its work.
+    Stopped { spooled: u64 },
+    /// A changed configuration is in force.
+    Reloaded { config: &'a str, previous: &'a str },
+    /// A changed configuration was refused; the old one stays.
+    ReloadRefused { config: &'a str, mistakes: usize, detail: &'a str },
+    /// Something an operator should look at.
+    Problem { what: &'a str, detail: &'a str },
+    /// Events that the sink could not take.
+    Lost { events: u64 },
+
+    /// A client connected.
+    Connected { session: SessionId, endpoint: &'a str, client: IpAddr, port: u16, config: &'a str },
+    /// A TLS handshake ended.
+    Tls { session: SessionId, version: Option<TlsVersion>, cipher: Option<&'a str>, error: Option<&'a str> },
+    /// The traffic policy decided.
+    Policy {
+        session: SessionId,
+        message: Option<MessageId>,
+        config: &'a str,
+        policy: &'a str,
+        stage: &'static str,
+        verdict: &'static str,
+        statement: &'a str,
+        client: IpAddr,
+        mail_from: Option<&'a str>,
+        recipient: Option<&'a str>,
+        reply: Option<&'a Reply>,
+    },
+    /// Something was refused that is not the policy's business.
+    Refused { session: SessionId, message: Option<MessageId>, stage: &'static str, recipient: Option<&'a str>, reply: &'a Reply },
+    /// The client is gone.
+    Disconnected { session: SessionId, messages: u32, duration_ms: u64, reason: &'static str },
+
+    /// A message has arrived whole.
+    Message {
+        session: SessionId,
+        message: MessageId,
+        config: &'a str,
+        endpoint: &'a str,
+        client: IpAddr,
+        helo: &'a str,
+        mail_from: &'a ReversePath,
+        recipients: &'a [Address],
+        size: usize,
+        tls: Option<TlsVersion>,
+        message_id: Option<&'a str>,
+    },
+    /// A rule matched.
+    Rule {
+        session: SessionId,
+        message: MessageId,
+        config: &'a str,
+        rules: &'a str,
+        rule: &'a str,
+        audit: bool,
+        recipients: Vec<&'a Address>,
+    },
+    /// An action of a rule was carried out, or not.
+    Action {
+        session: SessionId,
+        message: MessageId,
+        rule: &'a str,
+        action: &'a str,
+        relay: Option<&'a str>,
+        recipients: Vec<&'a Address>,
+        outcome: &'static str,
+    },
+    /// One attempt to deliver, with what the next hop said for each recipient.
+    Attempt {
+        session: SessionId,
+        message: MessageId,
+        relay: &'a str,
+        attempt: u32,
+        host: Option<&'a str>,
+        tls: Option<TlsVersion>,
+        duration_ms: u64,
+        recipients: Vec<AttemptRecipient<'a>>,
+        detail: Option<&'a str>,
+    },
+    /// What finally became of an envelope recipient.
+    Outcome {
+        session: SessionId,
+        message: MessageId,
+        recipient: &'a Address,
+        outcome: &'static str,
+        rule: Option<&'a str>,
+        relay: Option<&'a str>,
+        reply: Option<&'a Reply>,
+        detail: Option<&'a str>,
+    },
+    /// The reply to DATA.
+    Replied { session: SessionId, message: MessageId, reply: &'a Reply, spooled: bool, duration_ms: u64 },
+    /// A delivery status notification was made, or why not.
+    Dsn {
+        session: SessionId,
+        message: MessageId,
+        to: &'a ReversePath,
+        kind: &'static str,
+        notification: Option<MessageId>,
+        detail: Option<&'a str>,
+    },
+}
+
+/// One recipient of an attempt.
+#[derive(Debug, Serialize)]
+pub struct AttemptRecipient<'a> {
+    /// Who.
+    pub recipient: &'a Address,
+    /// `delivered`, `failed` or `deferred`.
+    pub result: &'static str,
+    /// The next hop's reply, or ours that stands for its silence.
+    pub reply: &'a Reply,
+    /// What went wrong, beyond the reply.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub detail: &'a str,
+}
+
+impl<'a> AttemptRecipient<'a> {
+    /// For a failure.
+    pub fn failed(recipient: &'a Address, failure: &'a Failure) -> Self {
+        let result = if failure.is_temporary() { "deferred" } else { "failed" };
+        Self { recipient, result, reply: &failure.reply, detail: &failure.detail }
+    }
+}

@@ -1,0 +1,187 @@
+//! Where events go: a writer thread with a bounded buffer between it and everybody else.
+
+use std::io::Write;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use time::OffsetDateTime;
+use time::format_description::BorrowedFormatItem;
+use time::macros::format_description;
+
+use super::{Event, human};
+use crate::limits::LOG_BUFFER_BYTES_MAX;
+
+/// The form of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// One JSON object a line.
+    Json,
+    /// For a person; with colours or without.
+    Human {
+        /// ANSI colours.
+        color: bool,
+    },
+}
+
+/// The log. Cloning it clones a reference.
+#[derive(Clone)]
+pub struct Log {
+    shared: Arc<Shared>,
+    format: Format,
+}
+
+struct Shared {
+    buffer: Mutex<Buffer>,
+    filled: Condvar,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+#[derive(Default)]
+struct Buffer {
+    bytes: Vec<u8>,
+    lost: u64,
+    closed: bool,
+}
+
+const TIMESTAMP: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
+
+#[derive(serde::Serialize)]
+struct Line<'a, 'b> {
+    ts: &'a str,
+    #[serde(flatten)]
+    event: &'a Event<'b>,
+}
+
+impl Log {
+    /// A log whose lines go to `out`, written by a thread of its own.
+    pub fn new(format: Format, out: impl Write + Send + 'static) -> Self {
+        let shared = Arc::new(Shared { buffer: Mutex::default(), filled: Condvar::new(), writer: Mutex::new(None) });
+        let log = Self { shared: Arc::clone(&shared), format };
+        let writer = log.clone();
+        let handle = std::thread::Builder::new().name("log".to_owned()).spawn(move || writer.write_lines(out));
+        *lock(&shared.writer) = handle.ok();
+        log
+    }
+
+    /// Takes an event down.
+    pub fn emit(&self, event: &Event<'_>) {
+        let line = self.line(event);
+        let mut buffer = lock(&self.shared.buffer);
+        if buffer.bytes.len().saturating_add(line.len()) > LOG_BUFFER_BYTES_MAX {
+            buffer.lost = buffer.lost.saturating_add(1);
+            return;
+        }
+        let was_empty = buffer.bytes.is_empty();
+        buffer.bytes.extend_from_slice(&line);
+        drop(buffer);
+        if was_empty {
+            self.shared.filled.notify_one();
+        }
+    }
+
+    /// Writes what is left and ends the writer thread.
+    pub fn close(&self) {
+        lock(&self.shared.buffer).closed = true;
+        self.shared.filled.notify_one();
+        let writer = lock(&self.shared.writer).take();
+        if let Some(writer) = writer {
+            let _ = writer.join();
+        }
+    }
+
+    fn line(&self, event: &Event<'_>) -> Vec<u8> {
+        let now = OffsetDateTime::now_utc().format(TIMESTAMP).unwrap_or_default();
+        let mut line = Vec::with_capacity(512);
+        match self.format {
+            // Serialising plain data into memory cannot fail.
+            Format::Json => serde_json::to_writer(&mut line, &Line { ts: &now, event }).unwrap_or_default(),
+            Format::Human { color } => human::write(&mut line, &now, event, color),
+        }
+        line.push(b'\n');
+        line
+    }
+
+    fn write_lines(&self, mut out: impl Write) {
+        let mut lines = Vec::new();
+        loop {
+            let mut buffer = lock(&self.shared.buffer);
+            while buffer.bytes.is_empty() && !buffer.closed {
+                buffer = self.shared.filled.wait(buffer).unwrap_or_else(PoisonError::into_inner);
+            }
+            if buffer.bytes.is_empty() {
+                return;
+            }
+            lines.clear();
+            std::mem::swap(&mut lines, &mut buffer.bytes);
+            let lost = std::mem::take(&mut buffer.lost);
+            drop(buffer);
+            if lost > 0 {
+                lines.extend_from_slice(&self.line(&Event::Lost { events: lost }));
+            }
+            // A log that nobody reads any more must not stop the mail.
+            let _ = out.write_all(&lines).and_then(|()| out.flush());
+        }
+    }
+}
+
+/// A panic elsewhere leaves the buffer whole: it is only ever appended to.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    struct Stuck(mpsc::Receiver<()>);
+
+    impl Write for Stuck {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            let _ = self.0.recv();
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Kept {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            lock(&self.0).extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn lines_are_json_objects_with_a_time_and_a_name() {
+        let kept = Kept::default();
+        let log = Log::new(Format::Json, kept.clone());
+        log.emit(&Event::Started { version: "1", config: "cafe" });
+        log.close();
+        let line: serde_json::Value = serde_json::from_slice(&lock(&kept.0)).unwrap();
+        assert_eq!((line["event"].as_str(), line["config"].as_str()), (Some("started"), Some("cafe")));
+        assert!(line["ts"].as_str().unwrap().ends_with('Z'));
+    }
+
+    #[test]
+    fn a_stuck_sink_costs_lines_not_memory() {
+        let (release, stuck) = mpsc::channel();
+        let log = Log::new(Format::Json, Stuck(stuck));
+        let detail = "x".repeat(64 * 1024);
+        for _ in 0..(2 * LOG_BUFFER_BYTES_MAX / detail.len()) {
+            log.emit(&Event::Problem { what: "test", detail: &detail });
+        }
+        let buffer = lock(&log.shared.buffer);
+        assert!(buffer.bytes.len() <= LOG_BUFFER_BYTES_MAX && buffer.lost > 0);
+        drop(buffer);
+        drop(release);
+        log.close();
+    }
+}

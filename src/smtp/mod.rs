@@ -4,7 +4,16 @@
 //! and no configuration file; a driver (`ingress`, `relay`) moves the bytes.
 
 mod address;
+mod command;
+mod data;
+mod replies;
 mod reply;
+mod session;
+mod stuffing;
 
 pub use address::{Address, AddressError, ReversePath};
+pub use command::{Command, MailParameters};
+pub use data::Decoder;
 pub use reply::{Reply, Status};
+pub use session::{Event, Session, SessionConfig};
+pub use stuffing::{BareLineEnding, Stuffed, check_line_endings, stuff};

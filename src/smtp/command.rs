@@ -1,0 +1,366 @@
+//! Commands of the client: one line, CRLF already removed, becomes a typed command or the reply that refuses it.
+//!
+//! Nothing of the line is echoed. What has passed is safe to log: no controls, lengths limited, addresses checked.
+
+use std::sync::Arc;
+
+use super::address::is_domain;
+use super::{Address, AddressError, Reply, ReversePath, replies};
+use crate::limits::DOMAIN_BYTES_MAX;
+
+/// A command with checked arguments.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// HELO or EHLO.
+    Helo {
+        /// The argument.
+        name: Arc<str>,
+        /// EHLO.
+        extended: bool,
+    },
+    /// MAIL.
+    Mail {
+        /// The path; a source route is already gone.
+        reverse_path: ReversePath,
+        /// The parameters.
+        parameters: MailParameters,
+    },
+    /// RCPT.
+    Rcpt {
+        /// The address; a source route is already gone.
+        address: Address,
+    },
+    /// DATA.
+    Data,
+    /// STARTTLS.
+    StartTls,
+    /// RSET.
+    Rset,
+    /// NOOP, with or without text.
+    Noop,
+    /// VRFY of something.
+    Vrfy,
+    /// HELP, with or without text.
+    Help,
+    /// QUIT.
+    Quit,
+}
+
+/// Parameters of MAIL.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MailParameters {
+    /// `SIZE` (RFC 1870).
+    pub size: Option<u64>,
+    /// `BODY=8BITMIME` (RFC 6152).
+    pub eight_bit: bool,
+    /// `SMTPUTF8` (RFC 6531).
+    pub smtputf8: bool,
+}
+
+impl Command {
+    /// Reads a command line. `smtputf8` says whether the transaction under way has the parameter; MAIL brings its own.
+    pub fn parse(line: &[u8], smtputf8: bool) -> Result<Self, Reply> {
+        // CR, LF and NUL within a line come here too: only CRLF ends a line (RFC 5321 §2.3.8).
+        let line = std::str::from_utf8(line).ok().filter(|text| !text.chars().any(char::is_control)).ok_or(replies::BAD_CHARACTERS)?;
+        // RFC 5321 §4.1.1: white space before CRLF is to be tolerated.
+        let line = line.trim_end_matches(' ');
+        let (verb, argument) = line.split_once(' ').unwrap_or((line, ""));
+        let argument = argument.trim_start_matches(' ');
+        let verb = verb.to_ascii_uppercase();
+        if !line.is_ascii() && !matches!(verb.as_str(), "MAIL" | "RCPT") {
+            return Err(replies::BAD_CHARACTERS);
+        }
+        match verb.as_str() {
+            "HELO" => Ok(Self::Helo { name: helo_name(argument)?, extended: false }),
+            "EHLO" => Ok(Self::Helo { name: helo_name(argument)?, extended: true }),
+            "MAIL" => mail(argument),
+            "RCPT" => rcpt(argument, smtputf8),
+            "DATA" => alone(argument, Self::Data),
+            "STARTTLS" => alone(argument, Self::StartTls),
+            "RSET" => alone(argument, Self::Rset),
+            "QUIT" => alone(argument, Self::Quit),
+            "NOOP" => Ok(Self::Noop),
+            "HELP" => Ok(Self::Help),
+            "VRFY" if argument.is_empty() => Err(replies::ARGUMENT_MISSING),
+            "VRFY" => Ok(Self::Vrfy),
+            "EXPN" | "AUTH" | "BDAT" | "ETRN" | "ATRN" | "TURN" | "SEND" | "SOML" | "SAML" => Err(replies::NOT_IMPLEMENTED),
+            _ => Err(replies::UNKNOWN_COMMAND),
+        }
+    }
+}
+
+fn alone(argument: &str, command: Command) -> Result<Command, Reply> {
+    if argument.is_empty() { Ok(command) } else { Err(replies::ARGUMENT_UNEXPECTED) }
+}
+
+/// RFC 5321 §4.1.1.1 asks for a domain or an address literal. Clients in the field send bare names, underscores and addresses without
+/// brackets too, so the rule is the alphabet: it has no space, no parenthesis and no bracket but the outer pair, so that a
+/// name cannot pass for the `name [address]` of a Received field.
+fn helo_name(argument: &str) -> Result<Arc<str>, Reply> {
+    if argument.is_empty() {
+        return Err(replies::ARGUMENT_MISSING);
+    }
+    let inner = argument.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(argument);
+    let good = inner.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':'))
+        && inner.bytes().any(|b| b.is_ascii_alphanumeric() || b == b':')
+        && argument.len() <= DOMAIN_BYTES_MAX;
+    if good { Ok(argument.into()) } else { Err(replies::HELO_INVALID) }
+}
+
+fn mail(argument: &str) -> Result<Command, Reply> {
+    let (path, rest) = strip_keyword(argument, "FROM:").and_then(split_path).ok_or(replies::MAIL_SYNTAX)?;
+    let parameters = mail_parameters(rest)?;
+    let reverse_path = match path {
+        "" => ReversePath::Null,
+        path => {
+            let address = parse_path(path, parameters.smtputf8).map_err(|error| match error {
+                AddressError::Syntax => replies::SENDER_INVALID,
+                AddressError::TooLong => replies::SENDER_TOO_LONG,
+                AddressError::NeedsSmtpUtf8 => replies::ADDRESS_NEEDS_SMTPUTF8,
+            })?;
+            // The bare postmaster is a forward-path only (RFC 5321 §4.1.1.3).
+            if address.domain().is_empty() {
+                return Err(replies::SENDER_INVALID);
+            }
+            ReversePath::Address(address)
+        }
+    };
+    Ok(Command::Mail { reverse_path, parameters })
+}
+
+fn rcpt(argument: &str, smtputf8: bool) -> Result<Command, Reply> {
+    let (path, rest) = strip_keyword(argument, "TO:").and_then(split_path).ok_or(replies::RCPT_SYNTAX)?;
+    if let Some(parameter) = parameters(rest).next() {
+        parameter?;
+        return Err(replies::PARAMETER_UNKNOWN);
+    }
+    let address = parse_path(path, smtputf8).map_err(|error| match error {
+        AddressError::Syntax => replies::RECIPIENT_INVALID,
+        AddressError::TooLong => replies::RECIPIENT_TOO_LONG,
+        AddressError::NeedsSmtpUtf8 => replies::ADDRESS_NEEDS_SMTPUTF8,
+    })?;
+    if address.carries_route() {
+        return Err(replies::RECIPIENT_ROUTED);
+    }
+    Ok(Command::Rcpt { address })
+}
+
+fn strip_keyword<'a>(argument: &'a str, keyword: &str) -> Option<&'a str> {
+    let (head, rest) = argument.split_at_checked(keyword.len())?;
+    // A space after the colon is wrong (RFC 5321 §3.3) and widespread.
+    head.eq_ignore_ascii_case(keyword).then(|| rest.trim_start_matches(' '))
+}
+
+/// Divides `<path> parameters`; a `>` within quotes does not end the path.
+fn split_path(text: &str) -> Option<(&str, &str)> {
+    let text = text.strip_prefix('<')?;
+    let (mut quoted, mut escaped) = (false, false);
+    let end = text.bytes().position(|byte| {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = quoted,
+            b'"' => quoted = !quoted,
+            b'>' => return !quoted,
+            _ => {}
+        }
+        false
+    })?;
+    let (path, rest) = text.split_at_checked(end)?;
+    let rest = rest.strip_prefix('>')?;
+    (rest.is_empty() || rest.starts_with(' ')).then_some((path, rest))
+}
+
+/// Reads a non-empty path. A source route, `@a,@b:`, is checked, then ignored (RFC 5321 §3.3, appendix C).
+fn parse_path(path: &str, smtputf8: bool) -> Result<Address, AddressError> {
+    if !smtputf8 && !path.is_ascii() {
+        return Err(AddressError::NeedsSmtpUtf8);
+    }
+    if !path.starts_with('@') {
+        return Address::parse(path, smtputf8);
+    }
+    let (route, mailbox) = path.split_once(':').ok_or(AddressError::Syntax)?;
+    let valid = route.split(',').all(|hop| hop.strip_prefix('@').is_some_and(|domain| is_domain(domain, smtputf8)));
+    if valid { Address::parse(mailbox, smtputf8) } else { Err(AddressError::Syntax) }
+}
+
+/// The parameters, keyword in upper case; RFC 5321 §4.1.2 esmtp-param.
+fn parameters(text: &str) -> impl Iterator<Item = Result<(String, Option<&str>), Reply>> {
+    text.split(' ').filter(|word| !word.is_empty()).map(|word| {
+        let (keyword, value) = word.split_once('=').map_or((word, None), |(keyword, value)| (keyword, Some(value)));
+        let keyword_good =
+            keyword.starts_with(|c: char| c.is_ascii_alphanumeric()) && keyword.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        let value_good = value.is_none_or(|value| !value.is_empty() && value.bytes().all(|b| b.is_ascii_graphic() && b != b'='));
+        if keyword_good && value_good { Ok((keyword.to_ascii_uppercase(), value)) } else { Err(replies::PARAMETER_SYNTAX) }
+    })
+}
+
+fn mail_parameters(text: &str) -> Result<MailParameters, Reply> {
+    let mut parsed = MailParameters::default();
+    let mut seen: Vec<String> = Vec::new();
+    for parameter in parameters(text) {
+        let (keyword, value) = parameter?;
+        // RFC 5321 §4.1.1.11: a parameter stands at most once.
+        if seen.contains(&keyword) {
+            return Err(replies::PARAMETER_SYNTAX);
+        }
+        match (keyword.as_str(), value) {
+            ("SIZE", Some(digits)) => parsed.size = Some(size_value(digits)?),
+            ("BODY", Some(value)) if value.eq_ignore_ascii_case("8BITMIME") => parsed.eight_bit = true,
+            ("BODY", Some(value)) if value.eq_ignore_ascii_case("7BIT") => {}
+            ("SMTPUTF8", None) => parsed.smtputf8 = true,
+            ("SIZE" | "BODY", None) | ("SMTPUTF8", Some(_)) => return Err(replies::PARAMETER_SYNTAX),
+            _ => return Err(replies::PARAMETER_UNKNOWN),
+        }
+        seen.push(keyword);
+    }
+    Ok(parsed)
+}
+
+/// RFC 1870 §3: 1 to 20 digits. What exceeds 64 bits is too large for any limit, so it may saturate.
+fn size_value(digits: &str) -> Result<u64, Reply> {
+    let good = (1..=20).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
+    if good { Ok(digits.parse().unwrap_or(u64::MAX)) } else { Err(replies::PARAMETER_SYNTAX) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mail(path: &str, parameters: MailParameters) -> Command {
+        let reverse_path = match path {
+            "" => ReversePath::Null,
+            path => ReversePath::Address(Address::parse(path, true).expect(path)),
+        };
+        Command::Mail { reverse_path, parameters }
+    }
+
+    fn rcpt(address: &str) -> Command {
+        Command::Rcpt { address: Address::parse(address, true).expect(address) }
+    }
+
+    #[test]
+    fn commands_are_read_in_any_case() {
+        let plain = MailParameters::default();
+        for (line, command) in [
+            ("HELO mx.example", Command::Helo { name: "mx.example".into(), extended: false }),
+            ("ehlo  [IPv6:2001:db8::1] ", Command::Helo { name: "[IPv6:2001:db8::1]".into(), extended: true }),
+            ("EHLO my_pc", Command::Helo { name: "my_pc".into(), extended: true }),
+            ("EHLO 192.0.2.1", Command::Helo { name: "192.0.2.1".into(), extended: true }),
+            ("MAIL FROM:<>", mail("", plain)),
+            ("mail from: <a@x>", mail("a@x", plain)),
+            ("MAIL FROM:<@r.example,@s.example:a@x>", mail("a@x", plain)),
+            ("MAIL FROM:<\"a>b\"@x>", mail("\"a>b\"@x", plain)),
+            ("MAIL FROM:<a%b@x>", mail("a%b@x", plain)),
+            ("MAIL FROM:<a@x> size=10 BODY=8bitmime", mail("a@x", MailParameters { size: Some(10), eight_bit: true, smtputf8: false })),
+            ("MAIL FROM:<ü@x> SMTPUTF8 BODY=7BIT", mail("ü@x", MailParameters { smtputf8: true, ..plain })),
+            ("MAIL FROM:<a@x> SIZE=99999999999999999999", mail("a@x", MailParameters { size: Some(u64::MAX), ..plain })),
+            ("RCPT TO:<b@x>", rcpt("b@x")),
+            ("rcpt to: <PostMaster>", rcpt("PostMaster")),
+            ("RCPT TO:<@r.example:b@x>  ", rcpt("b@x")),
+            ("DATA", Command::Data),
+            ("data  ", Command::Data),
+            ("StartTLS", Command::StartTls),
+            ("RSET", Command::Rset),
+            ("NOOP whatever", Command::Noop),
+            ("HELP mail", Command::Help),
+            ("VRFY bob", Command::Vrfy),
+            ("QUIT", Command::Quit),
+        ] {
+            assert_eq!(Command::parse(line.as_bytes(), false), Ok(command), "{line}");
+        }
+        assert_eq!(Command::parse("RCPT TO:<ü@x>".as_bytes(), true), Ok(rcpt("ü@x")));
+    }
+
+    #[test]
+    fn each_mistake_has_its_reply() {
+        let long_name = format!("EHLO {}", "a".repeat(256));
+        let long_sender = format!("MAIL FROM:<{}@x>", "a".repeat(65));
+        for (line, reply) in [
+            ("", "500 5.5.2"),
+            (" NOOP", "500 5.5.2"),
+            ("FOO", "500 5.5.2"),
+            ("NOOP\n", "500 5.5.2"),
+            ("NOOP\rQUIT", "500 5.5.2"),
+            ("NOOP\0", "500 5.5.2"),
+            ("NOOP\tx", "500 5.5.2"),
+            ("NOOP ü", "500 5.5.2"),
+            ("HELO ü.example", "500 5.5.2"),
+            ("MAIL FROM:<a@x>\u{85}", "500 5.5.2"),
+            ("EXPN all", "502 5.5.1"),
+            ("AUTH PLAIN", "502 5.5.1"),
+            ("BDAT 10 LAST", "502 5.5.1"),
+            ("HELO", "501 5.5.4"),
+            ("EHLO ", "501 5.5.4"),
+            ("EHLO a ([9.9.9.9])", "501 5.5.2"),
+            ("EHLO a(9.9.9.9)", "501 5.5.2"),
+            ("EHLO a[9.9.9.9]", "501 5.5.2"),
+            ("EHLO []", "501 5.5.2"),
+            ("EHLO <a>", "501 5.5.2"),
+            ("EHLO -", "501 5.5.2"),
+            (&long_name, "501 5.5.2"),
+            ("DATA x", "501 5.5.4"),
+            ("QUIT now", "501 5.5.4"),
+            ("STARTTLS x", "501 5.5.4"),
+            ("VRFY", "501 5.5.4"),
+            ("MAIL", "501 5.5.2"),
+            ("MAIL FROM", "501 5.5.2"),
+            ("MAIL FROM:", "501 5.5.2"),
+            ("MAIL FROM:a@x", "501 5.5.2"),
+            ("MAIL FROM <a@x>", "501 5.5.2"),
+            ("MAIL FROM:<a@x", "501 5.5.2"),
+            ("MAIL FROM:<a@x>SIZE=1", "501 5.5.2"),
+            ("MAIL FROM:<\"a@x>", "501 5.5.2"),
+            ("MAIL FROM:<a@x>>", "501 5.5.2"),
+            ("MAIL TO:<a@x>", "501 5.5.2"),
+            ("MAIL FROM:<<a@x>", "501 5.1.7"),
+            ("MAIL FROM:< >", "501 5.1.7"),
+            ("MAIL FROM:<a>", "501 5.1.7"),
+            ("MAIL FROM:<postmaster>", "501 5.1.7"),
+            ("MAIL FROM:<@r:>", "501 5.1.7"),
+            ("MAIL FROM:<@r.example,s.example:a@x>", "501 5.1.7"),
+            (&long_sender, "501 5.1.7"),
+            ("MAIL FROM:<ü@x>", "553 5.6.7"),
+            ("MAIL FROM:<@ü:a@x>", "553 5.6.7"),
+            ("MAIL FROM:<a@x> SIZE", "501 5.5.4"),
+            ("MAIL FROM:<a@x> SIZE=", "501 5.5.4"),
+            ("MAIL FROM:<a@x> SIZE=-1", "501 5.5.4"),
+            ("MAIL FROM:<a@x> SIZE=1 SIZE=1", "501 5.5.4"),
+            ("MAIL FROM:<a@x> SIZE=999999999999999999999", "501 5.5.4"),
+            ("MAIL FROM:<a@x> SMTPUTF8=1", "501 5.5.4"),
+            ("MAIL FROM:<a@x> =1", "501 5.5.4"),
+            ("MAIL FROM:<a@x> BODY=BINARYMIME", "555 5.5.4"),
+            ("MAIL FROM:<a@x> RET=HDRS", "555 5.5.4"),
+            ("RCPT TO:<>", "501 5.1.3"),
+            ("RCPT TO:<b>", "501 5.1.3"),
+            ("RCPT TO:b@x", "501 5.5.2"),
+            ("RCPT TO:<ü@x>", "553 5.6.7"),
+            ("RCPT TO:<b%y@x>", "553 5.1.3"),
+            ("RCPT TO:<y!b@x>", "553 5.1.3"),
+            ("RCPT TO:<\"b@y\"@x>", "553 5.1.3"),
+            ("RCPT TO:<b@x> NOTIFY=NEVER", "555 5.5.4"),
+            ("RCPT TO:<b@x> ?", "501 5.5.4"),
+        ] {
+            let got = Command::parse(line.as_bytes(), false).expect_err(line);
+            assert!(got.to_string().starts_with(reply), "{line:?}: {got}, not {reply}");
+        }
+        assert_eq!(Command::parse(b"NOOP \xff", false), Err(replies::BAD_CHARACTERS));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_line_makes_it_panic(line: Vec<u8>, smtputf8: bool) {
+            let _ = Command::parse(&line, smtputf8);
+        }
+
+        #[test]
+        fn what_passes_is_safe_to_log(tail in "[ -~\u{80}-\u{ff}\u{2028}-\u{202f}]{0,40}") {
+            for head in ["EHLO ", "MAIL FROM:<a@x", "RCPT TO:<"] {
+                match Command::parse(format!("{head}{tail}>").as_bytes(), true) {
+                    Ok(Command::Helo { name, .. }) => proptest::prop_assert!(name.bytes().all(|b| b.is_ascii_graphic())),
+                    Ok(Command::Rcpt { address }) => proptest::prop_assert!(!address.as_str().chars().any(char::is_control)),
+                    _ => {}
+                }
+            }
+        }
+    }
+}

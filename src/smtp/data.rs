@@ -175,8 +175,10 @@ impl Decoder {
 mod tests {
     use super::*;
 
+    type Decoded = (Result<Vec<u8>, Reply>, Vec<u8>);
+
     /// Decodes in pieces of `step` bytes: the result and what was left behind the end.
-    fn decode(input: &[u8], step: usize, bytes_max: u64) -> Option<(Result<Vec<u8>, Reply>, Vec<u8>)> {
+    fn decode(input: &[u8], step: usize, bytes_max: u64) -> Option<Decoded> {
         let mut decoder = Decoder::new(bytes_max, None);
         let mut consumed = 0;
         for piece in input.chunks(step) {

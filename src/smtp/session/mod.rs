@@ -10,8 +10,10 @@
 //! - Nothing that came before a TLS handshake is parsed or remembered after it (RFC 3207 §4.2, §5).
 //! - An idle session holds no input buffer. A driver keeps it so by waiting for the socket to be readable before it reserves space.
 
+mod commands;
 mod config;
 mod line;
+mod receive;
 #[cfg(test)]
 mod tests;
 
@@ -19,12 +21,10 @@ use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 
 pub use self::config::SessionConfig;
-use self::line::Line;
-use super::{Address, Command, Decoder, MailParameters, Reply, ReversePath, replies};
-use crate::limits::SESSION_OUTPUT_BYTES_KEPT;
+use super::{Address, Decoder, MailParameters, Reply, ReversePath, replies};
 
 /// One connection of a client.
 #[derive(Debug)]
@@ -215,7 +215,14 @@ impl Session {
         let State::Asked(question) = self.state else { return };
         self.enter(State::Command);
         match (decision, question) {
-            (Err(reply), _) => self.refuse(&reply),
+            (Err(reply), question) => {
+                self.refuse(&reply);
+                // A refusal for now is no error of the client's, but it may not ask for ever. RCPT has a bound of its own.
+                let open = !matches!(self.state, State::Closed);
+                if open && !reply.is_permanent() && !matches!(question, Question::Rcpt) && self.is_too_much_junk() {
+                    self.close_with(&replies::TOO_MUCH_JUNK);
+                }
+            }
             (Ok(()), Question::Helo { extended }) => {
                 let reply = if extended { self.ehlo_reply() } else { Reply::new(250, None, &self.config.hostname) };
                 self.queue(&reply);
@@ -294,186 +301,6 @@ impl Session {
         later(self.waiting_since, self.config.idle_timeout).min(later(session_since, self.config.session_timeout))
     }
 
-    // ---- input ----
-
-    fn read_command(&mut self, now: Instant) -> Option<Event> {
-        if self.shutting_down {
-            return self.closed_with(&replies::SHUTTING_DOWN);
-        }
-        if now >= later(self.started, self.config.session_timeout) {
-            return self.closed_with(&replies::SESSION_TOO_LONG);
-        }
-        let (line, length) = match line::find(&self.input) {
-            Line::Partial => return self.need_input(now),
-            Line::TooLong(start) => {
-                if self.first_command && line::is_http(start) {
-                    return self.closed_with(&replies::NOT_HTTP);
-                }
-                self.state = State::LongLine;
-                return None;
-            }
-            Line::Complete { line, length } => (line, length),
-        };
-        if mem::take(&mut self.first_command) && line::is_http(line) {
-            return self.closed_with(&replies::NOT_HTTP);
-        }
-        let smtputf8 = self.transaction.as_ref().is_some_and(|transaction| transaction.parameters.smtputf8);
-        let command = Command::parse(line, smtputf8);
-        self.input.advance(length);
-        self.restart_clock(now);
-        match command {
-            Ok(command) => self.execute(command),
-            Err(reply) => self.refused(&reply),
-        }
-    }
-
-    fn skip_line(&mut self, now: Instant) -> Option<Event> {
-        if !line::skip(&mut self.input) {
-            return self.need_input(now);
-        }
-        self.first_command = false;
-        self.state = State::Command;
-        self.restart_clock(now);
-        self.refused(&replies::LINE_TOO_LONG)
-    }
-
-    fn read_data(&mut self, now: Instant) -> Option<Event> {
-        let State::Data(decoder) = &mut self.state else { return None };
-        let consumed = decoder.decode(&self.input);
-        if consumed > 0 {
-            self.waiting_since = now;
-            self.input.advance(consumed);
-        }
-        if !decoder.is_complete() {
-            return self.need_input(now);
-        }
-        let State::Data(decoder) = mem::replace(&mut self.state, State::Message) else { return None };
-        match decoder.finish() {
-            Ok(message) => Some(Event::Message { data: Bytes::from(message) }),
-            Err(reply) => {
-                self.state = State::Command;
-                self.restart_clock(now);
-                self.drop_transaction();
-                self.refused(&reply)
-            }
-        }
-    }
-
-    fn need_input(&mut self, now: Instant) -> Option<Event> {
-        if now >= self.deadline() {
-            return self.closed_with(&replies::TIMEOUT);
-        }
-        if self.input.is_empty() && !matches!(self.state, State::Data(_)) {
-            self.input = BytesMut::new();
-        }
-        if self.output.is_empty() && self.output.capacity() > SESSION_OUTPUT_BYTES_KEPT {
-            self.output = BytesMut::new();
-        }
-        Some(Event::NeedInput)
-    }
-
-    // ---- commands ----
-
-    fn execute(&mut self, command: Command) -> Option<Event> {
-        if self.config.tls_required && !self.tls && needs_tls(&command) {
-            return self.refused(&replies::TLS_REQUIRED);
-        }
-        match command {
-            Command::Helo { name, extended } => {
-                // The first one is needed; those that follow carry no mail.
-                if self.greeted && self.is_too_much_junk() {
-                    return self.closed_with(&replies::TOO_MUCH_JUNK);
-                }
-                self.ask(Question::Helo { extended }, Event::Helo { name, extended })
-            }
-            Command::Mail { reverse_path, parameters } => self.mail(reverse_path, parameters),
-            Command::Rcpt { address } => self.rcpt(address),
-            Command::Data => self.data(),
-            Command::StartTls => self.start_tls(),
-            Command::Quit => self.closed_with(&replies::BYE),
-            Command::Rset | Command::Noop | Command::Vrfy | Command::Help if self.is_too_much_junk() => {
-                self.closed_with(&replies::TOO_MUCH_JUNK)
-            }
-            Command::Rset => {
-                self.drop_transaction();
-                self.reply(&replies::OK)
-            }
-            Command::Noop => self.reply(&replies::OK),
-            Command::Vrfy => self.reply(&replies::NOT_VERIFIED),
-            Command::Help => self.reply(&replies::HELP),
-        }
-    }
-
-    fn mail(&mut self, reverse_path: ReversePath, parameters: MailParameters) -> Option<Event> {
-        let MailParameters { size, eight_bit, smtputf8 } = parameters;
-        if !self.greeted {
-            return self.refused(&replies::NEED_HELO);
-        }
-        if self.transaction.is_some() {
-            return self.refused(&replies::NESTED_MAIL);
-        }
-        if self.messages >= self.config.messages_max {
-            return self.closed_with(&replies::TOO_MANY_MESSAGES);
-        }
-        if size.is_some_and(|size| size > self.config.message_bytes_max) {
-            return self.refused(&replies::MESSAGE_TOO_LARGE);
-        }
-        self.ask(Question::Mail(parameters), Event::Mail { reverse_path, size, smtputf8, eight_bit })
-    }
-
-    fn rcpt(&mut self, address: Address) -> Option<Event> {
-        let recipients_max = self.config.recipients_max;
-        let Some(transaction) = &mut self.transaction else { return self.refused(&replies::NEED_MAIL) };
-        transaction.attempts = transaction.attempts.saturating_add(1);
-        // RFC 5321 §4.5.3.1.10 has the client send the rest later, so going on for a while is no error; going on for ever is.
-        let endless = transaction.attempts > recipients_max.saturating_mul(2);
-        let smtputf8 = transaction.parameters.smtputf8;
-        if endless || transaction.recipients >= recipients_max {
-            self.queue(&replies::TOO_MANY_RECIPIENTS);
-            if endless {
-                self.count_error();
-            }
-            return None;
-        }
-        self.ask(Question::Rcpt, Event::Rcpt { address, smtputf8 })
-    }
-
-    fn data(&mut self) -> Option<Event> {
-        // RFC 5321 §4.1.1.4; with pipelining the client sends DATA before it knows of the refusals (RFC 2920 §3.1).
-        match self.transaction {
-            None => self.refused(&replies::NEED_MAIL),
-            Some(Transaction { attempts: 0, .. }) => self.refused(&replies::NEED_RCPT),
-            Some(Transaction { recipients: 0, .. }) => self.refused(&replies::NO_VALID_RECIPIENTS),
-            Some(_) => self.ask(Question::Data, Event::Data),
-        }
-    }
-
-    fn start_tls(&mut self) -> Option<Event> {
-        if self.tls {
-            return self.refused(&replies::TLS_ALREADY);
-        }
-        if !self.config.starttls {
-            return self.refused(&replies::NOT_IMPLEMENTED);
-        }
-        self.queue(&replies::READY_FOR_TLS);
-        self.state = State::Handshake;
-        // The envelope goes first, so that nothing of it is left when the handshake begins.
-        if self.transaction.take().is_some() {
-            self.pending = Some(Event::StartTls);
-            return Some(Event::Reset);
-        }
-        Some(Event::StartTls)
-    }
-
-    fn ehlo_reply(&self) -> Reply {
-        let mut text = format!("{}\nPIPELINING\nSIZE {}\n", self.config.hostname, self.config.message_bytes_max);
-        if self.config.starttls && !self.tls {
-            text.push_str("STARTTLS\n");
-        }
-        text.push_str("8BITMIME\nSMTPUTF8\nENHANCEDSTATUSCODES");
-        Reply::new(250, None, text)
-    }
-
     // ---- small steps; an event among them is for poll to return, none means that poll goes on ----
 
     fn ask(&mut self, question: Question, event: Event) -> Option<Event> {
@@ -550,11 +377,6 @@ impl Session {
     fn queue(&mut self, reply: &Reply) {
         reply.encode(&mut self.output);
     }
-}
-
-/// RFC 3207 §4: without TLS only NOOP, EHLO, STARTTLS and QUIT are served; RSET and HELP do no harm.
-fn needs_tls(command: &Command) -> bool {
-    matches!(command, Command::Mail { .. } | Command::Rcpt { .. } | Command::Data | Command::Vrfy)
 }
 
 fn later(start: Instant, timeout: Duration) -> Instant {

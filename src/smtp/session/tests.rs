@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 
 use super::*;
-use crate::limits::{COMMAND_LINE_BYTES_MAX, READ_BUFFER_BYTES};
+use crate::limits::{COMMAND_LINE_BYTES_MAX, READ_BUFFER_BYTES, SESSION_OUTPUT_BYTES_KEPT};
 use crate::smtp::Status;
 
 /// A driver that decides by the address: `no…` is refused for good, `later…` for now, all else is taken.
@@ -409,6 +409,15 @@ fn an_accepted_message_forgives() {
     assert!(!script(SessionConfig { errors_max: 2, junk_commands_max: 1, ..config() }, &text).closed);
 }
 
+/// A refusal for now is no error of the client's, but asking again for ever is a nuisance.
+#[test]
+fn asking_again_and_again_ends() {
+    let config = SessionConfig { junk_commands_max: 2, ..config() };
+    let mail = "MAIL FROM:<later@x>\\r\\n".repeat(4);
+    let driver = script(config, &format!("S: 220\nC: HELO a\\r\\n{mail}\nS: 250\nS: 450\nS: 450\nS: 450\nS: 421 4.7.0"));
+    assert!(driver.closed);
+}
+
 /// RFC 5321 §4.5.3.1.10: the recipients over the limit are told so, and the others get the message.
 #[test]
 fn recipients_over_the_limit_wait_for_another_transaction() {
@@ -599,6 +608,9 @@ fn an_idle_session_holds_next_to_nothing() {
     driver.send(b"EHLO c\r\nMAIL FROM:<> SIZE=5000\r\nRCPT TO:<b@y>\r\nDATA\r\nx\r\n.\r\n");
     driver.run();
     assert_eq!(driver.session.input.capacity(), 0);
+    driver.session.input().reserve(READ_BUFFER_BYTES);
+    driver.send(b"MAIL FROM:<>\r\nRCPT TO:<b@y>\r\nDATA\r\nx\r\n");
+    assert_eq!(driver.session.input.capacity(), 0);
     assert!(driver.session.output.capacity() <= SESSION_OUTPUT_BYTES_KEPT);
     assert!(size_of::<Session>() <= 512, "{}", size_of::<Session>());
 }
@@ -659,6 +671,7 @@ proptest! {
         }
         cut.send(rest);
         let mut single = Driver::new(config);
+        single.run();
         for byte in &bytes {
             single.send(&[*byte]);
         }

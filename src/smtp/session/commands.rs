@@ -1,0 +1,113 @@
+//! What each command does, in the order that RFC 5321 §4.1.4 asks for.
+//!
+//! Each function returns the event it led to, or nothing when the command is answered.
+
+use super::{Event, Question, Session, State, Transaction};
+use crate::smtp::{Address, Command, MailParameters, Reply, ReversePath, replies};
+
+impl Session {
+    pub(super) fn execute(&mut self, command: Command) -> Option<Event> {
+        if self.config.tls_required && !self.tls && needs_tls(&command) {
+            return self.refused(&replies::TLS_REQUIRED);
+        }
+        match command {
+            Command::Helo { name, extended } => {
+                // The first one is needed; those that follow carry no mail.
+                if self.greeted && self.is_too_much_junk() {
+                    return self.closed_with(&replies::TOO_MUCH_JUNK);
+                }
+                self.ask(Question::Helo { extended }, Event::Helo { name, extended })
+            }
+            Command::Mail { reverse_path, parameters } => self.mail(reverse_path, parameters),
+            Command::Rcpt { address } => self.rcpt(address),
+            Command::Data => self.data(),
+            Command::StartTls => self.start_tls(),
+            Command::Quit => self.closed_with(&replies::BYE),
+            Command::Rset | Command::Noop | Command::Vrfy | Command::Help if self.is_too_much_junk() => {
+                self.closed_with(&replies::TOO_MUCH_JUNK)
+            }
+            Command::Rset => {
+                self.drop_transaction();
+                self.reply(&replies::OK)
+            }
+            Command::Noop => self.reply(&replies::OK),
+            Command::Vrfy => self.reply(&replies::NOT_VERIFIED),
+            Command::Help => self.reply(&replies::HELP),
+        }
+    }
+
+    fn mail(&mut self, reverse_path: ReversePath, parameters: MailParameters) -> Option<Event> {
+        let MailParameters { size, eight_bit, smtputf8 } = parameters;
+        if !self.greeted {
+            return self.refused(&replies::NEED_HELO);
+        }
+        if self.transaction.is_some() {
+            return self.refused(&replies::NESTED_MAIL);
+        }
+        if self.messages >= self.config.messages_max {
+            return self.closed_with(&replies::TOO_MANY_MESSAGES);
+        }
+        if size.is_some_and(|size| size > self.config.message_bytes_max) {
+            return self.refused(&replies::MESSAGE_TOO_LARGE);
+        }
+        self.ask(Question::Mail(parameters), Event::Mail { reverse_path, size, smtputf8, eight_bit })
+    }
+
+    fn rcpt(&mut self, address: Address) -> Option<Event> {
+        let recipients_max = self.config.recipients_max;
+        let Some(transaction) = &mut self.transaction else { return self.refused(&replies::NEED_MAIL) };
+        transaction.attempts = transaction.attempts.saturating_add(1);
+        // RFC 5321 §4.5.3.1.10 has the client send the rest later, so going on for a while is no error; going on for ever is.
+        let endless = transaction.attempts > recipients_max.saturating_mul(2);
+        let smtputf8 = transaction.parameters.smtputf8;
+        if endless || transaction.recipients >= recipients_max {
+            self.queue(&replies::TOO_MANY_RECIPIENTS);
+            if endless {
+                self.count_error();
+            }
+            return None;
+        }
+        self.ask(Question::Rcpt, Event::Rcpt { address, smtputf8 })
+    }
+
+    fn data(&mut self) -> Option<Event> {
+        // RFC 5321 §4.1.1.4; with pipelining the client sends DATA before it knows of the refusals (RFC 2920 §3.1).
+        match self.transaction {
+            None => self.refused(&replies::NEED_MAIL),
+            Some(Transaction { attempts: 0, .. }) => self.refused(&replies::NEED_RCPT),
+            Some(Transaction { recipients: 0, .. }) => self.refused(&replies::NO_VALID_RECIPIENTS),
+            Some(_) => self.ask(Question::Data, Event::Data),
+        }
+    }
+
+    fn start_tls(&mut self) -> Option<Event> {
+        if self.tls {
+            return self.refused(&replies::TLS_ALREADY);
+        }
+        if !self.config.starttls {
+            return self.refused(&replies::NOT_IMPLEMENTED);
+        }
+        self.queue(&replies::READY_FOR_TLS);
+        self.state = State::Handshake;
+        // The envelope goes first, so that nothing of it is left when the handshake begins.
+        if self.transaction.take().is_some() {
+            self.pending = Some(Event::StartTls);
+            return Some(Event::Reset);
+        }
+        Some(Event::StartTls)
+    }
+
+    pub(super) fn ehlo_reply(&self) -> Reply {
+        let mut text = format!("{}\nPIPELINING\nSIZE {}\n", self.config.hostname, self.config.message_bytes_max);
+        if self.config.starttls && !self.tls {
+            text.push_str("STARTTLS\n");
+        }
+        text.push_str("8BITMIME\nSMTPUTF8\nENHANCEDSTATUSCODES");
+        Reply::new(250, None, text)
+    }
+}
+
+/// RFC 3207 §4: without TLS only NOOP, EHLO, STARTTLS and QUIT are served; RSET and HELP do no harm.
+fn needs_tls(command: &Command) -> bool {
+    matches!(command, Command::Mail { .. } | Command::Rcpt { .. } | Command::Data | Command::Vrfy)
+}

@@ -1,0 +1,68 @@
+//! Replays the stored corpus of each fuzz target through the function that the target calls, and gives it random input made
+//! of the bytes that matter to it, for machines without a fuzzer.
+
+use std::fs;
+use std::path::Path;
+
+#[path = "../fuzz/entry.rs"]
+mod entry;
+
+fn replay(target: &str, entry: fn(&[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+    let mut seeds: Vec<_> = fs::read_dir(&folder).expect("a corpus").map(|seed| seed.expect("a seed").path()).collect();
+    seeds.sort();
+    assert!(!seeds.is_empty(), "{} is empty", folder.display());
+    for seed in seeds {
+        let input = fs::read(&seed).expect("a seed");
+        // The name of a seed that fails stands above the panic.
+        println!("{}", seed.display());
+        entry(&input);
+        // Every beginning of a seed is a seed: that is how a connection breaks off.
+        for end in 0..input.len() {
+            entry(input.get(..end).unwrap_or_default());
+        }
+    }
+}
+
+#[test]
+fn session() {
+    replay("session", entry::session);
+}
+
+#[test]
+fn command() {
+    replay("command", entry::command);
+}
+
+#[test]
+fn data() {
+    replay("data", entry::data);
+}
+
+#[test]
+fn address() {
+    replay("address", entry::address);
+}
+
+proptest::proptest! {
+    #[test]
+    fn random_data(cut: u8, text in "(\r\n|\r|\n|[.]|\r\n[.]\r\n|\0|a){0,40}") {
+        entry::data(&[&[cut], text.as_bytes()].concat());
+    }
+
+    #[test]
+    fn random_addresses(text in "(\"|\\\\|[.]|@|\\[|\\]|:|IPv6:|1|a|-|%|!| |ü|。|\u{202e}|postmaster){0,16}") {
+        entry::address(text.as_bytes());
+    }
+
+    #[test]
+    fn random_commands(line in "(MAIL FROM:|RCPT TO:|EHLO |<|>|@|,|:|\"|\\\\|a|[.]| |=|SIZE|SMTPUTF8|BODY|8BITMIME|9|ü|\0|\r|\n){0,24}") {
+        entry::command(line.as_bytes());
+    }
+
+    #[test]
+    fn random_sessions(cut: u8, greeted: bool, text in "(EHLO a|MAIL FROM:<>|RCPT TO:<b@x>|DATA|RSET|NOOP|STARTTLS|QUIT|\r\n|\r\n|\r\n|\r|\n|[.]|\0|ü){0,60}") {
+        let start = if greeted { "EHLO a\r\nMAIL FROM:<a@x>\r\nRCPT TO:<b@x>\r\nDATA\r\n" } else { "" };
+        entry::session(&[&[cut], start.as_bytes(), text.as_bytes()].concat());
+    }
+}

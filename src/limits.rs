@@ -42,6 +42,15 @@ pub const HEADER_BYTES_MAX: usize = 1024 * 1024;
 pub const HEADER_FIELDS_MAX: usize = 10_000;
 /// MIME parts that attachment conditions look at.
 pub const MIME_PARTS_MAX: usize = 1_000;
+/// Nesting of multiparts and of forwarded messages that attachment conditions look into (Postfix: mime_nesting_limit 100;
+/// mail in practice stays under 10).
+pub const MIME_DEPTH_MAX: usize = 30;
+/// What is read of a Content-Type or Content-Disposition field; file names end far below it (RFC 2231 readers take quadratic time).
+pub const MIME_FIELD_BYTES_MAX: usize = 8 * 1024;
+/// Headers of all MIME parts of one message; parts behind are not looked at.
+pub const MIME_HEADERS_BYTES_MAX: usize = 1024 * 1024;
+/// What a Received field repeats of a HELO argument that is no domain and no address literal.
+pub const TRACE_HELO_CHARS_MAX: usize = 64;
 
 // ---- connections and memory ----
 

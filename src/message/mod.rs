@@ -4,10 +4,21 @@
 
 mod content;
 mod edits;
+mod encode;
 mod envelope;
 mod id;
+mod mime;
+mod original;
+mod text;
+mod trace;
+mod view;
 
 pub use content::Content;
 pub use edits::Edits;
 pub use envelope::{ClientCertificate, Envelope, SessionFacts, TlsFacts, TlsVersion};
 pub use id::{MessageId, NotAnId, SessionId, SessionIds};
+pub use mime::Attachment;
+pub use original::{Field, HeaderError, Original, is_field_name};
+pub use text::{Text, fold};
+pub use trace::received;
+pub use view::{Mailbox, MailboxField, View};

@@ -140,6 +140,8 @@ pub const YAML_FILE_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub const YAML_DEPTH_MAX: usize = 64;
 /// Compiled size of one regular expression of a rule.
 pub const REGEX_BYTES_MAX: usize = 1024 * 1024;
+/// Levels of the domain in a `*.domain` entry of an address list (Mail Manager: 2 to 9).
+pub const LIST_DOMAIN_LEVELS_MAX: usize = 9;
 /// Nesting of any, all and not.
 pub const CONDITION_DEPTH_MAX: usize = 16;
 

@@ -102,6 +102,12 @@ impl<'a> View<'a> {
         cell.get_or_init(|| self.values(field.name()).flat_map(mailboxes).collect())
     }
 
+    /// The identifiers of all Message-ID fields, without angle brackets (RFC 5322 §3.6.4).
+    pub fn message_ids(&self) -> Vec<Text> {
+        let bare = |text: &Text| Text::new(text.plain().trim_start_matches('<').trim_end_matches('>'));
+        self.header("Message-ID").iter().map(bare).collect()
+    }
+
     /// Whether the sender asks for a disposition notification (RFC 8098 §2.1).
     pub fn read_receipt_requested(&self) -> bool {
         self.values("Disposition-Notification-To").any(|value| !value.trim_ascii().is_empty())

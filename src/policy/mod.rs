@@ -3,6 +3,8 @@
 //! Deny statements come first, then allow statements, then the default, whatever the order in the file. A condition whose
 //! fact is not known yet is undecided; a verdict is given as soon as the unknown can no longer change it.
 
+mod judge;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 

@@ -6,14 +6,14 @@ use regex::Regex;
 
 use super::lists::{AddressList, IpSet};
 
-/// A text made ready for comparison without regard to case: lower case by Unicode's simple rules.
+/// A text made ready for comparison without regard to case: as [`crate::message::fold`] makes it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Folded(Box<str>);
 
 impl Folded {
     /// Folds `text`.
     pub fn new(text: &str) -> Self {
-        Self(text.to_lowercase().into())
+        Self(crate::message::fold(text))
     }
 
     /// The folded text.
@@ -99,6 +99,49 @@ pub enum TextAttribute {
 }
 
 impl TextAttribute {
+    /// All of them, in the order of the reference.
+    pub const ALL: [Self; 14] = [
+        Self::MailFrom,
+        Self::MailFromDomain,
+        Self::Helo,
+        Self::Recipient,
+        Self::RecipientBase,
+        Self::RecipientDomain,
+        Self::Sender,
+        Self::From,
+        Self::FromDomain,
+        Self::To,
+        Self::Cc,
+        Self::Subject,
+        Self::ClientHost,
+        Self::MessageId,
+    ];
+
+    /// As rule files write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::MailFrom => "mail_from",
+            Self::MailFromDomain => "mail_from_domain",
+            Self::Helo => "helo",
+            Self::Recipient => "recipient",
+            Self::RecipientBase => "recipient_base",
+            Self::RecipientDomain => "recipient_domain",
+            Self::Sender => "sender",
+            Self::From => "from",
+            Self::FromDomain => "from_domain",
+            Self::To => "to",
+            Self::Cc => "cc",
+            Self::Subject => "subject",
+            Self::ClientHost => "client_host",
+            Self::MessageId => "message_id",
+        }
+    }
+
+    /// The inverse of [`Self::name`].
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|attribute| attribute.name() == name)
+    }
+
     /// Whether the value differs from one recipient of a message to another.
     pub fn depends_on_recipient(self) -> bool {
         matches!(self, Self::Recipient | Self::RecipientBase | Self::RecipientDomain)

@@ -1,12 +1,28 @@
 //! Address lists and IP sets: built once, asked often.
 
-use std::net::IpAddr;
+use std::collections::{HashMap, HashSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 
+use crate::limits::LIST_DOMAIN_LEVELS_MAX;
+use crate::message::fold;
+
 /// A named list of addresses with Mail Manager's wildcard rules.
+///
+/// An entry is an address, or has one star beside the `@` or at its begin: `*@domain`, `user*@domain`, `local@*.domain`,
+/// `*.domain`. A star before a domain stands for one label or more, never for none. Every question costs a few look-ups,
+/// however long the list is.
 #[derive(Debug, Default)]
-pub struct AddressList {}
+pub struct AddressList {
+    exact: HashSet<Box<str>>,
+    /// `user*@domain`, by domain; the empty prefix is `*@domain`.
+    prefixes: HashMap<Box<str>, HashSet<Box<str>>>,
+    /// `local@*.domain`, by domain.
+    locals_below: HashMap<Box<str>, HashSet<Box<str>>>,
+    /// `*.domain`.
+    below: HashSet<Box<str>>,
+}
 
 /// Why a list entry is not one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,28 +30,230 @@ pub struct AddressListError(pub String);
 
 /// Networks of both families, asked for membership.
 #[derive(Clone, Debug, Default)]
-pub struct IpSet {}
+pub struct IpSet {
+    v4: Vec<(Ipv4Addr, Ipv4Addr)>,
+    v6: Vec<(Ipv6Addr, Ipv6Addr)>,
+}
 
 impl AddressList {
     /// Builds the list; every entry that is wrong is reported with its position.
-    pub fn build<'a>(_entries: impl Iterator<Item = &'a str>) -> (Self, Vec<(usize, AddressListError)>) {
-        (Self::default(), Vec::new())
+    pub fn build<'a>(entries: impl Iterator<Item = &'a str>) -> (Self, Vec<(usize, AddressListError)>) {
+        let mut list = Self::default();
+        let errors = entries.enumerate().filter_map(|(position, entry)| list.add(entry).err().map(|error| (position, error)));
+        let errors = errors.collect();
+        (list, errors)
     }
 
     /// Whether the address is in the list, without regard to case.
-    pub fn contains(&self, _address: &str) -> bool {
-        false
+    pub fn contains(&self, address: &str) -> bool {
+        let folded;
+        let address = if address.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()) {
+            address
+        } else {
+            folded = fold(address);
+            &folded
+        };
+        if self.exact.contains(address) {
+            return true;
+        }
+        let Some((local, domain)) = address.rsplit_once('@') else { return false };
+        let has_prefix = |prefixes: &HashSet<Box<str>>| {
+            let ends = local.char_indices().map(|(position, _)| position).chain([local.len()]);
+            ends.filter_map(|end| local.get(..end)).any(|prefix| prefixes.contains(prefix))
+        };
+        self.prefixes.get(domain).is_some_and(has_prefix)
+            || parents(domain)
+                .any(|parent| self.below.contains(parent) || self.locals_below.get(parent).is_some_and(|locals| locals.contains(local)))
     }
+
+    fn add(&mut self, entry: &str) -> Result<(), AddressListError> {
+        let entry = &*fold(entry.trim());
+        if entry.matches('*').count() > 1 {
+            return wrong("more than one `*`");
+        }
+        let Some((local, domain)) = entry.rsplit_once('@') else {
+            return match entry.strip_prefix("*.") {
+                Some(parent) => {
+                    check_parent(parent)?;
+                    self.below.insert(parent.into());
+                    Ok(())
+                }
+                // The guide does not say what a bare domain matches, so nobody should have to guess.
+                None if is_domain(entry) => wrong(&format!("a domain alone; write `*@{entry}` for all its addresses")),
+                None => wrong("no `@`"),
+            };
+        };
+        if local.is_empty() || local.chars().any(|c| c.is_control() || (c == ' ' && !local.starts_with('"'))) {
+            return wrong("the part before the `@` is not a local part");
+        }
+        if let Some(parent) = domain.strip_prefix("*.") {
+            check_parent(parent)?;
+            self.locals_below.entry(parent.into()).or_default().insert(local.into());
+        } else if !is_domain(domain) && !is_literal(domain) {
+            return wrong("the part behind the `@` is not a domain");
+        } else if let Some(prefix) = local.strip_suffix('*') {
+            self.prefixes.entry(domain.into()).or_default().insert(prefix.into());
+        } else if local.contains('*') {
+            return wrong("a `*` may only stand directly before or behind the `@`, or before `.domain`");
+        } else {
+            self.exact.insert(entry.into());
+        }
+        Ok(())
+    }
+}
+
+/// The domains above this one, nearest first.
+fn parents(domain: &str) -> impl Iterator<Item = &str> {
+    domain.match_indices('.').filter_map(|(dot, _)| domain.get(dot.saturating_add(1)..))
+}
+
+fn check_parent(domain: &str) -> Result<(), AddressListError> {
+    let levels = domain.split('.').count();
+    if !is_domain(domain) {
+        return wrong("what follows `*.` is not a domain");
+    }
+    if !(2..=LIST_DOMAIN_LEVELS_MAX).contains(&levels) {
+        return wrong(&format!("the domain behind `*.` must have 2 to {LIST_DOMAIN_LEVELS_MAX} levels"));
+    }
+    Ok(())
+}
+
+fn is_domain(text: &str) -> bool {
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len()) && label.chars().all(|c| !c.is_ascii() || c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
+    };
+    text.len() <= 255 && text.split('.').all(is_label)
+}
+
+fn is_literal(text: &str) -> bool {
+    text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).is_some_and(|inner| !inner.contains('*'))
+}
+
+fn wrong<T>(text: &str) -> Result<T, AddressListError> {
+    Err(AddressListError(text.to_owned()))
 }
 
 impl IpSet {
     /// Builds the set; overlapping networks are merged.
-    pub fn new(_networks: impl IntoIterator<Item = IpNet>) -> Self {
-        Self::default()
+    pub fn new(networks: impl IntoIterator<Item = IpNet>) -> Self {
+        let (mut v4, mut v6) = (Vec::new(), Vec::new());
+        for network in networks {
+            match (network, network.network().to_canonical(), network.broadcast().to_canonical()) {
+                (IpNet::V6(network), IpAddr::V4(first), IpAddr::V4(last)) if network.prefix_len() >= 96 => v4.push((first, last)),
+                (IpNet::V4(network), ..) => v4.push((network.network(), network.broadcast())),
+                (IpNet::V6(network), ..) => v6.push((network.network(), network.broadcast())),
+            }
+        }
+        Self { v4: merged(v4), v6: merged(v6) }
     }
 
     /// Whether the address is in one of the networks. A v4-mapped IPv6 address counts as IPv4.
-    pub fn contains(&self, _address: IpAddr) -> bool {
-        false
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match address.to_canonical() {
+            IpAddr::V4(address) => is_within(&self.v4, address),
+            IpAddr::V6(address) => is_within(&self.v6, address),
+        }
+    }
+}
+
+/// Sorted, and without overlap.
+fn merged<A: Ord + Copy>(mut ranges: Vec<(A, A)>) -> Vec<(A, A)> {
+    ranges.sort_unstable();
+    ranges.dedup_by(|later, earlier| {
+        let overlap = later.0 <= earlier.1;
+        if overlap {
+            earlier.1 = earlier.1.max(later.1);
+        }
+        overlap
+    });
+    ranges
+}
+
+fn is_within<A: Ord + Copy>(ranges: &[(A, A)], address: A) -> bool {
+    let behind = ranges.partition_point(|(first, _)| *first <= address);
+    behind.checked_sub(1).and_then(|place| ranges.get(place)).is_some_and(|(_, last)| address <= *last)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn wildcards_match_as_the_guide_says() {
+        let entries =
+            ["Exact@Acme.example", "*@all.example", "sales*@acme.example", "post@*.acme.example", "*.deep.example", "ü@x.example"];
+        let (list, errors) = AddressList::build(entries.into_iter());
+        assert_eq!(errors, []);
+        for (address, expected) in [
+            ("exact@acme.example", true),
+            ("EXACT@ACME.EXAMPLE", true),
+            ("exact2@acme.example", false),
+            ("any@all.example", true),
+            ("any@sub.all.example", false),
+            ("sales@acme.example", true),
+            ("Sales-emea@acme.example", true),
+            ("presales@acme.example", false),
+            ("post@a.acme.example", true),
+            ("post@a.b.acme.example", true),
+            ("post@acme.example", false),
+            ("other@a.acme.example", false),
+            ("x@a.deep.example", true),
+            ("x@deep.example", false),
+            ("x@notdeep.example", false),
+            ("Ü@x.example", true),
+            ("\"a@all.example\"@x.example", false),
+            ("", false),
+            ("all.example", false),
+        ] {
+            assert_eq!(list.contains(address), expected, "{address}");
+        }
+    }
+
+    #[test]
+    fn wrong_entries_are_reported_where_they_stand() {
+        let entries =
+            ["a@b.example", "*@*.b.example", "acme.example", "a*b@c.example", "*.example", "x", "@b.example", "a@", "", "a b@c.d"];
+        let (_, errors) = AddressList::build(entries.into_iter());
+        assert_eq!(errors.iter().map(|(position, _)| *position).collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6, 7, 8, 9]);
+        assert_eq!(errors[1].1.0, "a domain alone; write `*@acme.example` for all its addresses");
+    }
+
+    #[test]
+    fn both_families_are_kept_apart_and_mapped_addresses_are_plain() {
+        let networks = ["192.0.2.0/25", "192.0.2.64/26", "192.0.2.128/25", "::ffff:198.51.100.0/120", "2001:db8::/32", "10.1.2.3/8"];
+        let set = IpSet::new(networks.map(|network| network.parse().expect("a network")));
+        for (address, expected) in [
+            ("192.0.2.0", true),
+            ("192.0.2.255", true),
+            ("192.0.3.0", false),
+            ("::ffff:192.0.2.1", true),
+            ("198.51.100.7", true),
+            ("10.255.0.1", true),
+            ("2001:db8:ffff::1", true),
+            ("2001:db9::", false),
+        ] {
+            assert_eq!(set.contains(address.parse().expect("an address")), expected, "{address}");
+        }
+        let everything = IpSet::new(["::/0".parse().expect("a network")]);
+        assert!(!everything.contains(IpAddr::V4(Ipv4Addr::LOCALHOST)));
+        assert!(!IpSet::default().contains(IpAddr::V4(Ipv4Addr::LOCALHOST)));
+    }
+
+    proptest! {
+        #[test]
+        fn a_set_contains_what_one_of_its_networks_contains(
+            networks in proptest::collection::vec((0..64_u8, 24..=32_u8), 0..12),
+            address in 0..64_u8,
+        ) {
+            let networks: Vec<IpNet> = networks
+                .into_iter()
+                .map(|(byte, prefix)| IpNet::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, byte)), prefix).expect("a prefix"))
+                .collect();
+            let address = IpAddr::V4(Ipv4Addr::new(192, 0, 2, address));
+            let expected = networks.iter().any(|network| network.contains(&address));
+            prop_assert_eq!(IpSet::new(networks).contains(address), expected);
+        }
     }
 }

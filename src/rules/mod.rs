@@ -3,15 +3,24 @@
 //! Pure: what a condition asks is a fact, time is not one of them. `config` builds the types from YAML.
 
 mod condition;
+mod evaluate;
+mod facts;
+mod group;
 mod lists;
 mod plan;
+mod template;
+mod test;
 
 pub use condition::{
     AttachmentPart, CertificateAttribute, Condition, Flag, Folded, IpTest, NumberAttribute, NumberOperator, TextAttribute, TextTest,
     VerdictAttribute,
 };
+pub use evaluate::evaluate;
+pub use facts::Message;
 pub use lists::{AddressList, AddressListError, IpSet};
 pub use plan::{Disposition, Plan, PlannedRecipient, RuleMatch, Step, StepAction, StepRecipient};
+pub use template::{TemplateError, TemplateErrorKind};
+pub use test::{Value, regex};
 
 use std::sync::Arc;
 
@@ -104,6 +113,23 @@ pub enum Action {
     Defer(Reply),
     /// Ends the set; what was planned stays planned.
     Stop,
+}
+
+impl Action {
+    /// As rule files and logs write it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::SmtpRelay { .. } => "SMTPRelay",
+            Self::AddHeader { .. } => "AddHeader",
+            Self::RemoveHeader { .. } => "RemoveHeader",
+            Self::PrefixSubject { .. } => "PrefixSubject",
+            Self::ReplaceRecipient(_) => "ReplaceRecipient",
+            Self::Drop => "Drop",
+            Self::Reject(_) => "Reject",
+            Self::Defer(_) => "Defer",
+            Self::Stop => "Stop",
+        }
+    }
 }
 
 /// Which reverse-path the next hop sees.

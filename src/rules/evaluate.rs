@@ -1,0 +1,255 @@
+//! Evaluation: all rules, in order, for each recipient; out comes a plan.
+//!
+//! Recipients that see the same message are judged together. A change forks the message for the recipients that the rule
+//! matched; recipients whose messages are alike are put together again after each rule, so that a later action is one step.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::facts::{Facts, Message};
+use super::group::{Group, Member, originals, united};
+use super::plan::{Disposition, Plan, PlannedRecipient, RuleMatch, Step, StepAction, StepRecipient};
+use super::{Action, Mode, OnFailure, Otherwise, Rule, RuleSet, Template};
+use crate::message::{Edits, View};
+use crate::smtp::{Reply, Status};
+
+/// Stands for the rule's name where no rule disposed of a recipient.
+const OTHERWISE: &str = "otherwise";
+
+/// Judges a message and says what is to happen to it.
+pub fn evaluate(set: &RuleSet, message: &Message<'_>) -> Plan {
+    let mut run = Run::new(*message);
+    for rule in &set.rules {
+        if run.groups.is_empty() {
+            break;
+        }
+        if rule.mode != Mode::Off {
+            run.judge(rule);
+        }
+    }
+    run.finish(set.otherwise)
+}
+
+struct Run<'a> {
+    facts: Facts<'a>,
+    /// Whoever is still being judged, and never two groups with the same changes.
+    groups: Vec<Group<'a>>,
+    steps: Vec<Step>,
+    matches: Vec<RuleMatch>,
+    /// One for each envelope recipient.
+    fates: Vec<Fate>,
+}
+
+/// What was decided for an envelope recipient so far.
+#[derive(Clone, Default)]
+struct Fate {
+    /// By Reject or Defer: the whole recipient is answered for.
+    refused: Option<Disposition>,
+    /// By Drop: an address that stands for the recipient.
+    dropped_by: Option<Arc<str>>,
+    /// An address that stands for the recipient came through without Drop.
+    is_kept: bool,
+}
+
+impl<'a> Run<'a> {
+    fn new(message: Message<'a>) -> Self {
+        let recipients = &message.envelope.recipients;
+        let members: Vec<_> = recipients.iter().enumerate().map(|(place, address)| Member::new(address.clone(), vec![place])).collect();
+        let fates = vec![Fate::default(); members.len()];
+        let group = Group { view: View::new(message.original), members };
+        let groups = if group.members.is_empty() { Vec::new() } else { vec![group] };
+        Self { facts: Facts::new(message), groups, steps: Vec::new(), matches: Vec::new(), fates }
+    }
+
+    fn judge(&mut self, rule: &Rule) {
+        let mut answers = Vec::new();
+        for (place, group) in self.groups.iter().enumerate() {
+            let answer = self.facts.matching(rule, group);
+            if answer != super::group::Answer::None {
+                answers.push((place, answer));
+            }
+        }
+        if answers.is_empty() {
+            return;
+        }
+        let is_audit = rule.mode == Mode::Audit;
+        let mut answers = answers.into_iter().peekable();
+        let (mut matched, mut others) = (Vec::new(), Vec::new());
+        for (place, group) in std::mem::take(&mut self.groups).into_iter().enumerate() {
+            let answer = answers.next_if(|(matching, _)| *matching == place).map_or(super::group::Answer::None, |(_, answer)| answer);
+            let (yes, no) = group.split(answer);
+            matched.extend(yes);
+            others.extend(no);
+        }
+        matched.sort_by_key(Group::first_original);
+        self.groups = others;
+        self.matches.push(RuleMatch {
+            rule: Arc::clone(&rule.name),
+            audit: is_audit,
+            recipients: originals(matched.iter().flat_map(|group| &group.members)),
+            actions: rule.actions.iter().map(Action::name).collect(),
+        });
+        if !is_audit {
+            for action in &rule.actions {
+                matched = self.act(rule, action, matched);
+            }
+        }
+        self.put_back(matched);
+    }
+
+    /// Carries out an action for the groups that matched; gives back those that go on.
+    fn act(&mut self, rule: &Rule, action: &Action, mut groups: Vec<Group<'a>>) -> Vec<Group<'a>> {
+        match action {
+            Action::SmtpRelay { relay, mail_from, on_failure } => {
+                let action = StepAction::SmtpRelay { relay: Arc::clone(relay), mail_from: mail_from.clone() };
+                self.plan(rule, &action, *on_failure, &groups);
+            }
+            Action::AddHeader { name, value } => groups = self.add_header(name, value, groups),
+            Action::RemoveHeader { name } => groups.iter_mut().for_each(|group| group.view.remove_header(name)),
+            Action::PrefixSubject { text } => groups.iter_mut().for_each(|group| group.view.prefix_subject(text)),
+            Action::ReplaceRecipient(replacement) => groups.iter_mut().for_each(|group| group.replace(replacement)),
+            Action::Drop => {
+                for fate in self.fates_of(&groups) {
+                    fate.dropped_by = Some(Arc::clone(&rule.name));
+                }
+                groups.clear();
+            }
+            Action::Stop => {
+                self.fates_of(&groups).for_each(|fate| fate.is_kept = true);
+                groups.clear();
+            }
+            Action::Reject(reply) => {
+                self.refuse(&groups, &Disposition::Rejected { rule: Arc::clone(&rule.name), reply: reply.clone() });
+                groups.clear();
+            }
+            Action::Defer(reply) => {
+                self.refuse(&groups, &Disposition::Deferred { rule: Arc::clone(&rule.name), reply: reply.clone() });
+                groups.clear();
+            }
+        }
+        groups
+    }
+
+    /// A text with a recipient in it forks the message for each of them, so that none learns of another.
+    fn add_header(&self, name: &str, value: &Template, groups: Vec<Group<'a>>) -> Vec<Group<'a>> {
+        let mut groups: Vec<Group<'a>> =
+            if value.depends_on_recipient() { groups.into_iter().flat_map(Group::into_singles).collect() } else { groups };
+        for group in &mut groups {
+            let value = self.facts.render(value, group);
+            group.view.add_header(name, &value);
+        }
+        groups
+    }
+
+    /// One step for all of them, or, where their messages differ, one for each message.
+    fn plan(&mut self, rule: &Rule, action: &StepAction, on_failure: OnFailure, groups: &[Group<'a>]) {
+        let mut messages: Vec<(&Arc<Edits>, Vec<&Member>)> = Vec::new();
+        let mut places: HashMap<&Edits, usize> = HashMap::new();
+        for group in groups {
+            let place = *places.entry(group.view.edits()).or_insert(messages.len());
+            match messages.get_mut(place) {
+                Some((_, members)) => members.extend(&group.members),
+                None => messages.push((group.view.edits(), group.members.iter().collect())),
+            }
+        }
+        for (edits, members) in messages {
+            self.steps.push(Step {
+                rule: Arc::clone(&rule.name),
+                action: action.clone(),
+                recipients: step_recipients(members),
+                edits: Arc::clone(edits),
+                on_failure,
+            });
+        }
+    }
+
+    /// Answers for the envelope recipients behind these groups as a whole: a recipient that is refused must not be delivered
+    /// as well, under whatever address.
+    fn refuse(&mut self, groups: &[Group<'a>], disposition: &Disposition) {
+        for fate in self.fates_of(groups) {
+            fate.refused = Some(disposition.clone());
+        }
+        let fates = &self.fates;
+        let stays = |original: &usize| fates.get(*original).is_none_or(|fate| fate.refused.is_none());
+        for step in &mut self.steps {
+            step.recipients.iter_mut().for_each(|recipient| recipient.originals.retain(stays));
+            step.recipients.retain(|recipient| !recipient.originals.is_empty());
+        }
+        self.steps.retain(|step| !step.recipients.is_empty());
+        for group in &mut self.groups {
+            group.members.iter_mut().for_each(|member| member.originals.retain(stays));
+            group.members.retain(|member| !member.originals.is_empty());
+        }
+        self.groups.retain(|group| !group.members.is_empty());
+    }
+
+    fn fates_of(&mut self, groups: &[Group<'a>]) -> impl Iterator<Item = &mut Fate> {
+        let concerned = originals(groups.iter().flat_map(|group| &group.members));
+        let is_concerned = move |place: &usize| concerned.binary_search(place).is_ok();
+        self.fates.iter_mut().enumerate().filter(move |(place, _)| is_concerned(place)).map(|(_, fate)| fate)
+    }
+
+    /// Puts groups back among those that are still judged; groups with the same changes become one.
+    fn put_back(&mut self, groups: Vec<Group<'a>>) {
+        if self.groups.is_empty() && groups.len() <= 1 {
+            self.groups = groups;
+            return;
+        }
+        let known = self.groups.iter().enumerate().map(|(place, group)| (Arc::clone(group.view.edits()), place));
+        let mut places: HashMap<Arc<Edits>, usize> = known.collect();
+        for group in groups {
+            let place = *places.entry(Arc::clone(group.view.edits())).or_insert(self.groups.len());
+            match self.groups.get_mut(place) {
+                Some(known) => known.members.extend(group.members),
+                None => self.groups.push(group),
+            }
+        }
+    }
+
+    fn finish(mut self, otherwise: Otherwise) -> Plan {
+        let left = std::mem::take(&mut self.groups);
+        self.fates_of(&left).for_each(|fate| fate.is_kept = true);
+        let mut has_step = vec![false; self.fates.len()];
+        for original in self.steps.iter().flat_map(|step| &step.recipients).flat_map(|recipient| &recipient.originals) {
+            has_step.iter_mut().skip(*original).take(1).for_each(|flag| *flag = true);
+        }
+        let addresses = self.facts.message.envelope.recipients.iter().cloned();
+        let fates = self.fates.into_iter().zip(has_step).map(|(fate, has_step)| fate.disposition(has_step, otherwise));
+        let recipients = addresses.zip(fates).map(|(address, disposition)| PlannedRecipient { address, disposition }).collect();
+        Plan { recipients, steps: self.steps, matches: self.matches }
+    }
+}
+
+impl Fate {
+    fn disposition(self, has_step: bool, otherwise: Otherwise) -> Disposition {
+        match (self.refused, self.dropped_by) {
+            (Some(refused), _) => refused,
+            (None, None) if has_step => Disposition::Planned,
+            (None, Some(_)) if has_step && self.is_kept => Disposition::Planned,
+            (None, Some(rule)) => Disposition::Dropped { rule },
+            (None, None) => otherwise.disposition(),
+        }
+    }
+}
+
+impl Otherwise {
+    fn disposition(self) -> Disposition {
+        const TEXT: &str = "No rule accepts mail for this recipient";
+        let rule = Arc::from(OTHERWISE);
+        match self {
+            Self::Reject => Disposition::Rejected { rule, reply: Reply::fixed(550, Status(5, 7, 1), TEXT) },
+            Self::Defer => Disposition::Deferred { rule, reply: Reply::fixed(450, Status(4, 7, 1), TEXT) },
+            Self::Drop => Disposition::Dropped { rule },
+        }
+    }
+}
+
+/// The members as recipients of a step, in the order of the envelope, each address once.
+fn step_recipients(mut members: Vec<&Member>) -> Vec<StepRecipient> {
+    let recipient = |member: Member| StepRecipient { address: member.address, originals: member.originals };
+    if let [member] = members.as_slice() {
+        return vec![recipient((*member).clone())];
+    }
+    members.sort_by_key(|member| member.originals.first().copied());
+    united(members.into_iter().cloned()).into_iter().map(recipient).collect()
+}

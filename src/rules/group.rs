@@ -1,0 +1,185 @@
+//! Recipients on their way through a rule set, in groups that see the same message.
+
+use std::cell::OnceCell;
+use std::collections::HashMap;
+
+use super::{MapFrom, MapTo, Replacement};
+use crate::message::{Text, View};
+use crate::smtp::Address;
+
+/// Recipients for whom the message is the same.
+#[derive(Clone, Debug)]
+pub(super) struct Group<'a> {
+    pub(super) view: View<'a>,
+    pub(super) members: Vec<Member>,
+}
+
+/// An address that is still being judged.
+#[derive(Clone, Debug)]
+pub(super) struct Member {
+    pub(super) address: Address,
+    /// Positions of the envelope recipients that it stands for, ascending; never empty.
+    pub(super) originals: Vec<usize>,
+    text: OnceCell<Text>,
+    base: OnceCell<Text>,
+}
+
+/// For which members of a group something holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// For none.
+    None,
+    /// For all.
+    All,
+    /// One entry for each member, not all of them the same.
+    Some(Vec<bool>),
+}
+
+impl<'a> Group<'a> {
+    /// Divides the group into those for whom the answer holds and the others. The two share what was read of the message.
+    pub(super) fn split(self, answer: Answer) -> (Option<Self>, Option<Self>) {
+        let flags = match answer {
+            Answer::None => return (None, Some(self)),
+            Answer::All => return (Some(self), None),
+            Answer::Some(flags) => flags,
+        };
+        let (mut matched, mut others) = (Vec::new(), Vec::new());
+        for (member, flag) in self.members.into_iter().zip(flags) {
+            if flag { matched.push(member) } else { others.push(member) }
+        }
+        let rest = Self { view: self.view.clone(), members: others };
+        (Some(Self { view: self.view, members: matched }), Some(rest))
+    }
+
+    /// A group for each member.
+    pub(super) fn into_singles(self) -> impl Iterator<Item = Self> {
+        let view = self.view;
+        self.members.into_iter().map(move |member| Self { view: view.clone(), members: vec![member] })
+    }
+
+    /// Where the group stands among others.
+    pub(super) fn first_original(&self) -> usize {
+        self.members.iter().filter_map(|member| member.originals.first()).min().copied().unwrap_or(usize::MAX)
+    }
+
+    /// Gives the members other addresses. Members with the same address become one.
+    pub(super) fn replace(&mut self, replacement: &Replacement) {
+        match replacement {
+            // Replaced by nobody, a message would be lost.
+            Replacement::With(addresses) if addresses.is_empty() => {}
+            Replacement::With(addresses) => {
+                let originals = originals(self.members.iter());
+                let members = addresses.iter().map(|address| Member::new(address.clone(), originals.clone()));
+                self.members = united(members);
+            }
+            Replacement::Map(entries) => {
+                let members = std::mem::take(&mut self.members).into_iter().map(|member| match mapped(entries, &member.address) {
+                    Some(address) => Member::new(address, member.originals),
+                    None => member,
+                });
+                self.members = united(members);
+            }
+        }
+    }
+}
+
+impl Member {
+    pub(super) fn new(address: Address, originals: Vec<usize>) -> Self {
+        Self { address, originals, text: OnceCell::new(), base: OnceCell::new() }
+    }
+
+    /// The address.
+    pub(super) fn text(&self) -> &Text {
+        self.text.get_or_init(|| Text::new(self.address.as_str()))
+    }
+
+    /// The address without `+tag`; a quoted local part has none.
+    pub(super) fn base(&self) -> &Text {
+        self.base.get_or_init(|| match self.address.local_part().split_once('+') {
+            Some((base, _)) if !base.is_empty() && !base.starts_with('"') => Text::new(format!("{base}@{}", self.address.domain())),
+            _ => Text::new(self.address.as_str()),
+        })
+    }
+}
+
+impl From<bool> for Answer {
+    fn from(holds: bool) -> Self {
+        if holds { Self::All } else { Self::None }
+    }
+}
+
+impl FromIterator<bool> for Answer {
+    fn from_iter<I: IntoIterator<Item = bool>>(flags: I) -> Self {
+        let mut flags = flags.into_iter();
+        let Some(first) = flags.next() else { return Self::None };
+        let mut same: usize = 1;
+        while let Some(flag) = flags.next() {
+            if flag != first {
+                let begin = std::iter::repeat_n(first, same).chain([flag]);
+                return Self::Some(begin.chain(flags).collect());
+            }
+            same = same.saturating_add(1);
+        }
+        first.into()
+    }
+}
+
+impl Answer {
+    pub(super) fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::None, _) | (_, Self::None) => Self::None,
+            (Self::All, answer) | (answer, Self::All) => answer,
+            (Self::Some(one), Self::Some(other)) => one.iter().zip(&other).map(|(one, other)| *one && *other).collect(),
+        }
+    }
+
+    pub(super) fn or(self, other: Self) -> Self {
+        self.not().and(other.not()).not()
+    }
+
+    pub(super) fn not(self) -> Self {
+        match self {
+            Self::None => Self::All,
+            Self::All => Self::None,
+            Self::Some(flags) => Self::Some(flags.into_iter().map(|flag| !flag).collect()),
+        }
+    }
+}
+
+/// The envelope recipients that the members stand for, ascending.
+pub(super) fn originals<'m>(members: impl Iterator<Item = &'m Member>) -> Vec<usize> {
+    let mut originals: Vec<usize> = members.flat_map(|member| member.originals.iter().copied()).collect();
+    originals.sort_unstable();
+    originals.dedup();
+    originals
+}
+
+/// Members in the order of their first appearance, one for each address.
+pub(super) fn united(members: impl Iterator<Item = Member>) -> Vec<Member> {
+    let mut united: Vec<Member> = Vec::with_capacity(members.size_hint().0);
+    let mut places: HashMap<Address, usize> = HashMap::new();
+    for member in members {
+        let known = places.get(&member.address).and_then(|place| united.get_mut(*place));
+        if let Some(known) = known {
+            known.originals = originals([&*known, &member].into_iter());
+        } else {
+            places.insert(member.address.clone(), united.len());
+            united.push(member);
+        }
+    }
+    united
+}
+
+/// The new address by the first entry that fits.
+fn mapped(entries: &[(MapFrom, MapTo)], address: &Address) -> Option<Address> {
+    let fits = |from: &MapFrom| match from {
+        MapFrom::Address(from) => from.as_str().eq_ignore_ascii_case(address.as_str()),
+        MapFrom::Domain(domain) => !domain.is_empty() && address.domain().eq_ignore_ascii_case(domain),
+    };
+    let (_, to) = entries.iter().find(|(from, _)| fits(from))?;
+    match to {
+        MapTo::Address(to) => Some(to.clone()),
+        // Too long for an address: it stays, as one that no entry fits.
+        MapTo::Domain(domain) => Address::parse(&format!("{}@{domain}", address.local_part()), true).ok(),
+    }
+}

@@ -20,9 +20,12 @@ pub struct View<'a> {
     original: &'a Original,
     edits: Arc<Edits>,
     mailboxes: [OnceCell<Rc<[Mailbox]>>; 4],
-    texts: RefCell<Vec<(Box<str>, Rc<[Text]>)>>,
+    texts: RefCell<Vec<ReadHeader>>,
     attachments: Rc<OnceCell<Vec<Attachment>>>,
 }
+
+/// A name and the values of all fields of this name.
+type ReadHeader = (Box<str>, Rc<[Text]>);
 
 /// A header field that holds addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,6 +10,8 @@ mod lists;
 mod plan;
 mod template;
 mod test;
+#[cfg(test)]
+mod tests;
 
 pub use condition::{
     AttachmentPart, CertificateAttribute, Condition, Flag, Folded, IpTest, NumberAttribute, NumberOperator, TextAttribute, TextTest,

@@ -12,7 +12,7 @@ use super::view::with_line_end;
 use super::{Original, Text};
 use crate::limits::{MIME_DEPTH_MAX, MIME_FIELD_BYTES_MAX, MIME_HEADERS_BYTES_MAX, MIME_PARTS_MAX};
 
-/// A part that is attached: said to be so, or with a file name, or neither text nor said to be inline.
+/// A part that is attached: said to be so, or with a file name, or neither text nor said to be inline nor part of a report.
 #[derive(Clone, Debug)]
 pub struct Attachment {
     /// File name, decoded.
@@ -99,15 +99,17 @@ impl Walk<'_> {
             .or_else(|| content_type.and_then(|content| content.attribute("name")))
             .map(|name| super::view::decoded(name.as_bytes()))
             .filter(|name| !name.is_empty());
-        let is_leaf = !matches!(kind, "multipart" | "text");
+        let is_message = kind == "message" && matches!(subtype, "rfc822" | "global");
+        // The other kinds of message are parts of reports (RFC 3464 §2.1, RFC 8098 §3.1): machines read them, nobody attached them.
+        let is_file = is_message || !matches!(kind, "multipart" | "text" | "message");
         let is_inline = disposition.is_some_and(|disposition| disposition.ctype().eq_ignore_ascii_case("inline"));
         let is_attached = disposition.is_some_and(|disposition| disposition.ctype().eq_ignore_ascii_case("attachment"));
-        if name.is_some() || is_attached || (is_leaf && !is_inline) {
+        if name.is_some() || is_attached || (is_file && !is_inline) {
             let extension = name.as_deref().and_then(extension).map(Text::new);
             let media_type = Text::new(format!("{kind}/{subtype}"));
             self.found.push(Attachment { name: name.map(Text::new), media_type, extension });
         }
-        kind == "message" && matches!(subtype, "rfc822" | "global")
+        is_message
     }
 
     fn field(&self, header: &Header, name: &[u8]) -> Option<ContentType<'static>> {
@@ -209,6 +211,27 @@ epilogue
         assert_eq!(found("Content-Type: text/html\n\n--x\n"), [""; 0]);
         assert_eq!(found("no header"), [""; 0]);
         assert_eq!(found("Content-Type: multipart/mixed\n\n--\nContent-Type: application/pdf\n\n"), [""; 0]);
+    }
+
+    #[test]
+    fn a_bounce_carries_the_returned_message_only() {
+        let message = "Content-Type: multipart/report; report-type=delivery-status; boundary=b
+
+--b
+
+Sorry.
+--b
+Content-Type: message/delivery-status
+
+Reporting-MTA: dns; x.example
+--b
+Content-Type: message/rfc822
+
+Subject: returned
+
+--b--
+";
+        assert_eq!(found(message), ["- message/rfc822 -"]);
     }
 
     #[test]

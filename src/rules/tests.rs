@@ -306,6 +306,15 @@ fn templates_are_filled_with_decoded_values_that_cannot_break_out() {
     assert_eq!(added(&plan.steps[0]), "X-S: a Bcc: x | a@b.c, d@e.f | | 56;");
 }
 
+#[test]
+fn what_outlives_an_evaluation_can_be_shared_between_threads() {
+    fn is_shared<T: Send + Sync>() {}
+    is_shared::<Original>();
+    is_shared::<Plan>();
+    is_shared::<RuleSet>();
+    is_shared::<crate::policy::Policy>();
+}
+
 // ---- the second evaluation ----
 
 const ADDRESSES: [&str; 5] = ["a@x.example", "b@x.example", "c@y.example", "d@y.example", "e@z.example"];

@@ -83,6 +83,20 @@ pub const RELAY_FINAL_DOT_TIMEOUT: Duration = Duration::from_secs(600);
 pub const RELAY_QUIT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Longest reply of a next hop, all its lines together.
 pub const RELAY_REPLY_BYTES_MAX: usize = 64 * 1024;
+/// Commands sent to a next hop before their replies are read; fits every socket's send buffer (RFC 2920 §3.1).
+pub const RELAY_PIPELINE_BYTES_MAX: usize = 8 * 1024;
+/// Addresses of one host that are tried in one attempt (RFC 5321 §5.1 asks for at least two).
+pub const RELAY_ADDRESSES_MAX: usize = 8;
+/// Resolving a next hop's name; the system's resolver has its own, longer retries.
+pub const RELAY_RESOLVE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Credentials tried in one attempt: the cached one, a fresher one, the one before. Servers lock accounts after some refusals.
+pub const RELAY_CREDENTIALS_MAX: u32 = 3;
+/// Transactions for one group of recipients while the next hop answers 452 4.5.3 to some of them.
+pub const RELAY_SPLITS_MAX: usize = 100;
+/// Content handed to one write.
+pub const RELAY_WRITE_BYTES: usize = 256 * 1024;
+/// Slices handed to one write; below IOV_MAX (1024 on Linux).
+pub const RELAY_WRITE_SLICES: usize = 64;
 /// Default concurrent connections to one relay.
 pub const RELAY_CONNECTIONS_DEFAULT: u32 = 20;
 /// Recipients in one transaction with a next hop. Google publishes none, Exchange Online takes 200; 100 is safe (RFC 5321 §4.5.3.1.8).

@@ -1,16 +1,139 @@
 //! Relays: the named next hops, and the driver of the client session that delivers to them.
 //!
 //! Knows nothing of rules. Connections are pooled for each relay; credentials go out over TLS or to loopback only.
+//!
+//! - Every recipient of a delivery gets exactly one outcome, before the deadline, whatever the next hop does.
+//! - [`Outcome::Delivered`] stands for a 2xx reply to the final dot, read after the whole content was written.
+//! - What is wrong with this gateway's set-up (login, certificate, connector, name) is a temporary failure: mail waits, it never bounces for it.
+//! - No lock is held across I/O, and no body is copied.
+//!
+//! `deliver` divides a delivery into transactions and decides what a failure means; `hosts` says which address is next, `connect`
+//! and `login` get a session ready, `connection` moves its bytes, `pool` keeps it for the next message, `failures` has the words.
 
-use std::net::IpAddr;
+mod connect;
+mod connection;
+mod deliver;
+mod failures;
+mod hosts;
+mod login;
+mod pool;
+mod stream;
+#[cfg(test)]
+mod tests;
+mod tls;
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+use tokio::task::JoinSet;
 
 use crate::failure::Failure;
 use crate::message::{Content, TlsVersion};
-use crate::secrets::SecretRef;
+use crate::secrets::{SecretRef, Secrets};
 use crate::smtp::{Address, Reply, ReversePath};
+
+/// All relays: the pools behind their names. Clones share them.
+#[derive(Clone, Debug)]
+pub struct Relays {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    hostname: Arc<str>,
+    secrets: Arc<dyn login::CredentialSource>,
+    pools: Mutex<Pools>,
+    tls_anyone: tls::LazyConfig,
+    tls_system: tls::LazyConfig,
+}
+
+#[derive(Debug, Default)]
+struct Pools {
+    by_name: HashMap<Arc<str>, Arc<pool::Pool>>,
+    closed: bool,
+}
+
+impl Relays {
+    /// No connection is made yet. `hostname` is what EHLO says.
+    pub fn new(hostname: Arc<str>, secrets: Arc<Secrets>) -> Self {
+        Self::with_source(hostname, secrets)
+    }
+
+    fn with_source(hostname: Arc<str>, secrets: Arc<dyn login::CredentialSource>) -> Self {
+        let (tls_anyone, tls_system) = Default::default();
+        Self { inner: Arc::new(Inner { hostname, secrets, pools: Mutex::default(), tls_anyone, tls_system }) }
+    }
+
+    /// Delivers to one relay. Every recipient has an outcome when it returns, which is at `deadline` at the latest.
+    pub async fn deliver(&self, relay: &Arc<RelayConfig>, delivery: &Delivery, deadline: tokio::time::Instant) -> DeliveryReport {
+        let pool = self.pool(relay);
+        deliver::deliver(&self.inner, &pool, delivery, deadline).await
+    }
+
+    /// Says goodbye on all idle connections; those in use are not kept when they become idle.
+    pub async fn close(&self) {
+        let pools: Vec<_> = {
+            let mut pools = pool::lock(&self.inner.pools);
+            pools.closed = true;
+            pools.by_name.drain().map(|(_, pool)| pool).collect()
+        };
+        let mut goodbyes: JoinSet<()> = pools.iter().flat_map(|pool| pool.close()).map(connection::Connection::quit).collect();
+        while goodbyes.join_next().await.is_some() {}
+    }
+
+    /// The pool of a relay; a changed configuration gets a new one, and the old one's idle connections are closed.
+    fn pool(&self, relay: &Arc<RelayConfig>) -> Arc<pool::Pool> {
+        let (pool, replaced) = {
+            let mut pools = pool::lock(&self.inner.pools);
+            if let Some(pool) = pools.by_name.get(&relay.name).filter(|pool| pool.serves(relay)) {
+                return Arc::clone(pool);
+            }
+            let pool = Arc::new(pool::Pool::new(Arc::clone(relay)));
+            if pools.closed {
+                pool.close();
+                (pool, None)
+            } else {
+                let replaced = pools.by_name.insert(Arc::clone(&relay.name), Arc::clone(&pool));
+                (pool, replaced)
+            }
+        };
+        for connection in replaced.iter().flat_map(|pool| pool.close()) {
+            drop(tokio::spawn(connection.quit()));
+        }
+        pool
+    }
+}
+
+/// What came of a delivery.
+#[derive(Clone, Debug)]
+pub struct DeliveryReport {
+    /// One for each recipient, in the order of [`Delivery::recipients`].
+    pub outcomes: Vec<Outcome>,
+    /// What was tried, in order; for the log.
+    pub attempts: Vec<Attempt>,
+}
+
+/// One try of one host: a connection that could not be made, or a transaction.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    /// `name[address]:port`, or the name when it has no address.
+    pub host: Arc<str>,
+    /// The address, if there is one.
+    pub address: Option<SocketAddr>,
+    /// The TLS it went over.
+    pub tls: Option<TlsVersion>,
+    /// A pooled connection was used.
+    pub reused: bool,
+    /// Recipients it was for.
+    pub recipients: usize,
+    /// The reply to the final dot when anybody was accepted, else the first failure.
+    pub result: Result<Reply, Arc<Failure>>,
+    /// From the first step, connecting included, to the last reply.
+    pub duration: Duration,
+}
 
 /// A relay as configured.
 #[derive(Clone, Debug, PartialEq)]

@@ -4,16 +4,24 @@
 //! and no configuration file; a driver (`ingress`, `relay`) moves the bytes.
 
 mod address;
+mod client;
+mod client_auth;
+mod client_data;
 mod command;
 mod data;
 mod replies;
 mod reply;
+mod reply_parser;
 mod session;
 mod stuffing;
 
 pub use address::{Address, AddressError, ReversePath};
+pub use client::{Client, ClientError, Event as ClientEvent, Extensions, Stage, Transaction, Verdict};
+pub use client_auth::{Mechanism, auth_encodings};
+pub use client_data::{DotStuffer, line_ends_are_crlf};
 pub use command::{Command, MailParameters};
 pub use data::Decoder;
 pub use reply::{Reply, Status};
+pub use reply_parser::{ReplyError, ReplyParser};
 pub use session::{Event, Session, SessionConfig};
 pub use stuffing::{BareLineEnding, Stuffed, check_line_endings, stuff};

@@ -1,0 +1,161 @@
+//! From an address to a session that is ready for MAIL: TCP, TLS as the relay asks for it, EHLO, AUTH.
+//!
+//! - Credentials go out over TLS or to a loopback address, whatever else is configured.
+//! - Plain text after a failed handshake is tried in opportunistic mode only, on a new connection, and never with credentials.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use rustls::pki_types::ServerName;
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::{Instant, timeout_at};
+use tokio_rustls::TlsConnector;
+
+use super::connection::{Connection, Peer};
+use super::pool::Pool;
+use super::stream::Stream;
+use super::{Inner, TlsMode, failures, login};
+use crate::failure::Failure;
+use crate::limits;
+use crate::smtp::{Client, ClientEvent};
+
+/// Why there is no session.
+#[derive(Debug)]
+pub(super) enum ConnectError {
+    /// Another address may do better.
+    TryNext(Failure),
+    /// No address will: the credentials are at fault.
+    Stop(Failure),
+}
+
+impl From<Failure> for ConnectError {
+    fn from(failure: Failure) -> Self {
+        Self::TryNext(failure)
+    }
+}
+
+/// One attempt to get a session with one address.
+pub(super) struct Connect<'a> {
+    pub(super) inner: &'a Inner,
+    pub(super) pool: &'a Pool,
+    pub(super) host: &'a str,
+    pub(super) address: SocketAddr,
+    pub(super) deadline: Instant,
+}
+
+/// Where a TLS session begins matters: a handshake that fails may be followed by plain text, anything else may not.
+enum StepError {
+    Handshake(Failure),
+    Other(Failure),
+}
+
+impl From<Failure> for StepError {
+    fn from(failure: Failure) -> Self {
+        Self::Other(failure)
+    }
+}
+
+impl Connect<'_> {
+    /// A session ready for MAIL.
+    pub(super) async fn open(&self) -> Result<Connection, ConnectError> {
+        let config = &self.pool.config;
+        let mut plain_only = config.tls == TlsMode::None && !config.implicit_tls;
+        let mut login = login::Login::default();
+        loop {
+            let may_fall_back = config.tls == TlsMode::Opportunistic && !config.implicit_tls && config.auth.is_none() && !plain_only;
+            let mut connection = match self.greet(plain_only).await {
+                Ok(connection) => connection,
+                Err(StepError::Handshake(_)) if may_fall_back => {
+                    plain_only = true;
+                    continue;
+                }
+                Err(StepError::Handshake(failure) | StepError::Other(failure)) => return Err(failure.into()),
+            };
+            let Some(secret) = &config.auth else { return Ok(connection) };
+            if connection.peer.tls.is_none() && !is_loopback(self.address.ip()) {
+                return Err(failures::login("there is no TLS, and credentials go out without it to loopback addresses only").into());
+            }
+            match login.run(&mut connection, self.inner.secrets.as_ref(), secret, self.deadline).await? {
+                login::Progress::Done => return Ok(connection),
+                login::Progress::ConnectAgain => {}
+            }
+        }
+    }
+
+    /// A session after its last EHLO.
+    async fn greet(&self, plain_only: bool) -> Result<Connection, StepError> {
+        let config = &self.pool.config;
+        let mut stream = Stream::Plain(self.tcp().await?);
+        if config.implicit_tls {
+            stream = self.handshake(stream).await?;
+        }
+        let label = format!("{}[{}]:{}", self.host, self.address.ip(), self.address.port()).into();
+        let peer = Peer { label, address: self.address, tls: stream.tls_version() };
+        let mut connection = Connection::new(stream, Client::new(Arc::clone(&self.inner.hostname)), peer);
+        expect(&mut connection, &ClientEvent::Ready, self.deadline).await?;
+        if config.implicit_tls || plain_only {
+            return Ok(connection);
+        }
+        let must = matches!(config.tls, TlsMode::Required | TlsMode::Verify);
+        if !connection.client.extensions().starttls {
+            return if must { Err(failures::tls_absent().into()) } else { Ok(connection) };
+        }
+        connection.client.start_tls();
+        match connection.next_event(self.deadline).await? {
+            ClientEvent::StartTls => self.upgrade(connection).await,
+            ClientEvent::StartTlsRefused(reply) if must => Err(failures::tls_failed(format!("reply to STARTTLS: {reply}")).into()),
+            ClientEvent::StartTlsRefused(_) => Ok(connection),
+            other => Err(failures::connection_lost(format!("unexpected event {other:?} after STARTTLS")).into()),
+        }
+    }
+
+    async fn upgrade(&self, connection: Connection) -> Result<Connection, StepError> {
+        let (stream, mut client, mut peer) = connection.into_parts();
+        let stream = self.handshake(stream).await?;
+        peer.tls = stream.tls_version();
+        client.tls_established();
+        let mut connection = Connection::new(stream, client, peer);
+        expect(&mut connection, &ClientEvent::Ready, self.deadline).await?;
+        Ok(connection)
+    }
+
+    async fn tcp(&self) -> Result<TcpStream, Failure> {
+        let connect = async {
+            let socket = if self.address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+            if let Some(source) = self.pool.config.source_ip {
+                socket.bind(SocketAddr::new(source, 0))?;
+            }
+            // A transaction is a few small writes with a reply after each; Nagle's algorithm would hold them back.
+            socket.set_nodelay(true)?;
+            socket.connect(self.address).await
+        };
+        match timeout_at(self.deadline.min(Instant::now() + limits::RELAY_CONNECT_TIMEOUT), connect).await {
+            Ok(Ok(stream)) => Ok(stream),
+            Ok(Err(error)) => Err(failures::unreachable(error)),
+            Err(_) => Err(failures::unreachable("no answer to the connection attempt in time")),
+        }
+    }
+
+    async fn handshake(&self, stream: Stream) -> Result<Stream, StepError> {
+        let Stream::Plain(tcp) = stream else { return Ok(stream) };
+        let config = self.pool.tls_config(self.inner).await.map_err(failures::settings)?;
+        let name = ServerName::try_from(self.host.trim_end_matches('.').to_owned())
+            .unwrap_or_else(|_| ServerName::IpAddress(self.address.ip().into()));
+        let until = self.deadline.min(Instant::now() + limits::TLS_HANDSHAKE_TIMEOUT);
+        match timeout_at(until, TlsConnector::from(config).connect(name, tcp)).await {
+            Ok(Ok(stream)) => Ok(Stream::Tls(Box::new(stream))),
+            Ok(Err(error)) => Err(StepError::Handshake(failures::tls_failed(error))),
+            Err(_) => Err(StepError::Handshake(failures::tls_failed("no end of the handshake in time"))),
+        }
+    }
+}
+
+/// Waits for an event that can only be this one.
+async fn expect(connection: &mut Connection, expected: &ClientEvent, deadline: Instant) -> Result<(), Failure> {
+    let event = connection.next_event(deadline).await?;
+    if event == *expected { Ok(()) } else { Err(failures::connection_lost(format!("unexpected event {event:?}"))) }
+}
+
+fn is_loopback(address: IpAddr) -> bool {
+    address.to_canonical().is_loopback()
+}

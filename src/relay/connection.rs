@@ -1,0 +1,268 @@
+//! One connection: moves the bytes of a client session, each wait with its timer, and never past the delivery's deadline.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::{Instant, timeout_at};
+use zeroize::Zeroize;
+
+use super::failures;
+use super::stream::Stream;
+use crate::failure::Failure;
+use crate::limits;
+use crate::message::{Content, TlsVersion};
+use crate::smtp::{Client, ClientEvent, DotStuffer, Stage, Transaction, Verdict};
+
+/// Room for one read of replies.
+const READ_BYTES: usize = 4096;
+
+/// A connection to a next hop with its session.
+#[derive(Debug)]
+pub(super) struct Connection {
+    stream: Stream,
+    pub(super) client: Client,
+    pub(super) peer: Peer,
+    opened: Instant,
+    last_used: Instant,
+    transactions: u32,
+}
+
+/// Who is at the other end.
+#[derive(Clone, Debug)]
+pub(super) struct Peer {
+    /// `name[address]:port`.
+    pub(super) label: Arc<str>,
+    pub(super) address: SocketAddr,
+    pub(super) tls: Option<TlsVersion>,
+}
+
+/// What a transaction came to.
+#[derive(Debug)]
+pub(super) struct Transacted {
+    /// In the order of the transaction's recipients.
+    pub(super) verdicts: Vec<Verdict>,
+    /// Why the session ended before every recipient had a verdict.
+    pub(super) broken: Option<Failure>,
+    /// The content may have arrived whole.
+    pub(super) dot_sent: bool,
+}
+
+impl Connection {
+    pub(super) fn new(stream: Stream, client: Client, peer: Peer) -> Self {
+        let now = Instant::now();
+        Self { stream, client, peer, opened: now, last_used: now, transactions: 0 }
+    }
+
+    /// Gives the parts back, for a handshake.
+    pub(super) fn into_parts(self) -> (Stream, Client, Peer) {
+        (self.stream, self.client, self.peer)
+    }
+
+    /// Runs one transaction.
+    pub(super) async fn transact(&mut self, transaction: &Transaction<'_>, content: &Content, deadline: Instant) -> Transacted {
+        let mut dot_sent = false;
+        let broken = self.run(transaction, content, deadline, &mut dot_sent).await.err();
+        self.transactions = self.transactions.saturating_add(1);
+        self.last_used = Instant::now();
+        Transacted { verdicts: self.client.take_verdicts(), broken, dot_sent }
+    }
+
+    async fn run(
+        &mut self,
+        transaction: &Transaction<'_>,
+        content: &Content,
+        deadline: Instant,
+        dot_sent: &mut bool,
+    ) -> Result<(), Failure> {
+        let mut event = match self.client.begin(transaction) {
+            Some(event) => event,
+            None => self.next_event(deadline).await?,
+        };
+        loop {
+            match event {
+                ClientEvent::SendContent => {
+                    if self.send_content(content, deadline, dot_sent).await? == Sent::RefusedEarly {
+                        return Ok(());
+                    }
+                    self.client.content_sent();
+                }
+                ClientEvent::TransactionDone => return Ok(()),
+                other => return Err(failures::connection_lost(format!("unexpected event {other:?} in a transaction"))),
+            }
+            event = self.next_event(deadline).await?;
+        }
+    }
+
+    /// Writes what the session has to say and reads until something happens.
+    pub(super) async fn next_event(&mut self, deadline: Instant) -> Result<ClientEvent, Failure> {
+        let mut stage = self.client.awaited();
+        let mut asked = Instant::now();
+        loop {
+            self.write_commands(deadline).await?;
+            if let Some(event) = self.client.poll().map_err(failures::session)? {
+                return Ok(event);
+            }
+            if self.client.has_output() {
+                continue;
+            }
+            // The timer is for a reply, not for a byte of it.
+            if stage != self.client.awaited() {
+                stage = self.client.awaited();
+                asked = Instant::now();
+            }
+            let until = deadline.min(asked + reply_timeout(stage));
+            let mut buffer = [0_u8; READ_BYTES];
+            match timeout_at(until, self.stream.read(&mut buffer)).await {
+                Err(_) => return Err(failures::too_slow(stage_name(stage), asked.elapsed())),
+                Ok(Err(error)) => return Err(lost(stage, &error)),
+                Ok(Ok(0)) => return Err(failures::connection_lost(format!("closed before the reply to {}", stage_name(stage)))),
+                Ok(Ok(len)) => self.client.feed(buffer.get(..len).unwrap_or_default()),
+            }
+        }
+    }
+
+    async fn write_commands(&mut self, deadline: Instant) -> Result<(), Failure> {
+        if !self.client.has_output() {
+            return Ok(());
+        }
+        let stage = self.client.awaited();
+        let mut output = self.client.take_output();
+        let until = deadline.min(Instant::now() + limits::RELAY_COMMAND_TIMEOUT);
+        let written = timeout_at(until, async {
+            self.stream.write_all(&output).await?;
+            self.stream.flush().await
+        })
+        .await;
+        // It may have held a password.
+        output.zeroize();
+        match written {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(lost(stage, &error)),
+            Err(_) => Err(failures::too_slow(stage_name(stage), limits::RELAY_COMMAND_TIMEOUT)),
+        }
+    }
+
+    /// Writes the content as slices of itself. A next hop that refuses while it is being written is heard before the end is sent.
+    async fn send_content(&mut self, content: &Content, deadline: Instant, dot_sent: &mut bool) -> Result<Sent, Failure> {
+        let mut pieces = DotStuffer::new(content).peekable();
+        let mut batch: Vec<Bytes> = Vec::new();
+        while pieces.peek().is_some() {
+            let mut bytes = 0_usize;
+            while batch.len() < limits::RELAY_WRITE_SLICES && bytes < limits::RELAY_WRITE_BYTES {
+                let Some(piece) = pieces.next() else { break };
+                bytes = bytes.saturating_add(piece.len());
+                batch.push(piece);
+            }
+            if self.refused_early().await? {
+                return Ok(Sent::RefusedEarly);
+            }
+            *dot_sent = pieces.peek().is_none();
+            while !batch.is_empty() {
+                if let Err(failure) = self.write_batch(&mut batch, deadline).await {
+                    // Whoever closes in the middle has often said why.
+                    return if self.last_words(deadline).await { Ok(Sent::RefusedEarly) } else { Err(failure) };
+                }
+            }
+        }
+        Ok(Sent::Whole)
+    }
+
+    async fn write_batch(&mut self, batch: &mut Vec<Bytes>, deadline: Instant) -> Result<(), Failure> {
+        let until = deadline.min(Instant::now() + limits::RELAY_BLOCK_TIMEOUT);
+        let written = timeout_at(until, async {
+            self.stream.write_some(batch).await?;
+            if batch.is_empty() { self.stream.flush().await } else { Ok(()) }
+        });
+        match written.await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(failures::connection_lost(format!("while the content was sent: {error}"))),
+            Err(_) => Err(failures::too_slow("content", limits::RELAY_BLOCK_TIMEOUT)),
+        }
+    }
+
+    /// Looks, without waiting, for a reply that came before the final dot.
+    async fn refused_early(&mut self) -> Result<bool, Failure> {
+        let mut buffer = [0_u8; READ_BYTES];
+        match self.stream.read_now(&mut buffer).await {
+            // Still open for writing perhaps; the write or the reply to the final dot will tell.
+            None | Some(Ok(0)) => {}
+            Some(Ok(len)) => self.client.feed(buffer.get(..len).unwrap_or_default()),
+            Some(Err(error)) => return Err(failures::connection_lost(format!("while the content was sent: {error}"))),
+        }
+        Ok(self.client.poll().map_err(failures::session)?.is_some())
+    }
+
+    /// Listens a moment longer after a failed write.
+    async fn last_words(&mut self, deadline: Instant) -> bool {
+        let read = async {
+            let mut buffer = [0_u8; READ_BYTES];
+            while let Ok(len @ 1..) = self.stream.read(&mut buffer).await {
+                self.client.feed(buffer.get(..len).unwrap_or_default());
+                match self.client.poll() {
+                    Ok(None) => {}
+                    Ok(Some(_)) => return true,
+                    Err(_) => return false,
+                }
+            }
+            false
+        };
+        timeout_at(deadline.min(Instant::now() + limits::RELAY_QUIT_TIMEOUT), read).await.unwrap_or(false)
+    }
+
+    /// Whether a pooled connection can be used: the peer has neither closed nor spoken.
+    pub(super) async fn is_alive(&mut self) -> bool {
+        let mut buffer = [0_u8; 1];
+        self.stream.read_now(&mut buffer).await.is_none()
+    }
+
+    /// Whether it may carry another transaction, now or from the pool.
+    pub(super) fn is_reusable(&self, now: Instant) -> bool {
+        self.client.is_reusable()
+            && self.transactions < limits::RELAY_CONNECTION_MESSAGES_MAX
+            && now.duration_since(self.opened) < limits::RELAY_CONNECTION_AGE_MAX
+            && now < self.idle_until()
+    }
+
+    /// When it has waited in the pool for long enough.
+    pub(super) fn idle_until(&self) -> Instant {
+        self.last_used + limits::RELAY_CONNECTION_IDLE_MAX
+    }
+
+    /// Says goodbye and waits a little for the answer.
+    pub(super) async fn quit(mut self) {
+        self.client.quit();
+        let deadline = Instant::now() + limits::RELAY_QUIT_TIMEOUT;
+        // Its failure changes nothing for anybody.
+        if self.next_event(deadline).await.is_ok() {
+            let _ = timeout_at(deadline, self.stream.shutdown()).await;
+        }
+    }
+}
+
+#[derive(PartialEq)]
+enum Sent {
+    Whole,
+    RefusedEarly,
+}
+
+/// RFC 5321 §4.5.3.2.
+fn reply_timeout(stage: Option<Stage>) -> Duration {
+    match stage {
+        Some(Stage::Data) => limits::RELAY_DATA_TIMEOUT,
+        Some(Stage::FinalDot) => limits::RELAY_FINAL_DOT_TIMEOUT,
+        Some(Stage::Quit) => limits::RELAY_QUIT_TIMEOUT,
+        _ => limits::RELAY_COMMAND_TIMEOUT,
+    }
+}
+
+fn stage_name(stage: Option<Stage>) -> String {
+    stage.map_or_else(|| "a command".to_owned(), |stage| stage.to_string())
+}
+
+fn lost(stage: Option<Stage>, error: &io::Error) -> Failure {
+    failures::connection_lost(format!("before the reply to {}: {error}", stage_name(stage)))
+}

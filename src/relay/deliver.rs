@@ -1,0 +1,328 @@
+//! A delivery, from its division into transactions to one outcome for each recipient.
+//!
+//! - One transaction has recipients of one domain: Google answers 451 4.3.0 to several, and tenants are told apart by domain.
+//! - Failover: no connection, no TLS, a refused greeting, a lost session, 421, or a 4xx to MAIL or DATA try the next address.
+//!   What is said about a single recipient, every 5xx after the greeting, and everything after the final dot is final.
+//! - A pooled connection that breaks before the final dot costs nothing: the message goes on over a new one.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::time::{Instant, timeout_at};
+
+use super::connect::{Connect, ConnectError};
+use super::connection::{Connection, Peer, Transacted};
+use super::hosts::{Candidate, Candidates};
+use super::pool::Pool;
+use super::{Accepted, Attempt, Delivery, DeliveryReport, Inner, Outcome, failures};
+use crate::failure::{Failure, Side};
+use crate::limits;
+use crate::smtp::{Address, Reply, ReversePath, Stage, Transaction, Verdict, line_ends_are_crlf};
+
+pub(super) async fn deliver(inner: &Inner, pool: &Arc<Pool>, delivery: &Delivery, deadline: Instant) -> DeliveryReport {
+    let started = Instant::now();
+    let outcomes = vec![None; delivery.recipients.len()];
+    let mut run = Run { inner, pool, delivery, deadline, outcomes, attempts: Vec::new() };
+    // Every wait inside ends at the deadline by itself, with a better word for it; this is the wall behind them.
+    let _ = timeout_at(deadline, run.all()).await;
+    let late = Arc::new(failures::too_slow("the delivery", started.elapsed()));
+    DeliveryReport {
+        outcomes: run.outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(|| Outcome::Failed(Arc::clone(&late)))).collect(),
+        attempts: run.attempts,
+    }
+}
+
+struct Run<'a> {
+    inner: &'a Inner,
+    pool: &'a Arc<Pool>,
+    delivery: &'a Delivery,
+    deadline: Instant,
+    /// `None` is not decided yet.
+    outcomes: Vec<Option<Outcome>>,
+    attempts: Vec<Attempt>,
+}
+
+/// What a transaction leaves to do.
+enum Rest {
+    /// Recipients that the next hop wants to see in another transaction; everybody else has an outcome.
+    Split(Vec<usize>),
+    /// These have no outcome, and another address may take them.
+    TryNext(Vec<usize>, Arc<Failure>),
+}
+
+impl Run<'_> {
+    async fn all(&mut self) {
+        if !line_ends_are_crlf(&self.delivery.content) {
+            let everybody: Vec<usize> = (0..self.outcomes.len()).collect();
+            self.fail(&everybody, &Arc::new(local(failures::BARE_LINE_ENDS)));
+            return;
+        }
+        for group in self.groups() {
+            if let Err(failure) = self.group(group).await {
+                // No connection: the other groups would wait for the same.
+                let open: Vec<usize> = (0..self.outcomes.len()).filter(|at| matches!(self.outcomes.get(*at), Some(None))).collect();
+                self.fail(&open, &failure);
+                return;
+            }
+        }
+    }
+
+    /// Divides the recipients by domain and number. Addresses that cannot stand in a command fail here.
+    fn groups(&mut self) -> Vec<Vec<usize>> {
+        let refused = Arc::new(local(failures::BAD_ADDRESS));
+        let sender_is_sendable = match &self.delivery.reverse_path {
+            ReversePath::Null => true,
+            ReversePath::Address(address) => is_sendable(address),
+        };
+        let mut places: HashMap<String, usize> = HashMap::new();
+        let mut groups: Vec<Vec<usize>> = Vec::new();
+        let max = self.pool.config.recipients_per_message_max.max(1);
+        for (at, recipient) in self.delivery.recipients.iter().enumerate() {
+            if !sender_is_sendable || !is_sendable(recipient) {
+                self.fail(&[at], &refused);
+                continue;
+            }
+            let domain = recipient.domain().to_ascii_lowercase();
+            let open = places.get(&domain).and_then(|place| groups.get_mut(*place)).filter(|group| group.len() < max);
+            match open {
+                Some(group) => group.push(at),
+                None => {
+                    places.insert(domain, groups.len());
+                    groups.push(vec![at]);
+                }
+            }
+        }
+        groups
+    }
+
+    /// Transactions for one group until nobody of it is put off to another one; an error is a connection that cannot be had.
+    async fn group(&mut self, mut pending: Vec<usize>) -> Result<(), Arc<Failure>> {
+        for _ in 0..limits::RELAY_SPLITS_MAX {
+            // Those who are put off have an outcome already, in case that there is no further transaction.
+            pending = self.transaction(pending).await?;
+            if pending.is_empty() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// One transaction, over as many connections as it takes; returns the recipients for the next one.
+    async fn transaction(&mut self, mut pending: Vec<usize>) -> Result<Vec<usize>, Arc<Failure>> {
+        let Some(_slot) = self.pool.slot(self.deadline).await else {
+            return Err(Arc::new(failures::busy("no connection became free in time")));
+        };
+        if let Some(connection) = self.pool.take().await {
+            match self.attempt(connection, pending, Instant::now(), true).await {
+                Rest::Split(rest) => return Ok(rest),
+                Rest::TryNext(open, _) => pending = open,
+            }
+        }
+        let pool = Arc::clone(self.pool);
+        let mut candidates = Candidates::new(&pool);
+        let mut last: Option<Arc<Failure>> = None;
+        let mut talked = false;
+        while let Some(candidate) = candidates.next(self.deadline).await {
+            let started = Instant::now();
+            last = Some(match candidate {
+                Err((host, failure)) => {
+                    let failure = Arc::new(failure);
+                    self.note(host, None, pending.len(), started, Err(Arc::clone(&failure)));
+                    failure
+                }
+                Ok(candidate) => match self.connect(&candidate, pending.len(), started).await {
+                    Ok(connection) => {
+                        talked = true;
+                        match self.attempt(connection, pending, started, false).await {
+                            Rest::Split(rest) => return Ok(rest),
+                            Rest::TryNext(open, failure) => {
+                                pending = open;
+                                failure
+                            }
+                        }
+                    }
+                    Err((failure, true)) => failure,
+                    Err((failure, false)) => return Err(failure),
+                },
+            });
+            if Instant::now() >= self.deadline {
+                break;
+            }
+        }
+        let failure = last.unwrap_or_else(|| Arc::new(failures::settings("the relay has no host")));
+        if !talked {
+            return Err(failure);
+        }
+        self.fail(&pending, &failure);
+        Ok(Vec::new())
+    }
+
+    /// A session with one address; the flag says whether another address is worth a try.
+    async fn connect(&mut self, candidate: &Candidate, recipients: usize, started: Instant) -> Result<Connection, (Arc<Failure>, bool)> {
+        let Candidate { host, address } = candidate;
+        let connect = Connect { inner: self.inner, pool: self.pool, host, address: *address, deadline: self.deadline };
+        let (failure, try_next) = match connect.open().await {
+            Ok(connection) => {
+                self.pool.forgive(*address);
+                return Ok(connection);
+            }
+            Err(ConnectError::TryNext(failure)) => (failure, true),
+            Err(ConnectError::Stop(failure)) => (failure, false),
+        };
+        // What ran into the deadline says little about the host.
+        if try_next && Instant::now() < self.deadline {
+            self.pool.penalise(*address);
+        }
+        let failure = Arc::new(failure);
+        let label = format!("{host}[{}]:{}", address.ip(), address.port()).into();
+        let peer = Peer { label, address: *address, tls: None };
+        self.note(Arc::clone(&peer.label), Some((&peer, false)), recipients, started, Err(Arc::clone(&failure)));
+        Err((failure, try_next))
+    }
+
+    /// One transaction on one connection.
+    async fn attempt(&mut self, mut connection: Connection, pending: Vec<usize>, started: Instant, reused: bool) -> Rest {
+        let transaction = self.envelope(&pending);
+        let content = &self.delivery.content;
+        let transacted = connection.transact(&transaction, content, self.deadline).await;
+        let peer = connection.peer.clone();
+        self.pool.put_or_drop(connection, transacted.broken.is_some());
+        let (rest, result) = self.judge(&pending, transacted, &peer, reused);
+        self.note(Arc::clone(&peer.label), Some((&peer, reused)), pending.len(), started, result);
+        rest
+    }
+
+    fn envelope(&self, pending: &[usize]) -> Transaction<'_> {
+        let delivery = self.delivery;
+        let recipients: Vec<&Address> = pending.iter().filter_map(|at| delivery.recipients.get(*at)).collect();
+        let addresses_need_it = recipients.iter().any(|address| !address.is_ascii()) || !delivery.reverse_path.as_str().is_ascii();
+        Transaction {
+            reverse_path: &delivery.reverse_path,
+            content_bytes: u64::try_from(delivery.content.len()).unwrap_or(u64::MAX),
+            eight_bit: delivery.eight_bit,
+            smtputf8: delivery.smtputf8 || addresses_need_it,
+            recipients,
+        }
+    }
+
+    /// Turns verdicts into outcomes.
+    fn judge(&mut self, pending: &[usize], transacted: Transacted, peer: &Peer, reused: bool) -> (Rest, Result<Reply, Arc<Failure>>) {
+        let Transacted { verdicts, broken, dot_sent } = transacted;
+        let broken = broken.map(|failure| Arc::new(if dot_sent { failures::after_final_dot(failure) } else { failure }));
+        let mut sorted = Sorted::default();
+        let mut made: HashMap<(String, String), Arc<Failure>> = HashMap::new();
+        for (at, verdict) in pending.iter().copied().zip(verdicts) {
+            match verdict {
+                Verdict::Taken(reply) => sorted.taken.push((at, reply)),
+                Verdict::Refused(stage, reply) => {
+                    // Many recipients are often refused with one text.
+                    let key = (stage.to_string(), reply.to_string());
+                    let failure = Arc::clone(made.entry(key).or_insert_with(|| Arc::new(failures::refused(stage, &reply))));
+                    let elsewhere = may_do_elsewhere(stage, &reply, reused);
+                    if elsewhere && !dot_sent { sorted.open.push((at, failure)) } else { sorted.refused.push((at, stage, reply, failure)) }
+                }
+                Verdict::Pending | Verdict::RecipientAccepted => {
+                    let failure = broken.clone().unwrap_or_else(|| Arc::new(failures::connection_lost("no verdict")));
+                    if dot_sent { sorted.lost.push((at, failure)) } else { sorted.open.push((at, failure)) }
+                }
+            }
+        }
+        let result = sorted.result();
+        (self.settle(sorted, peer), result)
+    }
+
+    fn settle(&mut self, sorted: Sorted, peer: &Peer) -> Rest {
+        let anybody_accepted = !sorted.taken.is_empty();
+        let mut accepted: Option<Arc<Accepted>> = None;
+        for (at, reply) in sorted.taken {
+            let host = Arc::clone(&peer.label);
+            let accepted = accepted.get_or_insert_with(|| Arc::new(Accepted { reply, host, tls: peer.tls, _made_here: () }));
+            self.set(at, Outcome::Delivered(Arc::clone(accepted)));
+        }
+        let mut split = Vec::new();
+        for (at, stage, reply, failure) in sorted.refused {
+            self.fail(&[at], &failure);
+            if anybody_accepted && failures::is_recipient_limit(stage, &reply) {
+                split.push(at);
+            }
+        }
+        for (at, failure) in sorted.lost {
+            self.fail(&[at], &failure);
+        }
+        match sorted.open.first() {
+            Some((_, failure)) => Rest::TryNext(sorted.open.iter().map(|(at, _)| *at).collect(), Arc::clone(failure)),
+            None => Rest::Split(split),
+        }
+    }
+
+    fn set(&mut self, at: usize, outcome: Outcome) {
+        if let Some(place) = self.outcomes.get_mut(at) {
+            *place = Some(outcome);
+        }
+    }
+
+    fn fail(&mut self, places: &[usize], failure: &Arc<Failure>) {
+        for at in places {
+            self.set(*at, Outcome::Failed(Arc::clone(failure)));
+        }
+    }
+
+    fn note(
+        &mut self,
+        host: Arc<str>,
+        peer: Option<(&Peer, bool)>,
+        recipients: usize,
+        started: Instant,
+        result: Result<Reply, Arc<Failure>>,
+    ) {
+        self.attempts.push(Attempt {
+            host,
+            address: peer.map(|(peer, _)| peer.address),
+            tls: peer.and_then(|(peer, _)| peer.tls),
+            reused: peer.is_some_and(|(_, reused)| reused),
+            recipients,
+            result,
+            duration: started.elapsed(),
+        });
+    }
+}
+
+/// The recipients of one transaction by what became of them.
+#[derive(Default)]
+struct Sorted {
+    taken: Vec<(usize, Reply)>,
+    refused: Vec<(usize, Stage, Reply, Arc<Failure>)>,
+    /// The final dot was sent and no reply came.
+    lost: Vec<(usize, Arc<Failure>)>,
+    /// Another address may take them.
+    open: Vec<(usize, Arc<Failure>)>,
+}
+
+impl Sorted {
+    /// The attempt in one word, for the log.
+    fn result(&self) -> Result<Reply, Arc<Failure>> {
+        if let Some((_, reply)) = self.taken.first() {
+            return Ok(reply.clone());
+        }
+        let refused = self.refused.iter().map(|(_, _, _, failure)| failure);
+        let others = self.lost.iter().chain(&self.open).map(|(_, failure)| failure);
+        let none = || Arc::new(failures::connection_lost("a transaction without recipients"));
+        Err(others.chain(refused).next().cloned().unwrap_or_else(none))
+    }
+}
+
+/// Whether a refusal is about this host at this moment, not about the message. On a pooled connection only 421 counts: it is
+/// what an idle one gets when its time is over.
+fn may_do_elsewhere(stage: Stage, reply: &Reply, reused: bool) -> bool {
+    let whole_transaction = matches!(stage, Stage::Mail | Stage::Data) && !reply.is_permanent();
+    reply.code == 421 || (whole_transaction && !reused)
+}
+
+/// Nothing that an address holds may end its command line or look like one.
+fn is_sendable(address: &Address) -> bool {
+    !address.as_str().is_empty() && !address.as_str().chars().any(char::is_control)
+}
+
+fn local(reply: Reply) -> Failure {
+    Failure::new(Side::Client, reply, "refused here, not by the next hop")
+}

@@ -1,0 +1,170 @@
+//! What is kept for each relay between deliveries: idle connections, the count of busy ones, and which addresses did not answer.
+//!
+//! - A busy connection holds a slot; an idle one is taken before a new one is opened, so there are never more than slots.
+//! - A pool belongs to one configuration; another configuration of the same name gets another pool.
+//! - Its locks are held for list operations only, never across I/O.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::connection::Connection;
+use super::tls::{LazyConfig, Trust};
+use super::{Inner, RelayConfig, TlsMode};
+use crate::limits;
+
+/// One relay's pool.
+#[derive(Debug)]
+pub(super) struct Pool {
+    pub(super) config: Arc<RelayConfig>,
+    slots: Arc<Semaphore>,
+    idle: Mutex<Idle>,
+    penalties: Mutex<HashMap<SocketAddr, Instant>>,
+    /// For a `ca_file`; the other kinds of trust are shared between relays.
+    own_ca: LazyConfig,
+    reaping: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Idle {
+    /// The one used last is the last one.
+    connections: Vec<Connection>,
+    closed: bool,
+}
+
+impl Pool {
+    pub(super) fn new(config: Arc<RelayConfig>) -> Self {
+        let slots = usize::try_from(config.connections_max).unwrap_or(usize::MAX).clamp(1, Semaphore::MAX_PERMITS);
+        Self {
+            config,
+            slots: Arc::new(Semaphore::new(slots)),
+            idle: Mutex::default(),
+            penalties: Mutex::default(),
+            own_ca: LazyConfig::default(),
+            reaping: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether the pool's connections are as `config` wants them. A `ca_file` may have other content behind the same path after
+    /// a reload, which makes another configuration of it.
+    pub(super) fn serves(&self, config: &Arc<RelayConfig>) -> bool {
+        Arc::ptr_eq(&self.config, config) || (self.config.ca_file.is_none() && *self.config == **config)
+    }
+
+    /// The right to one connection; `None` when none was free before the deadline.
+    pub(super) async fn slot(&self, deadline: Instant) -> Option<OwnedSemaphorePermit> {
+        timeout_at(deadline, Arc::clone(&self.slots).acquire_owned()).await.ok()?.ok()
+    }
+
+    /// An idle connection that still looks usable; the others are dropped on the way.
+    pub(super) async fn take(&self) -> Option<Connection> {
+        loop {
+            let mut connection = lock(&self.idle).connections.pop()?;
+            if connection.is_reusable(Instant::now()) && connection.is_alive().await {
+                return Some(connection);
+            }
+        }
+    }
+
+    /// Keeps a connection for the next delivery, or says goodbye.
+    pub(super) fn put(self: &Arc<Self>, connection: Connection) {
+        let refused = {
+            let mut idle = lock(&self.idle);
+            if idle.closed || !connection.is_reusable(Instant::now()) {
+                Some(connection)
+            } else {
+                idle.connections.push(connection);
+                None
+            }
+        };
+        match refused {
+            // Only a session in order can take QUIT as a command.
+            Some(connection) if connection.client.is_reusable() => drop(tokio::spawn(connection.quit())),
+            Some(_) => {}
+            None => self.start_reaper(),
+        }
+    }
+
+    /// Keeps a connection, unless its session broke: then not even goodbye is worth the time.
+    pub(super) fn put_or_drop(self: &Arc<Self>, connection: Connection, broken: bool) {
+        if !broken {
+            self.put(connection);
+        }
+    }
+
+    /// Takes all idle connections; none is kept from now on.
+    pub(super) fn close(&self) -> Vec<Connection> {
+        let mut idle = lock(&self.idle);
+        idle.closed = true;
+        std::mem::take(&mut idle.connections)
+    }
+
+    /// The TLS configuration for this relay's trust.
+    pub(super) async fn tls_config(&self, inner: &Inner) -> Result<Arc<rustls::ClientConfig>, String> {
+        match (self.config.tls, &self.config.ca_file) {
+            (TlsMode::Verify, Some(file)) => self.own_ca.get(Trust::File(file.clone())).await,
+            (TlsMode::Verify, None) => inner.tls_system.get(Trust::System).await,
+            _ => inner.tls_anyone.get(Trust::Anyone).await,
+        }
+    }
+
+    /// An address that could not be used is tried last for a while.
+    pub(super) fn penalise(&self, address: SocketAddr) {
+        let now = Instant::now();
+        let mut penalties = lock(&self.penalties);
+        penalties.retain(|_, until| *until > now);
+        penalties.insert(address, now + limits::RELAY_HOST_PENALTY);
+    }
+
+    pub(super) fn forgive(&self, address: SocketAddr) {
+        lock(&self.penalties).remove(&address);
+    }
+
+    pub(super) fn is_penalised(&self, address: SocketAddr) -> bool {
+        lock(&self.penalties).get(&address).is_some_and(|until| *until > Instant::now())
+    }
+
+    /// One task while there are idle connections; it closes those that nobody took in time.
+    fn start_reaper(self: &Arc<Self>) {
+        if self.reaping.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let pool = Arc::downgrade(self);
+        tokio::spawn(async move {
+            while let Some(next) = pool.upgrade().and_then(|pool| pool.next_expiry()) {
+                sleep_until(next).await;
+                let expired = pool.upgrade().map(|pool| pool.expired()).unwrap_or_default();
+                for connection in expired {
+                    drop(tokio::spawn(connection.quit()));
+                }
+            }
+        });
+    }
+
+    /// When the first idle connection expires; `None` ends the reaper, under the lock that `put` takes as well.
+    fn next_expiry(&self) -> Option<Instant> {
+        let idle = lock(&self.idle);
+        let next = idle.connections.iter().map(Connection::idle_until).min();
+        if next.is_none() {
+            self.reaping.store(false, Ordering::Release);
+        }
+        next
+    }
+
+    fn expired(&self) -> Vec<Connection> {
+        let now = Instant::now();
+        let mut idle = lock(&self.idle);
+        let (keep, expired) = std::mem::take(&mut idle.connections).into_iter().partition(|connection| connection.is_reusable(now));
+        idle.connections = keep;
+        expired
+    }
+}
+
+/// A panic elsewhere leaves these lists whole.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

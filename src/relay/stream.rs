@@ -1,0 +1,110 @@
+//! A connection's bytes, with or without TLS.
+
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+
+use crate::message::TlsVersion;
+
+/// TCP, or TLS over it.
+#[derive(Debug)]
+pub(super) enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Stream {
+    /// The TLS version, `None` for plain text.
+    pub(super) fn tls_version(&self) -> Option<TlsVersion> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Tls(stream) => Some(match stream.get_ref().1.protocol_version() {
+                Some(rustls::ProtocolVersion::TLSv1_3) => TlsVersion::Tls1_3,
+                _ => TlsVersion::Tls1_2,
+            }),
+        }
+    }
+
+    /// What can be read without waiting; `None` when nothing has arrived, `Some(Ok(0))` when the peer has closed.
+    pub(super) async fn read_now(&mut self, buffer: &mut [u8]) -> Option<io::Result<usize>> {
+        poll_fn(|cx| {
+            let mut filled = ReadBuf::new(buffer);
+            match Pin::new(&mut *self).poll_read(cx, &mut filled) {
+                Poll::Ready(result) => Poll::Ready(Some(result.map(|()| filled.filled().len()))),
+                Poll::Pending => Poll::Ready(None),
+            }
+        })
+        .await
+    }
+
+    /// Writes some of the slices, without putting them together first, and drops from the list what was written.
+    pub(super) async fn write_some(&mut self, pieces: &mut Vec<Bytes>) -> io::Result<()> {
+        let mut written = {
+            let slices: Vec<IoSlice<'_>> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
+            self.write_vectored(&slices).await?
+        };
+        if written == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        let mut whole = 0_usize;
+        for piece in pieces.iter_mut() {
+            if written < piece.len() {
+                drop(piece.split_to(written));
+                break;
+            }
+            written = written.saturating_sub(piece.len());
+            whole = whole.saturating_add(1);
+        }
+        pieces.drain(..whole.min(pieces.len()));
+        Ok(())
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}

@@ -1,0 +1,608 @@
+//! The client's session with a next hop (RFC 5321) as a state machine: replies go in, commands and events come out.
+//!
+//! - A reply that does not fit what was asked ends the session; nothing is guessed.
+//! - A recipient counts as taken only by a 2xx reply to the final dot that was sent after the whole content.
+//! - What was learnt before STARTTLS is forgotten after it (RFC 3207 §4.2), and nothing may have been said between its reply and the handshake.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::{BufMut, BytesMut};
+
+use super::address::{Address, ReversePath};
+use super::client_auth::{Mechanism, SecretLine, exchange};
+use super::reply::Reply;
+use super::reply_parser::{ReplyError, ReplyParser};
+use crate::limits::RELAY_PIPELINE_BYTES_MAX;
+
+/// A session. The driver feeds what it reads, writes [`Self::take_output`], and acts on what [`Self::poll`] says.
+#[derive(Debug)]
+pub struct Client {
+    hostname: Arc<str>,
+    parser: ReplyParser,
+    output: BytesMut,
+    /// Commands that wait for their turn.
+    planned: VecDeque<(Stage, String)>,
+    /// Commands that wait for their replies, in order.
+    awaiting: VecDeque<Stage>,
+    /// Octets of the commands that were sent since nothing was awaited.
+    group_bytes: usize,
+    extensions: Extensions,
+    auth_answers: VecDeque<SecretLine>,
+    verdicts: Vec<Verdict>,
+    /// 354 was given and the content is not complete.
+    in_content: bool,
+    /// MAIL was accepted and its transaction has not ended: RSET comes before the next.
+    mail_open: bool,
+    reusable: bool,
+}
+
+/// What a next hop's EHLO offered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Extensions {
+    /// RFC 1870; 0 stands for no fixed limit.
+    pub size: Option<u64>,
+    /// RFC 2920.
+    pub pipelining: bool,
+    /// RFC 6152.
+    pub eight_bit_mime: bool,
+    /// RFC 6531.
+    pub smtputf8: bool,
+    /// RFC 3207.
+    pub starttls: bool,
+    /// RFC 3030; noted, not used.
+    pub chunking: bool,
+    /// RFC 2034.
+    pub enhanced_status_codes: bool,
+    /// RFC 4954: PLAIN is offered.
+    pub auth_plain: bool,
+    /// RFC 4954: LOGIN is offered.
+    pub auth_login: bool,
+}
+
+/// What a reply answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// The connection.
+    Greeting,
+    /// EHLO.
+    Ehlo,
+    /// HELO.
+    Helo,
+    /// STARTTLS.
+    StartTls,
+    /// AUTH and its answers.
+    Auth,
+    /// RSET.
+    Rset,
+    /// MAIL.
+    Mail,
+    /// RCPT, by its place in the transaction.
+    Rcpt(usize),
+    /// DATA.
+    Data,
+    /// The final dot.
+    FinalDot,
+    /// QUIT.
+    Quit,
+}
+
+/// One transaction's envelope.
+#[derive(Clone, Debug)]
+pub struct Transaction<'a> {
+    /// MAIL FROM.
+    pub reverse_path: &'a ReversePath,
+    /// RCPT TO.
+    pub recipients: Vec<&'a Address>,
+    /// Octets of the content, dots not doubled (RFC 1870 §6.1).
+    pub content_bytes: u64,
+    /// The content has 8-bit bytes. When the next hop does not offer 8BITMIME they are sent all the same: to encode them
+    /// again would break DKIM signatures, and next hops in use pass them.
+    pub eight_bit: bool,
+    /// SMTPUTF8 is needed.
+    pub smtputf8: bool,
+}
+
+/// What became of one recipient.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Not known: the session ended before.
+    Pending,
+    /// RCPT was accepted; what became of the content is not known.
+    RecipientAccepted,
+    /// The final dot got 2xx: the next hop is responsible.
+    Taken(Reply),
+    /// Refused, by the reply to a command or by one of ours.
+    Refused(Stage, Reply),
+}
+
+/// What the driver has to know or to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// EHLO or HELO is done.
+    Ready,
+    /// Do the handshake, then call [`Client::tls_established`].
+    StartTls,
+    /// STARTTLS was refused; the session goes on in plain text if the driver wants it.
+    StartTlsRefused(Reply),
+    /// AUTH succeeded.
+    Authenticated,
+    /// AUTH was refused.
+    AuthRefused(Reply),
+    /// Write the content through [`super::DotStuffer`], then call [`Client::content_sent`].
+    SendContent,
+    /// Every recipient has its verdict.
+    TransactionDone,
+    /// QUIT was answered.
+    Closed,
+}
+
+/// Why the session is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClientError {
+    /// Bytes that are no reply.
+    Nonsense(ReplyError),
+    /// A reply of a class that cannot answer the command.
+    Unexpected(Stage, Reply),
+    /// A reply to nothing.
+    Unsolicited(Reply),
+    /// Plain text between the reply to STARTTLS and the handshake: someone tries to put words into the encrypted session.
+    Injection,
+    /// The next hop does not want to talk: greeting or EHLO refused, or 421 to anything (RFC 5321 §3.8).
+    Refused(Stage, Reply),
+}
+
+impl Client {
+    /// A session on a fresh connection; `hostname` is what EHLO says.
+    pub fn new(hostname: Arc<str>) -> Self {
+        Self {
+            hostname,
+            parser: ReplyParser::default(),
+            output: BytesMut::new(),
+            planned: VecDeque::new(),
+            awaiting: VecDeque::from([Stage::Greeting]),
+            group_bytes: 0,
+            extensions: Extensions::default(),
+            auth_answers: VecDeque::new(),
+            verdicts: Vec::new(),
+            in_content: false,
+            mail_open: false,
+            reusable: true,
+        }
+    }
+
+    /// Takes in what was read.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        self.parser.feed(bytes);
+    }
+
+    /// What is to be written now. It may hold a password: the driver wipes it after it was written.
+    pub fn take_output(&mut self) -> BytesMut {
+        self.output.split()
+    }
+
+    /// The next event, `None` when more has to be read (or written) first. After an error the connection is of no use.
+    pub fn poll(&mut self) -> Result<Option<Event>, ClientError> {
+        loop {
+            let reply = match self.parser.next_reply() {
+                Ok(Some(reply)) => reply,
+                Ok(None) => return Ok(None),
+                Err(error) => {
+                    self.reusable = false;
+                    return Err(ClientError::Nonsense(error));
+                }
+            };
+            match self.on_reply(reply) {
+                Ok(None) => self.advance(),
+                Ok(event) => return Ok(event),
+                Err(error) => {
+                    self.reusable = false;
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// Whether [`Self::take_output`] has something.
+    pub fn has_output(&self) -> bool {
+        !self.output.is_empty()
+    }
+
+    /// What the next reply answers, for the driver's timer.
+    pub fn awaited(&self) -> Option<Stage> {
+        self.awaiting.front().copied()
+    }
+
+    /// What the last EHLO offered.
+    pub fn extensions(&self) -> &Extensions {
+        &self.extensions
+    }
+
+    /// Asks for TLS.
+    pub fn start_tls(&mut self) {
+        self.plan(Stage::StartTls, "STARTTLS\r\n".to_owned());
+        self.advance();
+    }
+
+    /// The handshake is done: all that was known is forgotten, EHLO comes again (RFC 3207 §4.2).
+    pub fn tls_established(&mut self) {
+        self.extensions = Extensions::default();
+        self.parser = ReplyParser::default();
+        self.plan_ehlo();
+        self.advance();
+    }
+
+    /// Logs in; the driver has seen to it that the connection is one for secrets.
+    pub fn authenticate(&mut self, mechanism: Mechanism, username: &str, password: &str) {
+        let (command, answers) = exchange(mechanism, username, password);
+        self.auth_answers = answers;
+        self.output.put_slice(&command);
+        self.awaiting.push_back(Stage::Auth);
+    }
+
+    /// Begins a transaction. What can be refused here is refused without a word to the next hop: then the event comes at once.
+    pub fn begin(&mut self, transaction: &Transaction<'_>) -> Option<Event> {
+        self.verdicts = vec![Verdict::Pending; transaction.recipients.len()];
+        if let Some(reply) = local::refusal(&self.extensions, transaction) {
+            self.verdicts.fill(Verdict::Refused(Stage::Mail, reply));
+            return Some(Event::TransactionDone);
+        }
+        if self.mail_open {
+            self.plan(Stage::Rset, "RSET\r\n".to_owned());
+        }
+        self.plan(Stage::Mail, local::mail(&self.extensions, transaction));
+        for (place, recipient) in transaction.recipients.iter().enumerate() {
+            self.plan(Stage::Rcpt(place), format!("RCPT TO:<{recipient}>\r\n"));
+        }
+        // RFC 2920 §3.1: DATA may end the group; then a 354 may come although nobody was accepted.
+        self.plan(Stage::Data, "DATA\r\n".to_owned());
+        self.advance();
+        None
+    }
+
+    /// The content was written, final dot included.
+    pub fn content_sent(&mut self) {
+        self.in_content = false;
+        self.awaiting.push_back(Stage::FinalDot);
+    }
+
+    /// What is known of each recipient of the last transaction; also after an error.
+    pub fn take_verdicts(&mut self) -> Vec<Verdict> {
+        std::mem::take(&mut self.verdicts)
+    }
+
+    /// Whether another transaction can begin.
+    pub fn is_reusable(&self) -> bool {
+        self.reusable && !self.in_content && self.awaiting.is_empty() && self.planned.is_empty() && self.parser.is_empty()
+    }
+
+    /// Says goodbye.
+    pub fn quit(&mut self) {
+        self.reusable = false;
+        self.plan(Stage::Quit, "QUIT\r\n".to_owned());
+        self.advance();
+    }
+
+    fn plan(&mut self, stage: Stage, line: String) {
+        self.planned.push_back((stage, line));
+    }
+
+    fn plan_ehlo(&mut self) {
+        self.plan(Stage::Ehlo, format!("EHLO {}\r\n", self.hostname));
+    }
+
+    /// Sends what may be sent: all of it with PIPELINING, in groups that fit a socket's buffers so that neither side waits for
+    /// the other (RFC 2920 §3.1); else one command at a time.
+    fn advance(&mut self) {
+        if self.awaiting.is_empty() {
+            self.group_bytes = 0;
+        }
+        while let Some((_, line)) = self.planned.front() {
+            let group_bytes = self.group_bytes.saturating_add(line.len());
+            if !self.awaiting.is_empty() && (!self.extensions.pipelining || group_bytes > RELAY_PIPELINE_BYTES_MAX) {
+                return;
+            }
+            let Some((stage, line)) = self.planned.pop_front() else { return };
+            self.group_bytes = group_bytes;
+            self.output.put_slice(line.as_bytes());
+            self.awaiting.push_back(stage);
+        }
+    }
+
+    fn on_reply(&mut self, reply: Reply) -> Result<Option<Event>, ClientError> {
+        let Some(stage) = self.awaiting.pop_front() else {
+            return self.on_early_reply(reply);
+        };
+        if reply.code == 421 {
+            return self.on_shutdown(stage, reply);
+        }
+        match stage {
+            Stage::Greeting => match class(&reply) {
+                2 => Ok(self.planned_ehlo()),
+                4 | 5 => Err(ClientError::Refused(stage, reply)),
+                _ => Err(ClientError::Unexpected(stage, reply)),
+            },
+            Stage::Ehlo => self.on_ehlo(reply),
+            Stage::Helo => match class(&reply) {
+                2 => Ok(Some(Event::Ready)),
+                4 | 5 => Err(ClientError::Refused(stage, reply)),
+                _ => Err(ClientError::Unexpected(stage, reply)),
+            },
+            Stage::StartTls => match class(&reply) {
+                2 if self.parser.is_empty() => Ok(Some(Event::StartTls)),
+                2 => Err(ClientError::Injection),
+                4 | 5 => Ok(Some(Event::StartTlsRefused(reply))),
+                _ => Err(ClientError::Unexpected(stage, reply)),
+            },
+            Stage::Auth => self.on_auth(reply),
+            Stage::Rset if class(&reply) == 2 => {
+                self.mail_open = false;
+                Ok(None)
+            }
+            Stage::Rset => Err(ClientError::Unexpected(stage, reply)),
+            Stage::Mail => self.on_mail(reply),
+            Stage::Rcpt(place) => self.on_rcpt(place, reply),
+            Stage::Data => self.on_data(reply),
+            Stage::FinalDot => self.on_final_dot(reply),
+            Stage::Quit => Ok(Some(Event::Closed)),
+        }
+    }
+
+    fn planned_ehlo(&mut self) -> Option<Event> {
+        self.plan_ehlo();
+        None
+    }
+
+    fn on_ehlo(&mut self, reply: Reply) -> Result<Option<Event>, ClientError> {
+        match class(&reply) {
+            2 => {
+                self.extensions = Extensions::parse(&reply);
+                Ok(Some(Event::Ready))
+            }
+            // RFC 5321 §3.2: a server without extensions refuses EHLO and takes HELO.
+            5 => {
+                self.plan(Stage::Helo, format!("HELO {}\r\n", self.hostname));
+                Ok(None)
+            }
+            4 => Err(ClientError::Refused(Stage::Ehlo, reply)),
+            _ => Err(ClientError::Unexpected(Stage::Ehlo, reply)),
+        }
+    }
+
+    fn on_auth(&mut self, reply: Reply) -> Result<Option<Event>, ClientError> {
+        match class(&reply) {
+            2 => {
+                self.auth_answers.clear();
+                Ok(Some(Event::Authenticated))
+            }
+            3 => match self.auth_answers.pop_front() {
+                Some(answer) => {
+                    self.output.put_slice(&answer);
+                    self.awaiting.push_back(Stage::Auth);
+                    Ok(None)
+                }
+                None => Err(ClientError::Unexpected(Stage::Auth, reply)),
+            },
+            _ => {
+                self.auth_answers.clear();
+                Ok(Some(Event::AuthRefused(reply)))
+            }
+        }
+    }
+
+    fn on_mail(&mut self, reply: Reply) -> Result<Option<Event>, ClientError> {
+        match class(&reply) {
+            2 => self.mail_open = true,
+            4 | 5 => {
+                self.verdicts.fill(Verdict::Refused(Stage::Mail, reply));
+                self.planned.clear();
+            }
+            _ => return Err(ClientError::Unexpected(Stage::Mail, reply)),
+        }
+        Ok(self.done())
+    }
+
+    fn on_rcpt(&mut self, place: usize, reply: Reply) -> Result<Option<Event>, ClientError> {
+        let class = class(&reply);
+        if !matches!(class, 2 | 4 | 5) {
+            return Err(ClientError::Unexpected(Stage::Rcpt(place), reply));
+        }
+        // After a refused MAIL every recipient has its verdict, whatever is said to RCPT.
+        if let Some(verdict @ Verdict::Pending) = self.verdicts.get_mut(place) {
+            *verdict = if class == 2 { Verdict::RecipientAccepted } else { Verdict::Refused(Stage::Rcpt(place), reply) };
+        }
+        if self.verdicts.iter().all(|verdict| matches!(verdict, Verdict::Refused(..))) {
+            self.planned.clear();
+        }
+        Ok(self.done())
+    }
+
+    fn on_data(&mut self, reply: Reply) -> Result<Option<Event>, ClientError> {
+        let wanted = self.verdicts.contains(&Verdict::RecipientAccepted);
+        match class(&reply) {
+            3 if wanted => {
+                self.in_content = true;
+                Ok(Some(Event::SendContent))
+            }
+            // Nobody was accepted, yet the next hop wants content: it gets an empty message for nobody (RFC 2920 §3.1).
+            3 => {
+                self.output.put_slice(b".\r\n");
+                self.awaiting.push_back(Stage::FinalDot);
+                Ok(None)
+            }
+            4 | 5 => {
+                self.settle(&Verdict::Refused(Stage::Data, reply));
+                Ok(self.done())
+            }
+            _ => Err(ClientError::Unexpected(Stage::Data, reply)),
+        }
+    }
+
+    fn on_final_dot(&mut self, reply: Reply) -> Result<Option<Event>, ClientError> {
+        let verdict = match class(&reply) {
+            2 => Verdict::Taken(reply),
+            4 | 5 => Verdict::Refused(Stage::FinalDot, reply),
+            _ => return Err(ClientError::Unexpected(Stage::FinalDot, reply)),
+        };
+        self.mail_open = false;
+        self.settle(&verdict);
+        Ok(self.done())
+    }
+
+    /// A reply to nothing. While the content is on its way a refusal may come early; an acceptance may not.
+    fn on_early_reply(&mut self, reply: Reply) -> Result<Option<Event>, ClientError> {
+        if self.in_content && reply.code >= 400 {
+            self.settle(&Verdict::Refused(Stage::FinalDot, reply));
+            self.reusable = false;
+            return Ok(Some(Event::TransactionDone));
+        }
+        Err(ClientError::Unsolicited(reply))
+    }
+
+    /// 421: the next hop closes. A transaction ends with that; everything else is over.
+    fn on_shutdown(&mut self, stage: Stage, reply: Reply) -> Result<Option<Event>, ClientError> {
+        self.reusable = false;
+        self.planned.clear();
+        self.awaiting.clear();
+        match stage {
+            Stage::Rset | Stage::Mail | Stage::Rcpt(_) | Stage::Data | Stage::FinalDot => {
+                self.settle(&Verdict::Refused(stage, reply));
+                Ok(Some(Event::TransactionDone))
+            }
+            Stage::Quit => Ok(Some(Event::Closed)),
+            _ => Err(ClientError::Refused(stage, reply)),
+        }
+    }
+
+    /// Gives the verdict to every recipient that has no final one.
+    fn settle(&mut self, verdict: &Verdict) {
+        for open in self.verdicts.iter_mut().filter(|open| matches!(open, Verdict::Pending | Verdict::RecipientAccepted)) {
+            *open = verdict.clone();
+        }
+    }
+
+    /// The transaction is done when nothing is awaited, nothing is planned and nobody is undecided.
+    fn done(&self) -> Option<Event> {
+        let undecided = self.verdicts.iter().any(|verdict| matches!(verdict, Verdict::Pending | Verdict::RecipientAccepted));
+        (self.awaiting.is_empty() && self.planned.is_empty() && !undecided).then_some(Event::TransactionDone)
+    }
+}
+
+impl Extensions {
+    /// Reads the reply to EHLO (RFC 5321 §4.1.1.1): keywords in any case, the first line is the greeting.
+    fn parse(reply: &Reply) -> Self {
+        let mut offered = Self::default();
+        for line in reply.text.split('\n').skip(1) {
+            let mut words = line.split_ascii_whitespace();
+            let keyword = words.next().unwrap_or_default().to_ascii_uppercase();
+            match keyword.as_str() {
+                // A number that cannot be read says as much as none (RFC 1870 §4).
+                "SIZE" => offered.size = Some(words.next().and_then(|digits| digits.parse().ok()).unwrap_or(0)),
+                "PIPELINING" => offered.pipelining = true,
+                "8BITMIME" => offered.eight_bit_mime = true,
+                "SMTPUTF8" => offered.smtputf8 = true,
+                "STARTTLS" => offered.starttls = true,
+                "CHUNKING" => offered.chunking = true,
+                "ENHANCEDSTATUSCODES" => offered.enhanced_status_codes = true,
+                "AUTH" => words.for_each(|mechanism| offered.note_mechanism(mechanism)),
+                // Old servers write the keyword and the first mechanism as one word.
+                _ => {
+                    if let Some(first) = keyword.strip_prefix("AUTH=") {
+                        offered.note_mechanism(first);
+                        words.for_each(|mechanism| offered.note_mechanism(mechanism));
+                    }
+                }
+            }
+        }
+        offered
+    }
+
+    /// PLAIN before LOGIN; `None` when neither is offered.
+    pub fn mechanism(&self) -> Option<Mechanism> {
+        if self.auth_plain {
+            Some(Mechanism::Plain)
+        } else if self.auth_login {
+            Some(Mechanism::Login)
+        } else {
+            None
+        }
+    }
+
+    fn note_mechanism(&mut self, mechanism: &str) {
+        self.auth_plain |= mechanism.eq_ignore_ascii_case("PLAIN");
+        self.auth_login |= mechanism.eq_ignore_ascii_case("LOGIN");
+    }
+}
+
+fn class(reply: &Reply) -> u16 {
+    reply.code / 100
+}
+
+/// What is decided before a word is said, and the MAIL command.
+mod local {
+    use super::{Extensions, Transaction};
+    use crate::smtp::{Reply, Status};
+
+    pub(super) fn refusal(extensions: &Extensions, transaction: &Transaction<'_>) -> Option<Reply> {
+        if transaction.smtputf8 && !extensions.smtputf8 {
+            // RFC 6531 §3.5 and §4.1.
+            return Some(Reply::fixed(550, Status(5, 6, 7), "The next hop does not take internationalized mail (SMTPUTF8)"));
+        }
+        // RFC 1870 §6.2; a limit of 0 is none (§4).
+        let limit = extensions.size.filter(|limit| *limit > 0)?;
+        (transaction.content_bytes > limit).then(|| {
+            let text = format!("The message has {} octets, the next hop takes {limit}", transaction.content_bytes);
+            Reply::new(552, Some(Status(5, 3, 4)), text)
+        })
+    }
+
+    pub(super) fn mail(extensions: &Extensions, transaction: &Transaction<'_>) -> String {
+        let mut line = format!("MAIL FROM:{}", transaction.reverse_path);
+        if extensions.size.is_some() {
+            line.push_str(&format!(" SIZE={}", transaction.content_bytes));
+        }
+        if extensions.eight_bit_mime && transaction.eight_bit {
+            line.push_str(" BODY=8BITMIME");
+        }
+        if transaction.smtputf8 {
+            line.push_str(" SMTPUTF8");
+        }
+        line.push_str("\r\n");
+        line
+    }
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Greeting => "the connection",
+            Self::Ehlo => "EHLO",
+            Self::Helo => "HELO",
+            Self::StartTls => "STARTTLS",
+            Self::Auth => "AUTH",
+            Self::Rset => "RSET",
+            Self::Mail => "MAIL",
+            Self::Rcpt(_) => "RCPT",
+            Self::Data => "DATA",
+            Self::FinalDot => "the final dot",
+            Self::Quit => "QUIT",
+        })
+    }
+}
+
+impl fmt::Display for ClientError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nonsense(error) => write!(f, "nonsense from the next hop: {error}"),
+            Self::Unexpected(stage, reply) => write!(f, "a reply that cannot answer {stage}: {reply}"),
+            Self::Unsolicited(reply) => write!(f, "a reply to nothing: {reply}"),
+            Self::Injection => f.write_str("plain text after the reply to STARTTLS"),
+            Self::Refused(stage, reply) => write!(f, "the next hop refused {stage}: {reply}"),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "client_tests.rs"]
+mod tests;

@@ -1,1 +1,82 @@
+//! The relay room against scripted next hops.
 
+mod delivery;
+mod hop;
+mod lies;
+mod tls_and_login;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use self::hop::{Act, Hop, Script};
+use super::*;
+use crate::failure::Retry;
+use crate::limits;
+use crate::message::{MessageId, SessionIds};
+
+/// Long enough for a slow machine; what is expected to wait uses less.
+const PLENTY: Duration = Duration::from_secs(60);
+const CONTENT: &str = "Subject: x\r\n\r\n.dot\r\nbody\r\n.\r\n";
+
+fn config(hop: &Hop) -> RelayConfig {
+    RelayConfig {
+        name: "relay".into(),
+        hosts: vec![hop.address.ip().to_string().into()],
+        port: hop.address.port(),
+        tls: TlsMode::None,
+        implicit_tls: false,
+        ca_file: None,
+        auth: None,
+        source_ip: None,
+        connections_max: 2,
+        recipients_per_message_max: limits::RELAY_RECIPIENTS_DEFAULT,
+        retry: RetrySchedule {
+            first: limits::RETRY_FIRST,
+            factor: limits::RETRY_FACTOR,
+            longest: limits::RETRY_LONGEST,
+            give_up: limits::RETRY_GIVE_UP,
+        },
+    }
+}
+
+fn delivery(recipients: &[&str]) -> Delivery {
+    Delivery {
+        message: MessageId { session: SessionIds::new(1).next(1), number: 1 },
+        reverse_path: ReversePath::Address(Address::parse("sender@a.example", false).unwrap()),
+        recipients: recipients.iter().map(|text| Address::parse(text, true).unwrap()).collect(),
+        content: Content::from(Bytes::from_static(CONTENT.as_bytes())),
+        smtputf8: false,
+        eight_bit: false,
+    }
+}
+
+fn relays() -> Relays {
+    Relays::new("mx.example".into(), Arc::new(Secrets::default()))
+}
+
+async fn deliver(relays: &Relays, config: RelayConfig, recipients: &[&str]) -> DeliveryReport {
+    relays.deliver(&Arc::new(config), &delivery(recipients), Instant::now() + PLENTY).await
+}
+
+/// Each outcome in short: `250`, or code and retryability.
+fn short(report: &DeliveryReport) -> Vec<String> {
+    let word = |outcome: &Outcome| match outcome {
+        Outcome::Delivered(accepted) => accepted.reply.code.to_string(),
+        Outcome::Failed(failure) => {
+            let again = if failure.retry == Retry::Later { "later" } else { "never" };
+            let status = failure.reply.status.map(|status| status.to_string()).unwrap_or_default();
+            format!("{} {status} {again}", failure.reply.code)
+        }
+    };
+    report.outcomes.iter().map(word).collect()
+}
+
+fn detail(report: &DeliveryReport) -> String {
+    match &report.outcomes[0] {
+        Outcome::Failed(failure) => failure.to_string(),
+        Outcome::Delivered(_) => String::new(),
+    }
+}

@@ -1,0 +1,233 @@
+//! A scripted next hop on loopback.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+/// What it does instead of what a good next hop does.
+#[derive(Clone, Debug)]
+pub(super) enum Act {
+    Say(&'static str),
+    SayAndClose(&'static str),
+    Close,
+    Silence,
+}
+
+type Rule = Arc<dyn Fn(&str, usize) -> Option<Act> + Send + Sync>;
+
+#[derive(Clone)]
+pub(super) struct Script {
+    pub(super) keywords: Vec<&'static str>,
+    pub(super) tls: Option<Arc<rustls::ServerConfig>>,
+    pub(super) implicit_tls: bool,
+    /// Asked with each command (`CONNECT`, `.` for the final dot) and the connection's number, from 1.
+    pub(super) rule: Rule,
+    /// Closes after so many octets in either direction.
+    pub(super) octets_out_max: usize,
+    pub(super) octets_in_max: usize,
+}
+
+impl Default for Script {
+    fn default() -> Self {
+        Self {
+            keywords: vec!["PIPELINING", "8BITMIME", "SIZE 1000000"],
+            tls: None,
+            implicit_tls: false,
+            rule: Arc::new(|_, _| None),
+            octets_out_max: usize::MAX,
+            octets_in_max: usize::MAX,
+        }
+    }
+}
+
+impl Script {
+    pub(super) fn rule(rule: impl Fn(&str, usize) -> Option<Act> + Send + Sync + 'static) -> Self {
+        Self { rule: Arc::new(rule), ..Self::default() }
+    }
+
+    pub(super) fn keywords(mut self, keywords: &[&'static str]) -> Self {
+        self.keywords = keywords.to_vec();
+        self
+    }
+}
+
+#[derive(Default)]
+pub(super) struct Log {
+    pub(super) connections: usize,
+    /// `CONNECTION COMMAND`, with `*` behind the number when TLS is on.
+    pub(super) commands: Vec<String>,
+    /// Complete messages, dots undone.
+    pub(super) messages: Vec<Vec<u8>>,
+    pub(super) octets_in: usize,
+    pub(super) octets_out: usize,
+}
+
+pub(super) struct Hop {
+    pub(super) address: SocketAddr,
+    log: Arc<Mutex<Log>>,
+    task: JoinHandle<()>,
+}
+
+impl Hop {
+    pub(super) async fn start(script: Script) -> Self {
+        Self::start_at("127.0.0.1:0", script).await
+    }
+
+    pub(super) async fn start_at(address: &str, script: Script) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let log = Arc::new(Mutex::new(Log::default()));
+        let shared = Arc::clone(&log);
+        let task = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let number = {
+                    let mut log = shared.lock().unwrap();
+                    log.connections += 1;
+                    log.connections
+                };
+                let session = Session { script: script.clone(), log: Arc::clone(&shared), number, tls: false, sent: 0, received: 0 };
+                tokio::spawn(session.run(Box::new(stream)));
+            }
+        });
+        Self { address, log, task }
+    }
+
+    pub(super) fn log(&self) -> MutexGuard<'_, Log> {
+        self.log.lock().unwrap()
+    }
+
+    /// How often a command that starts with `verb` came.
+    pub(super) fn count(&self, verb: &str) -> usize {
+        self.log().commands.iter().filter(|line| line.split_once(' ').is_some_and(|(_, command)| command.starts_with(verb))).count()
+    }
+}
+
+impl Drop for Hop {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
+
+struct Session {
+    script: Script,
+    log: Arc<Mutex<Log>>,
+    number: usize,
+    tls: bool,
+    sent: usize,
+    received: usize,
+}
+
+impl Session {
+    async fn run(mut self, mut stream: Box<dyn Io>) {
+        if self.script.implicit_tls {
+            let Some(upgraded) = self.handshake(stream).await else { return };
+            stream = upgraded;
+        }
+        if !self.act(&mut stream, "CONNECT", "220 hop.example\r\n".to_owned()).await {
+            return;
+        }
+        let mut input = Vec::new();
+        let mut data: Option<Vec<u8>> = None;
+        loop {
+            while let Some(end) = input.windows(2).position(|pair| pair == b"\r\n") {
+                let line: Vec<u8> = input.drain(..end + 2).collect();
+                if let Some(mut message) = data.take() {
+                    if line != b".\r\n" {
+                        message.extend_from_slice(line.strip_prefix(b".").unwrap_or(&line));
+                        data = Some(message);
+                        continue;
+                    }
+                    self.log.lock().unwrap().messages.push(message);
+                    if !self.act(&mut stream, ".", "250 2.0.0 queued\r\n".to_owned()).await {
+                        return;
+                    }
+                    continue;
+                }
+                let command = String::from_utf8_lossy(&line).trim_end().to_owned();
+                let star = if self.tls { "*" } else { "" };
+                self.log.lock().unwrap().commands.push(format!("{}{star} {command}", self.number));
+                let verb = command.split(' ').next().unwrap_or_default().to_ascii_uppercase();
+                let usual = self.usual(&verb);
+                let says_354 = match (self.script.rule)(&command, self.number) {
+                    Some(Act::Say(text)) => text.starts_with("354"),
+                    None => verb == "DATA",
+                    _ => false,
+                };
+                if !self.act(&mut stream, &command, usual).await {
+                    return;
+                }
+                if says_354 {
+                    data = Some(Vec::new());
+                }
+                if verb == "STARTTLS" && self.script.tls.is_some() {
+                    let Some(upgraded) = self.handshake(stream).await else { return };
+                    stream = upgraded;
+                    self.tls = true;
+                }
+                if verb == "QUIT" {
+                    return;
+                }
+            }
+            let mut buffer = [0_u8; 65536];
+            let room = buffer.len().min(self.script.octets_in_max - self.received);
+            if room == 0 {
+                return;
+            }
+            match stream.read(&mut buffer[..room]).await {
+                Ok(len @ 1..) => {
+                    input.extend_from_slice(&buffer[..len]);
+                    self.received += len;
+                    self.log.lock().unwrap().octets_in += len;
+                }
+                _ => return,
+            }
+        }
+    }
+
+    fn usual(&self, verb: &str) -> String {
+        match verb {
+            "EHLO" => {
+                let starttls = (self.script.tls.is_some() && !self.tls && !self.script.implicit_tls).then_some("STARTTLS");
+                let mut lines = vec!["hop.example"];
+                lines.extend(self.script.keywords.iter().copied().chain(starttls));
+                let last = lines.len() - 1;
+                lines.iter().enumerate().map(|(at, line)| format!("250{}{line}\r\n", if at == last { ' ' } else { '-' })).collect()
+            }
+            "DATA" => "354 go on\r\n".to_owned(),
+            "STARTTLS" => "220 go on\r\n".to_owned(),
+            "AUTH" => "235 2.7.0 welcome\r\n".to_owned(),
+            "QUIT" => "221 bye\r\n".to_owned(),
+            _ => "250 2.0.0 fine\r\n".to_owned(),
+        }
+    }
+
+    /// False when the connection is over.
+    async fn act(&mut self, stream: &mut Box<dyn Io>, command: &str, usual: String) -> bool {
+        let (text, close) = match (self.script.rule)(command, self.number) {
+            None => (usual, false),
+            Some(Act::Say(text)) => (format!("{text}\r\n"), false),
+            Some(Act::SayAndClose(text)) => (format!("{text}\r\n"), true),
+            Some(Act::Close) => return false,
+            Some(Act::Silence) => (String::new(), false),
+        };
+        let room = text.len().min(self.script.octets_out_max - self.sent);
+        self.sent += room;
+        self.log.lock().unwrap().octets_out += room;
+        let written = stream.write_all(&text.as_bytes()[..room]).await.is_ok() && stream.flush().await.is_ok();
+        if close {
+            let _ = stream.shutdown().await;
+        }
+        written && !close && room == text.len()
+    }
+
+    async fn handshake(&self, stream: Box<dyn Io>) -> Option<Box<dyn Io>> {
+        let acceptor = tokio_rustls::TlsAcceptor::from(self.script.tls.clone()?);
+        acceptor.accept(stream).await.ok().map(|stream| Box::new(stream) as Box<dyn Io>)
+    }
+}

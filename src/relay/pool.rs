@@ -57,7 +57,9 @@ impl Pool {
 
     /// The right to one connection; `None` when none was free before the deadline.
     pub(super) async fn slot(&self, deadline: Instant) -> Option<OwnedSemaphorePermit> {
-        timeout_at(deadline, Arc::clone(&self.slots).acquire_owned()).await.ok()?.ok()
+        let permit = timeout_at(deadline, Arc::clone(&self.slots).acquire_owned()).await.ok()?.ok();
+        // A slot that comes at the last moment is of no use, and the failure should say what the time was spent on.
+        permit.filter(|_| Instant::now() < deadline)
     }
 
     /// An idle connection that still looks usable; the others are dropped on the way.

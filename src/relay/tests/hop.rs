@@ -129,7 +129,8 @@ impl Session {
             let Some(upgraded) = self.handshake(stream).await else { return };
             stream = upgraded;
         }
-        if !self.act(&mut stream, "CONNECT", "220 hop.example\r\n".to_owned()).await {
+        let act = (self.script.rule)("CONNECT", self.number);
+        if !self.act(&mut stream, act, "220 hop.example\r\n".to_owned()).await {
             return;
         }
         let mut input = Vec::new();
@@ -144,7 +145,8 @@ impl Session {
                         continue;
                     }
                     self.log.lock().unwrap().messages.push(message);
-                    if !self.act(&mut stream, ".", "250 2.0.0 queued\r\n".to_owned()).await {
+                    let act = (self.script.rule)(".", self.number);
+                    if !self.act(&mut stream, act, "250 2.0.0 queued\r\n".to_owned()).await {
                         return;
                     }
                     continue;
@@ -154,12 +156,13 @@ impl Session {
                 self.log.lock().unwrap().commands.push(format!("{}{star} {command}", self.number));
                 let verb = command.split(' ').next().unwrap_or_default().to_ascii_uppercase();
                 let usual = self.usual(&verb);
-                let says_354 = match (self.script.rule)(&command, self.number) {
+                let act = (self.script.rule)(&command, self.number);
+                let says_354 = match &act {
                     Some(Act::Say(text)) => text.starts_with("354"),
                     None => verb == "DATA",
                     _ => false,
                 };
-                if !self.act(&mut stream, &command, usual).await {
+                if !self.act(&mut stream, act, usual).await {
                     return;
                 }
                 if says_354 {
@@ -208,13 +211,14 @@ impl Session {
     }
 
     /// False when the connection is over.
-    async fn act(&mut self, stream: &mut Box<dyn Io>, command: &str, usual: String) -> bool {
-        let (text, close) = match (self.script.rule)(command, self.number) {
+    async fn act(&mut self, stream: &mut Box<dyn Io>, act: Option<Act>, usual: String) -> bool {
+        let (text, close) = match act {
             None => (usual, false),
             Some(Act::Say(text)) => (format!("{text}\r\n"), false),
             Some(Act::SayAndClose(text)) => (format!("{text}\r\n"), true),
             Some(Act::Close) => return false,
-            Some(Act::Silence) => (String::new(), false),
+            // Nothing more is said, and nothing closed.
+            Some(Act::Silence) => std::future::pending().await,
         };
         let room = text.len().min(self.script.octets_out_max - self.sent);
         self.sent += room;

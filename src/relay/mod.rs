@@ -216,6 +216,7 @@ pub enum Outcome {
 
 /// A next hop's acceptance after the final dot. Only the relay room makes one, from a reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::manual_non_exhaustive, reason = "the private field keeps other rooms of this crate from making one, too")]
 pub struct Accepted {
     /// The next hop's reply.
     pub reply: Reply,

@@ -255,3 +255,51 @@ async fn connections_are_limited_and_the_wait_ends_at_the_deadline() {
     assert_eq!(codes, ["451 4.4.2 later", "451 4.4.5 later"]);
     assert_eq!(hop.log().connections, 1);
 }
+
+#[tokio::test]
+async fn many_deliveries_share_few_connections() {
+    let hop = Hop::start(Script::default()).await;
+    let relays = relays();
+    let four = Arc::new(RelayConfig { connections_max: 4, ..config(&hop) });
+    let mut tasks = JoinSet::new();
+    for _ in 0..50 {
+        let (relays, four) = (relays.clone(), Arc::clone(&four));
+        tasks.spawn(async move { relays.deliver(&four, &delivery(&["x@y.example"]), Instant::now() + PLENTY).await });
+    }
+    while let Some(report) = tasks.join_next().await {
+        assert_eq!(short(&report.unwrap()), ["250"]);
+    }
+    assert_eq!(hop.log().messages.len(), 50);
+    assert!(hop.log().connections <= 4, "{}", hop.log().connections);
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed_with_quit_when_its_time_is_over() {
+    let hop = Hop::start(Script::default()).await;
+    let relays = relays();
+    deliver(&relays, config(&hop), &["x@y.example"]).await;
+    // Let the task that watches the idle connections set its timer.
+    tokio::task::yield_now().await;
+    tokio::time::pause();
+    tokio::time::advance(limits::RELAY_CONNECTION_IDLE_MAX + Duration::from_millis(1)).await;
+    tokio::time::resume();
+    let said_goodbye = async {
+        while hop.count("QUIT") == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PLENTY, said_goodbye).await.unwrap();
+    let report = deliver(&relays, config(&hop), &["x@y.example"]).await;
+    assert_eq!(short(&report), ["250"]);
+    assert!(!report.attempts[0].reused);
+}
+
+#[tokio::test]
+async fn a_connection_carries_a_limited_number_of_messages() {
+    let hop = Hop::start(Script::default()).await;
+    let relays = relays();
+    for _ in 0..=limits::RELAY_CONNECTION_MESSAGES_MAX {
+        assert_eq!(short(&deliver(&relays, config(&hop), &["x@y.example"]).await), ["250"]);
+    }
+    assert_eq!(hop.log().connections, 2);
+}

@@ -75,6 +75,9 @@ pub(super) fn after_final_dot(mut failure: Failure) -> Failure {
 
 /// A reply that refuses a recipient or the message.
 pub(super) fn refused(stage: Stage, reply: &Reply) -> Failure {
+    if stage == Stage::Unsent {
+        return Failure::new(Side::Relay, reply.clone(), "refused here, for what the next hop's EHLO says");
+    }
     if let Some(fault) = OPERATOR_FAULTS.iter().find(|fault| fault.applies(reply)) {
         return temporary(Side::Us, reply, format!("reply to {stage}; to be mended here, so the mail is kept: {}", fault.meaning));
     }

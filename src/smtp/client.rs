@@ -64,6 +64,8 @@ pub struct Extensions {
 /// What a reply answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
+    /// Nothing: it was refused here, for what the next hop does not offer.
+    Unsent,
     /// The connection.
     Greeting,
     /// EHLO.
@@ -245,7 +247,7 @@ impl Client {
     pub fn begin(&mut self, transaction: &Transaction<'_>) -> Option<Event> {
         self.verdicts = vec![Verdict::Pending; transaction.recipients.len()];
         if let Some(reply) = local::refusal(&self.extensions, transaction) {
-            self.verdicts.fill(Verdict::Refused(Stage::Mail, reply));
+            self.verdicts.fill(Verdict::Refused(Stage::Unsent, reply));
             return Some(Event::TransactionDone);
         }
         if self.mail_open {
@@ -346,6 +348,8 @@ impl Client {
             Stage::Data => self.on_data(reply),
             Stage::FinalDot => self.on_final_dot(reply),
             Stage::Quit => Ok(Some(Event::Closed)),
+            // Never awaited.
+            Stage::Unsent => Err(ClientError::Unsolicited(reply)),
         }
     }
 
@@ -576,6 +580,7 @@ mod local {
 impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Unsent => "nothing",
             Self::Greeting => "the connection",
             Self::Ehlo => "EHLO",
             Self::Helo => "HELO",

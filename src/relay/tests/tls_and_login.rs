@@ -208,12 +208,17 @@ async fn auth_that_is_not_offered_or_login_alone() {
 }
 
 #[tokio::test]
-async fn login_over_tls() {
+async fn login_over_tls_once_for_a_connection() {
     let (tls, _) = server(&["127.0.0.1"]);
     let hop = Hop::start(with_tls(tls).keywords(&["AUTH PLAIN"])).await;
     let relays = Relays::with_source("mx.example".into(), Arc::new(Source(Mutex::new(["good"].into()))));
     let config = RelayConfig { auth: Some(secret()), ..mode(&hop, TlsMode::Required) };
-    let report = deliver(&relays, config, &["x@y.example"]).await;
-    assert_eq!(short(&report), ["250"], "{}", detail(&report));
+    for reused in [false, true] {
+        let report = deliver(&relays, config.clone(), &["x@y.example"]).await;
+        assert_eq!(short(&report), ["250"], "{}", detail(&report));
+        assert_eq!(report.attempts[0].reused, reused);
+        assert!(report.attempts[0].tls.is_some());
+    }
+    assert_eq!(hop.count("AUTH"), 1);
     assert!(hop.log().commands.contains(&"1* AUTH PLAIN AHVzZXIAZ29vZA==".to_owned()), "{:?}", hop.log().commands);
 }

@@ -5,15 +5,14 @@
 //! - What was learnt before STARTTLS is forgotten after it (RFC 3207 §4.2), and nothing may have been said between its reply and the handshake.
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::sync::Arc;
 
 use bytes::{BufMut, BytesMut};
 
-use super::address::{Address, ReversePath};
 use super::client_auth::{Mechanism, SecretLine, exchange};
+use super::client_types::{ClientError, Event, Extensions, Stage, Transaction, Verdict};
 use super::reply::Reply;
-use super::reply_parser::{ReplyError, ReplyParser};
+use super::reply_parser::ReplyParser;
 use crate::limits::RELAY_PIPELINE_BYTES_MAX;
 
 /// A session. The driver feeds what it reads, writes [`Self::take_output`], and acts on what [`Self::poll`] says.
@@ -36,123 +35,6 @@ pub struct Client {
     /// MAIL was accepted and its transaction has not ended: RSET comes before the next.
     mail_open: bool,
     reusable: bool,
-}
-
-/// What a next hop's EHLO offered.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Extensions {
-    /// RFC 1870; 0 stands for no fixed limit.
-    pub size: Option<u64>,
-    /// RFC 2920.
-    pub pipelining: bool,
-    /// RFC 6152.
-    pub eight_bit_mime: bool,
-    /// RFC 6531.
-    pub smtputf8: bool,
-    /// RFC 3207.
-    pub starttls: bool,
-    /// RFC 3030; noted, not used.
-    pub chunking: bool,
-    /// RFC 2034.
-    pub enhanced_status_codes: bool,
-    /// RFC 4954: PLAIN is offered.
-    pub auth_plain: bool,
-    /// RFC 4954: LOGIN is offered.
-    pub auth_login: bool,
-}
-
-/// What a reply answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
-    /// Nothing: it was refused here, for what the next hop does not offer.
-    Unsent,
-    /// The connection.
-    Greeting,
-    /// EHLO.
-    Ehlo,
-    /// HELO.
-    Helo,
-    /// STARTTLS.
-    StartTls,
-    /// AUTH and its answers.
-    Auth,
-    /// RSET.
-    Rset,
-    /// MAIL.
-    Mail,
-    /// RCPT, by its place in the transaction.
-    Rcpt(usize),
-    /// DATA.
-    Data,
-    /// The final dot.
-    FinalDot,
-    /// QUIT.
-    Quit,
-}
-
-/// One transaction's envelope.
-#[derive(Clone, Debug)]
-pub struct Transaction<'a> {
-    /// MAIL FROM.
-    pub reverse_path: &'a ReversePath,
-    /// RCPT TO.
-    pub recipients: Vec<&'a Address>,
-    /// Octets of the content, dots not doubled (RFC 1870 §6.1).
-    pub content_bytes: u64,
-    /// The content has 8-bit bytes. When the next hop does not offer 8BITMIME they are sent all the same: to encode them
-    /// again would break DKIM signatures, and next hops in use pass them.
-    pub eight_bit: bool,
-    /// SMTPUTF8 is needed.
-    pub smtputf8: bool,
-}
-
-/// What became of one recipient.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Not known: the session ended before.
-    Pending,
-    /// RCPT was accepted; what became of the content is not known.
-    RecipientAccepted,
-    /// The final dot got 2xx: the next hop is responsible.
-    Taken(Reply),
-    /// Refused, by the reply to a command or by one of ours.
-    Refused(Stage, Reply),
-}
-
-/// What the driver has to know or to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// EHLO or HELO is done.
-    Ready,
-    /// Do the handshake, then call [`Client::tls_established`].
-    StartTls,
-    /// STARTTLS was refused; the session goes on in plain text if the driver wants it.
-    StartTlsRefused(Reply),
-    /// AUTH succeeded.
-    Authenticated,
-    /// AUTH was refused.
-    AuthRefused(Reply),
-    /// Write the content through [`super::DotStuffer`], then call [`Client::content_sent`].
-    SendContent,
-    /// Every recipient has its verdict.
-    TransactionDone,
-    /// QUIT was answered.
-    Closed,
-}
-
-/// Why the session is over.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ClientError {
-    /// Bytes that are no reply.
-    Nonsense(ReplyError),
-    /// A reply of a class that cannot answer the command.
-    Unexpected(Stage, Reply),
-    /// A reply to nothing.
-    Unsolicited(Reply),
-    /// Plain text between the reply to STARTTLS and the handshake: someone tries to put words into the encrypted session.
-    Injection,
-    /// The next hop does not want to talk: greeting or EHLO refused, or 421 to anything (RFC 5321 §3.8).
-    Refused(Stage, Reply),
 }
 
 impl Client {
@@ -493,52 +375,6 @@ impl Client {
     }
 }
 
-impl Extensions {
-    /// Reads the reply to EHLO (RFC 5321 §4.1.1.1): keywords in any case, the first line is the greeting.
-    fn parse(reply: &Reply) -> Self {
-        let mut offered = Self::default();
-        for line in reply.text.split('\n').skip(1) {
-            let mut words = line.split_ascii_whitespace();
-            let keyword = words.next().unwrap_or_default().to_ascii_uppercase();
-            match keyword.as_str() {
-                // A number that cannot be read says as much as none (RFC 1870 §4).
-                "SIZE" => offered.size = Some(words.next().and_then(|digits| digits.parse().ok()).unwrap_or(0)),
-                "PIPELINING" => offered.pipelining = true,
-                "8BITMIME" => offered.eight_bit_mime = true,
-                "SMTPUTF8" => offered.smtputf8 = true,
-                "STARTTLS" => offered.starttls = true,
-                "CHUNKING" => offered.chunking = true,
-                "ENHANCEDSTATUSCODES" => offered.enhanced_status_codes = true,
-                "AUTH" => words.for_each(|mechanism| offered.note_mechanism(mechanism)),
-                // Old servers write the keyword and the first mechanism as one word.
-                _ => {
-                    if let Some(first) = keyword.strip_prefix("AUTH=") {
-                        offered.note_mechanism(first);
-                        words.for_each(|mechanism| offered.note_mechanism(mechanism));
-                    }
-                }
-            }
-        }
-        offered
-    }
-
-    /// PLAIN before LOGIN; `None` when neither is offered.
-    pub fn mechanism(&self) -> Option<Mechanism> {
-        if self.auth_plain {
-            Some(Mechanism::Plain)
-        } else if self.auth_login {
-            Some(Mechanism::Login)
-        } else {
-            None
-        }
-    }
-
-    fn note_mechanism(&mut self, mechanism: &str) {
-        self.auth_plain |= mechanism.eq_ignore_ascii_case("PLAIN");
-        self.auth_login |= mechanism.eq_ignore_ascii_case("LOGIN");
-    }
-}
-
 fn class(reply: &Reply) -> u16 {
     reply.code / 100
 }
@@ -574,37 +410,6 @@ mod local {
         }
         line.push_str("\r\n");
         line
-    }
-}
-
-impl fmt::Display for Stage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Unsent => "nothing",
-            Self::Greeting => "the connection",
-            Self::Ehlo => "EHLO",
-            Self::Helo => "HELO",
-            Self::StartTls => "STARTTLS",
-            Self::Auth => "AUTH",
-            Self::Rset => "RSET",
-            Self::Mail => "MAIL",
-            Self::Rcpt(_) => "RCPT",
-            Self::Data => "DATA",
-            Self::FinalDot => "the final dot",
-            Self::Quit => "QUIT",
-        })
-    }
-}
-
-impl fmt::Display for ClientError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Nonsense(error) => write!(f, "nonsense from the next hop: {error}"),
-            Self::Unexpected(stage, reply) => write!(f, "a reply that cannot answer {stage}: {reply}"),
-            Self::Unsolicited(reply) => write!(f, "a reply to nothing: {reply}"),
-            Self::Injection => f.write_str("plain text after the reply to STARTTLS"),
-            Self::Refused(stage, reply) => write!(f, "the next hop refused {stage}: {reply}"),
-        }
     }
 }
 

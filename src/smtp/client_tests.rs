@@ -1,7 +1,7 @@
 //! Dialogues: what the next hop says, what the client says to it, and what comes of it.
 
 use super::*;
-use crate::smtp::Status;
+use crate::smtp::{Address, ReversePath, Status};
 
 fn address(text: &str) -> Address {
     Address::parse(text, true).unwrap()

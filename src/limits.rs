@@ -132,6 +132,18 @@ pub const SPOOL_INLINE_BYTES_MAX: usize = 128 * 1024;
 pub const SPOOL_SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
 /// Free space of the spool's file system below which mail is refused with 452.
 pub const SPOOL_FREE_BYTES_MIN: u64 = 256 * 1024 * 1024;
+/// Requests that wait for the next group; above it callers wait for a place.
+pub const SPOOL_QUEUE_MAX: usize = 1024;
+/// A group is written when it has this size, whatever still waits: it bounds the time to the first answer.
+pub const SPOOL_GROUP_BYTES_MAX: u64 = 8 * 1024 * 1024;
+/// A record (envelope, states and content of an entry) above this is refused.
+pub const SPOOL_RECORD_BYTES_MAX: u64 = 32 * 1024 * 1024;
+/// A job's state above this is read back from disk instead of being kept in memory.
+pub const SPOOL_STATE_MEMORY_BYTES_MAX: usize = 256;
+/// Live bytes copied out of the oldest segment with one group, unless the group itself is larger.
+pub const SPOOL_COPY_BYTES_PER_GROUP: u64 = 1024 * 1024;
+/// The oldest segment is emptied by copying when less than this share of it is live.
+pub const SPOOL_LIVE_PERCENT_MIN: u64 = 25;
 
 // ---- secrets and identities ----
 

@@ -4,6 +4,12 @@
 //! due at a time, and carries a state that only the dispatcher understands. Every promise of this room is stated at the trait
 //! and kept by one conformance suite for all engines.
 
+#[cfg(test)]
+pub(crate) mod conformance;
+mod local;
+
+pub use local::{LocalSpool, OpenReport};
+
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;

@@ -1,0 +1,278 @@
+//! What every engine promises, as tests: one function for each promise. An engine's tests run them all by [`conformance_suite`].
+
+use std::collections::HashSet;
+use std::future::Future;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{Claim, JobId, NewEntry, NewJob, Spool, SpoolError, UnixMillis};
+use crate::message::{Content, MessageId};
+
+/// The time at which the engine's clock stands.
+pub(crate) const NOW: UnixMillis = 1_700_000_000_000;
+
+/// A place for spools.
+pub(crate) trait Engine {
+    /// What it makes.
+    type Spool: Spool;
+    /// Opens the spool of this place: empty the first time, later as the one before left it. The clock stands at [`NOW`].
+    fn open(&self) -> impl Future<Output = Arc<Self::Spool>>;
+}
+
+/// Makes a test of each promise; the argument makes an engine with nothing in it.
+macro_rules! conformance_suite {
+    ($engine:expr) => {
+        $crate::spool::conformance::conformance_suite!($engine;
+            an_entry_reads_back, a_claimed_append_belongs_to_its_caller, claims_are_due_ordered_and_bounded, a_job_has_one_holder,
+            an_ended_claim_is_stale, an_entry_lives_as_long_as_its_last_job, lanes_tell_the_first_due_time, a_restart_keeps_all_but_claims,
+            a_dead_process_has_no_claims, finished_jobs_stay_finished, large_contents_and_states_survive, an_id_is_stored_once,
+            an_entry_without_jobs_is_refused, rescheduling_wins_over_the_first_state,
+        );
+    };
+    ($engine:expr; $($promise:ident),+ $(,)?) => {
+        $(#[tokio::test]
+        async fn $promise() {
+            $crate::spool::conformance::$promise(&$engine).await;
+        })+
+    };
+}
+pub(crate) use conformance_suite;
+
+/// An id.
+pub(crate) fn id(number: u32) -> MessageId {
+    MessageId::from_u128((1 << 40) | u128::from(number))
+}
+
+/// An entry with one job, due at once, for each lane.
+pub(crate) fn entry(number: u32, lanes: &[&str]) -> NewEntry {
+    let job = |(lane, job): (&&str, u32)| NewJob { lane: (*lane).into(), due: NOW, state: format!("state {number}.{job}").into() };
+    NewEntry {
+        id: id(number),
+        envelope: format!("envelope {number}").into(),
+        content: content(&[b"Received: here\r\n", format!("Subject: {number}\r\n\r\nbody\r\n").as_bytes()]),
+        jobs: lanes.iter().zip(0..).map(job).collect(),
+    }
+}
+
+fn content(parts: &[&[u8]]) -> Content {
+    let mut content = Content::default();
+    parts.iter().for_each(|part| content.push(Bytes::copy_from_slice(part)));
+    content
+}
+
+async fn claim_one(spool: &impl Spool, lane: &str) -> Claim {
+    let claims = spool.claim(lane, NOW, 1).await.unwrap();
+    assert_eq!(claims.len(), 1, "lane {lane}");
+    claims.into_iter().next().unwrap()
+}
+
+pub(crate) async fn an_entry_reads_back(engine: &impl Engine) {
+    let spool = engine.open().await;
+    spool.append(entry(1, &["google"])).await.unwrap();
+    let read = spool.read(id(1)).await.unwrap();
+    assert_eq!(read.envelope, "envelope 1");
+    assert_eq!(read.content, entry(1, &[]).content.to_vec());
+    let claim = claim_one(&*spool, "google").await;
+    assert_eq!((claim.id, &*claim.lane, claim.attempt), (JobId { entry: id(1), job: 0 }, "google", 1));
+    assert_eq!((claim.state, claim.stored_at), (Bytes::from("state 1.0"), NOW));
+    let stats = spool.stats().await.unwrap();
+    assert_eq!((stats.entries, stats.jobs), (1, 1));
+    assert!(stats.bytes > 0);
+}
+
+pub(crate) async fn a_claimed_append_belongs_to_its_caller(engine: &impl Engine) {
+    let spool = engine.open().await;
+    let (_, claims) = spool.append_claimed(entry(1, &["a", "b"])).await.unwrap();
+    assert_eq!(claims.iter().map(|claim| (claim.id.job, &*claim.lane, claim.attempt)).collect::<Vec<_>>(), [(0, "a", 1), (1, "b", 1)]);
+    assert_eq!(claims[1].state, "state 1.1");
+    assert!(spool.claim("a", u64::MAX, 9).await.unwrap().is_empty());
+    assert!(spool.lanes().await.unwrap().is_empty(), "nothing waits");
+    spool.reschedule(&claims[0], NOW, "again".into()).await.unwrap();
+    let again = claim_one(&*spool, "a").await;
+    assert_eq!((again.attempt, again.state), (2, Bytes::from("again")));
+}
+
+pub(crate) async fn claims_are_due_ordered_and_bounded(engine: &impl Engine) {
+    let spool = engine.open().await;
+    for (number, due) in [(1, NOW + 2), (2, NOW), (3, NOW + 1), (4, NOW + 3), (5, NOW)] {
+        let mut entry = entry(number, &["a"]);
+        entry.jobs[0].due = due;
+        spool.append(entry).await.unwrap();
+    }
+    spool.append(entry(6, &["b"])).await.unwrap();
+    assert!(spool.claim("a", NOW - 1, 9).await.unwrap().is_empty());
+    assert!(spool.claim("a", NOW, 0).await.unwrap().is_empty());
+    assert!(spool.claim("c", NOW, 9).await.unwrap().is_empty());
+    let ids = |claims: Vec<Claim>| claims.iter().map(|claim| claim.id.entry).collect::<Vec<_>>();
+    assert_eq!(ids(spool.claim("a", NOW + 2, 3).await.unwrap()), [id(2), id(5), id(3)]);
+    assert_eq!(ids(spool.claim("a", NOW + 2, 3).await.unwrap()), [id(1)]);
+}
+
+pub(crate) async fn a_job_has_one_holder(engine: &impl Engine) {
+    let spool = engine.open().await;
+    let appends = (0..40).map(|number| {
+        let spool = spool.clone();
+        tokio::spawn(async move { spool.append(entry(number, &["a", "a"])).await.map(|_| ()) })
+    });
+    for append in appends.collect::<Vec<_>>() {
+        append.await.unwrap().unwrap();
+    }
+    let claims = (0..40).map(|_| {
+        let spool = spool.clone();
+        tokio::spawn(async move { spool.claim("a", NOW, 3).await })
+    });
+    let mut seen = HashSet::new();
+    for claim in claims.collect::<Vec<_>>() {
+        for claim in claim.await.unwrap().unwrap() {
+            assert!(seen.insert(claim.id), "{:?} was claimed twice", claim.id);
+        }
+    }
+    assert_eq!(seen.len(), 80);
+}
+
+pub(crate) async fn an_ended_claim_is_stale(engine: &impl Engine) {
+    let spool = engine.open().await;
+    spool.append(entry(1, &["a"])).await.unwrap();
+    let first = claim_one(&*spool, "a").await;
+    spool.reschedule(&first, NOW, "two".into()).await.unwrap();
+    assert_eq!(spool.finish(&first).await, Err(SpoolError::StaleClaim), "given up");
+    let second = claim_one(&*spool, "a").await;
+    assert_eq!(spool.finish(&first).await, Err(SpoolError::StaleClaim), "taken over");
+    assert_eq!(spool.reschedule(&first, NOW, "x".into()).await, Err(SpoolError::StaleClaim));
+    let (one, other) = tokio::join!(spool.finish(&second), spool.finish(&second));
+    assert!(matches!((&one, &other), (Ok(()), Err(SpoolError::StaleClaim)) | (Err(SpoolError::StaleClaim), Ok(()))), "{one:?} {other:?}");
+    assert_eq!(spool.reschedule(&second, NOW, "x".into()).await, Err(SpoolError::StaleClaim));
+    assert!(spool.claim("a", u64::MAX, 9).await.unwrap().is_empty());
+}
+
+pub(crate) async fn an_entry_lives_as_long_as_its_last_job(engine: &impl Engine) {
+    let spool = engine.open().await;
+    let (_, claims) = spool.append_claimed(entry(1, &["a", "b"])).await.unwrap();
+    spool.finish(&claims[1]).await.unwrap();
+    spool.read(id(1)).await.unwrap();
+    assert_eq!(spool.stats().await.unwrap().jobs, 1);
+    spool.finish(&claims[0]).await.unwrap();
+    assert!(spool.read(id(1)).await.is_err());
+    let stats = spool.stats().await.unwrap();
+    assert_eq!((stats.entries, stats.jobs), (0, 0));
+}
+
+pub(crate) async fn lanes_tell_the_first_due_time(engine: &impl Engine) {
+    let spool = engine.open().await;
+    assert!(spool.lanes().await.unwrap().is_empty());
+    let mut later = entry(1, &["a", "b"]);
+    (later.jobs[0].due, later.jobs[1].due) = (NOW + 9, NOW + 5);
+    spool.append(later).await.unwrap();
+    spool.append(entry(2, &["a"])).await.unwrap();
+    let lanes = || async {
+        let mut lanes = spool.lanes().await.unwrap();
+        lanes.sort();
+        lanes
+    };
+    assert_eq!(lanes().await, [("a".into(), NOW), ("b".into(), NOW + 5)]);
+    let claim = claim_one(&*spool, "a").await;
+    assert_eq!(lanes().await, [("a".into(), NOW + 9), ("b".into(), NOW + 5)], "claimed jobs do not wait");
+    spool.reschedule(&claim, NOW + 7, Bytes::new()).await.unwrap();
+    assert_eq!(lanes().await, [("a".into(), NOW + 7), ("b".into(), NOW + 5)]);
+}
+
+pub(crate) async fn a_restart_keeps_all_but_claims(engine: &impl Engine) {
+    let spool = engine.open().await;
+    spool.append(entry(1, &["a", "b", "c"])).await.unwrap();
+    let a = claim_one(&*spool, "a").await;
+    spool.reschedule(&a, NOW + 50, "a waits".into()).await.unwrap();
+    let b = claim_one(&*spool, "b").await;
+    drop(spool);
+    let spool = engine.open().await;
+    assert!(spool.claim("a", NOW + 49, 9).await.unwrap().is_empty());
+    let a = spool.claim("a", NOW + 50, 9).await.unwrap().remove(0);
+    assert_eq!((a.attempt, a.stored_at, a.state), (2, NOW, Bytes::from("a waits")));
+    assert_eq!(claim_one(&*spool, "b").await.attempt, 2, "the attempt of the dead process counts");
+    assert_eq!(claim_one(&*spool, "c").await.attempt, 1);
+    assert_eq!(spool.finish(&b).await, Err(SpoolError::StaleClaim), "the token of the dead process is worth nothing");
+    assert_eq!(spool.read(id(1)).await.unwrap().content, entry(1, &[]).content.to_vec());
+}
+
+pub(crate) async fn a_dead_process_has_no_claims(engine: &impl Engine) {
+    let spool = engine.open().await;
+    let mut future = entry(1, &["a"]);
+    future.jobs[0].due = NOW + 1000;
+    let (_, claims) = spool.append_claimed(future).await.unwrap();
+    drop(spool);
+    let spool = engine.open().await;
+    let claim = claim_one(&*spool, "a").await;
+    assert_eq!((claim.id, claim.attempt), (claims[0].id, 2), "due at once");
+    spool.finish(&claim).await.unwrap();
+}
+
+pub(crate) async fn finished_jobs_stay_finished(engine: &impl Engine) {
+    let spool = engine.open().await;
+    for number in 0..20 {
+        spool.append(entry(number, &["a", "b"])).await.unwrap();
+    }
+    for claim in spool.claim("a", NOW, 20).await.unwrap() {
+        spool.finish(&claim).await.unwrap();
+    }
+    for claim in spool.claim("b", NOW, 10).await.unwrap() {
+        spool.finish(&claim).await.unwrap();
+    }
+    drop(spool);
+    let spool = engine.open().await;
+    assert!(spool.claim("a", u64::MAX, 99).await.unwrap().is_empty());
+    let left = spool.claim("b", u64::MAX, 99).await.unwrap();
+    assert_eq!(left.iter().map(|claim| claim.id.entry).collect::<HashSet<_>>(), (10..20).map(id).collect());
+    assert_eq!(spool.stats().await.unwrap().entries, 10);
+}
+
+pub(crate) async fn large_contents_and_states_survive(engine: &impl Engine) {
+    let spool = engine.open().await;
+    let bytes: Vec<u8> = (0..600_000_u32).map(|n| n.to_le_bytes()[(n % 3) as usize]).collect();
+    let state = Bytes::from(vec![b's'; 20_000]);
+    for (number, length) in [(1, 100_000), (2, 600_000), (3, 0)] {
+        let mut entry = entry(number, &["a"]);
+        entry.content = content(&[&bytes[..length / 2], &bytes[length / 2..length]]);
+        entry.jobs[0].state = state.clone();
+        spool.append(entry).await.unwrap();
+    }
+    let first = claim_one(&*spool, "a").await;
+    assert_eq!(first.state, state);
+    spool.reschedule(&first, NOW + 1, Bytes::from(vec![b't'; 9_000])).await.unwrap();
+    drop(spool);
+    let spool = engine.open().await;
+    for (number, length) in [(1, 100_000), (2, 600_000), (3, 0)] {
+        assert!(spool.read(id(number)).await.unwrap().content == bytes[..length], "entry {number}");
+    }
+    let claims = spool.claim("a", NOW + 1, 9).await.unwrap();
+    let states: Vec<_> = claims.iter().map(|claim| (claim.id.entry, claim.state.len(), claim.state[0])).collect();
+    assert_eq!(states, [(id(2), 20_000, b's'), (id(3), 20_000, b's'), (id(1), 9_000, b't')]);
+    for claim in claims {
+        spool.finish(&claim).await.unwrap();
+    }
+    assert!(spool.read(id(2)).await.is_err());
+}
+
+pub(crate) async fn an_id_is_stored_once(engine: &impl Engine) {
+    let spool = engine.open().await;
+    let (one, other) = tokio::join!(spool.append(entry(1, &["a"])), spool.append(entry(1, &["a"])));
+    assert!(one.is_ok() != other.is_ok());
+    assert!(spool.append(entry(1, &["a"])).await.is_err());
+    assert_eq!(spool.claim("a", NOW, 9).await.unwrap().len(), 1);
+}
+
+pub(crate) async fn an_entry_without_jobs_is_refused(engine: &impl Engine) {
+    let spool = engine.open().await;
+    assert!(spool.append(entry(1, &[])).await.is_err());
+    assert!(spool.read(id(1)).await.is_err());
+}
+
+pub(crate) async fn rescheduling_wins_over_the_first_state(engine: &impl Engine) {
+    let spool = engine.open().await;
+    let (_, claims) = spool.append_claimed(entry(1, &["a"])).await.unwrap();
+    let mut claim = claims[0].clone();
+    for attempt in 2..6 {
+        spool.reschedule(&claim, NOW, format!("after {attempt}").into()).await.unwrap();
+        claim = claim_one(&*spool, "a").await;
+        assert_eq!((claim.attempt, claim.state.clone()), (attempt, Bytes::from(format!("after {attempt}"))));
+    }
+}

@@ -38,6 +38,8 @@ pub(super) enum Verdict {
     Go,
     /// A write stores at most so many bytes and says so.
     Short(usize),
+    /// It counts as done without the disk's work; for syncs, which only a power loss could tell apart.
+    Skip,
     /// It is not done and fails.
     Fail(io::Error),
 }
@@ -118,8 +120,7 @@ impl Disk {
 
     /// Makes the names of a folder durable.
     pub(super) fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        self.ask(Op::SyncDir(path))?;
-        File::open(path)?.sync_all()
+        if self.ask(Op::SyncDir(path))? { File::open(path)?.sync_all() } else { Ok(()) }
     }
 
     /// Bytes that this user may still take on the file system.
@@ -131,9 +132,11 @@ impl Disk {
         Ok(figures.f_bavail.saturating_mul(figures.f_frsize))
     }
 
-    fn ask(&self, op: Op<'_>) -> io::Result<()> {
+    /// Whether the operation is still to be done.
+    fn ask(&self, op: Op<'_>) -> io::Result<bool> {
         match self.verdict(op) {
-            Verdict::Go | Verdict::Short(_) => Ok(()),
+            Verdict::Go | Verdict::Short(_) => Ok(true),
+            Verdict::Skip => Ok(false),
             Verdict::Fail(error) => Err(error),
         }
     }
@@ -150,7 +153,7 @@ impl DiskFile {
         while !slices.is_empty() {
             let now = slices.get(..SLICES_PER_WRITE).unwrap_or(slices);
             let written = match self.disk.verdict(Op::Write(&self.path, now.iter().map(|slice| slice.len()).sum())) {
-                Verdict::Go => (&self.file).write_vectored(now),
+                Verdict::Go | Verdict::Skip => (&self.file).write_vectored(now),
                 Verdict::Short(bytes) => {
                     let first: &[u8] = now.first().map_or(&[], |slice| slice);
                     (&self.file).write(first.get(..bytes).unwrap_or(first))
@@ -170,8 +173,7 @@ impl DiskFile {
     /// Makes the file's bytes durable. After a failure nothing is known about what was written since the last success, and asking
     /// again proves nothing: the kernel reports a lost page once.
     pub(super) fn sync(&self) -> io::Result<()> {
-        self.disk.ask(Op::Sync(&self.path))?;
-        self.file.sync_data()
+        if self.disk.ask(Op::Sync(&self.path))? { self.file.sync_data() } else { Ok(()) }
     }
 
     /// Cuts the file, which also gives back what [`Self::reserve`] took.

@@ -15,6 +15,7 @@ const SLICES_PER_WRITE: usize = 1024;
 
 /// An operation about to be done.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(not(test), expect(dead_code, reason = "only tests look into it"))]
 pub(super) enum Op<'a> {
     /// A new, empty file.
     Create(&'a Path),

@@ -231,7 +231,7 @@ impl Spool for LocalSpool {
             let content = match body {
                 // The last job may have ended meanwhile, and the body with it.
                 Some(body) => body::read(&shared, id, body)
-                    .or_else(|error| if shared.index().entry(id).is_some() { Err(error) } else { Err(SpoolError::StaleClaim) })?,
+                    .map_err(|error| if shared.index().entry(id).is_some() { error } else { SpoolError::StaleClaim })?,
                 None => bytes.slice_ref(entry.content),
             };
             Ok(StoredEntry { envelope: bytes.slice_ref(entry.envelope), content })

@@ -174,7 +174,13 @@ fn open(path: &Path, disk: &Arc<SickDisk>) -> Result<Arc<LocalSpool>, SpoolError
 }
 
 /// Runs until the disk stops, restarts, checks; again and again. Returns whether the disk ever stopped.
-async fn life(seed: u64, crashes: impl Fn(&mut Random) -> Option<u64>, generations: u32, steps: u32) -> bool {
+async fn life(
+    seed: u64,
+    crashes: impl Fn(&mut Random) -> Option<u64>,
+    loses: impl Fn(&mut Random) -> bool,
+    generations: u32,
+    steps: u32,
+) -> bool {
     let folder = tempfile::tempdir().unwrap();
     let mut world = World::new(seed, true);
     let mut random = Random(!seed);
@@ -196,7 +202,7 @@ async fn life(seed: u64, crashes: impl Fn(&mut Random) -> Option<u64>, generatio
             assert!(disk.crashed(), "seed {seed}: the spool does not open");
         }
         crashed |= disk.crashed();
-        let lose = random.below(3) > 0;
+        let lose = loses(&mut random);
         if lose {
             disk.lose_power(folder.path());
         }
@@ -228,18 +234,20 @@ impl World {
 
 #[tokio::test]
 async fn a_crash_at_each_operation_loses_nothing_and_repeats_nothing() {
-    // The same workload each time, one operation further.
-    let mut operation = 1;
-    while life(7, |_| Some(operation), 1, 40).await {
-        operation += 1;
+    // The same workload each time, one operation further; once the process dies, once the power fails.
+    for power_fails in [false, true] {
+        let mut operation = 1;
+        while life(7, |_| Some(operation), |_| power_fails, 1, 40).await {
+            operation += 1;
+        }
+        assert!(operation > 100, "the workload is too short to mean anything: {operation}");
     }
-    assert!(operation > 100, "the workload is too short to mean anything: {operation}");
 }
 
 #[tokio::test]
 async fn random_lives_with_many_crashes_lose_nothing_and_repeat_nothing() {
     for seed in 0..30 {
-        life(seed, |random| Some(1 + random.below(120) as u64), 6, 60).await;
+        life(seed, |random| Some(1 + random.below(120) as u64), |random| random.below(3) > 0, 6, 60).await;
     }
 }
 

@@ -5,6 +5,7 @@
 #![warn(missing_docs, unreachable_pub)]
 
 pub mod actions;
+pub mod aws;
 pub mod cli;
 pub mod config;
 pub mod dispatch;
@@ -14,6 +15,7 @@ pub mod ingress;
 pub mod limits;
 pub mod message;
 pub mod policy;
+pub mod refreshed;
 pub mod relay;
 pub mod rules;
 pub mod secrets;

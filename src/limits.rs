@@ -158,6 +158,25 @@ pub const SES_IDENTITY_NEGATIVE_TTL: Duration = Duration::from_secs(300);
 /// One call to AWS, retries of the SDK included.
 pub const AWS_CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// TCP and TLS to AWS, the SDK's own default.
+pub const AWS_CONNECT_TIMEOUT: Duration = Duration::from_millis(3100);
+/// Characters of an AWS error that go into ours.
+pub const AWS_ERROR_CHARACTERS_MAX: usize = 500;
+/// Wait after the first failure of a source that a cache stands before; doubled with each more, as AWS's own secret caches do.
+pub const SOURCE_BACKOFF_FIRST: Duration = Duration::from_secs(1);
+/// Longest such wait.
+pub const SOURCE_BACKOFF_LONGEST: Duration = Duration::from_secs(128);
+/// Octets of a secret in a file or a variable: what Secrets Manager takes.
+pub const SECRET_BYTES_MAX: usize = 65_536;
+/// Time between two refreshes of a secret that refusals ask for. A wrong password must not become a storm of logins or calls.
+pub const SECRET_REFUSAL_INTERVAL: Duration = Duration::from_secs(10);
+/// Answers of SES are believed for so long while it cannot be reached.
+pub const SES_IDENTITY_STALE_MAX: Duration = Duration::from_secs(24 * 3600);
+/// Identities in one page of a listing: the API's most.
+pub const SES_PAGE_IDENTITIES: i32 = 1000;
+/// Pages of a listing; SES allows 10,000 identities in a region.
+pub const SES_PAGES_MAX: usize = 20;
+
 // ---- configuration ----
 
 /// One YAML file.

@@ -1,7 +1,30 @@
 //! Credentials: from AWS Secrets Manager, a file or the environment; cached, refreshed when they are refused, never printed.
+//!
+//! - Every source gives the same JSON, read strictly: an object of exactly `username` and `password` (see `credential`).
+//! - One fetch at a time for each secret; a source that fails is left alone for longer and longer, and the last good credential
+//!   is served meanwhile, for up to a day.
+//! - No password is tried in a loop: a refusal leads to at most one refresh in ten seconds, and to each version once.
+//! - AWSPENDING is never read: during a rotation it may name a password that does not work yet, or none at all.
 
+mod credential;
+mod local;
+mod manager;
+mod refusal;
+
+pub use credential::Credential;
+
+use std::collections::HashMap;
+use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use self::local::FileStamp;
+use self::manager::{Manager, Stage};
+use self::refusal::Refusals;
+use crate::aws::Aws;
+use crate::limits::{SECRET_STALE_MAX, SECRET_TTL};
+use crate::refreshed::{Observer, Patience, Refreshed};
 
 /// Where a credential is found.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -14,18 +37,13 @@ pub enum SecretRef {
     Environment(Arc<str>),
 }
 
-/// A user name and a password. `Debug` and every error leave them out.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Credential {
-    /// User name.
-    pub username: zeroize::Zeroizing<String>,
-    /// Password.
-    pub password: zeroize::Zeroizing<String>,
-}
-
-impl std::fmt::Debug for Credential {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Credential(..)")
+impl fmt::Display for SecretRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SecretsManager(id) => write!(f, "secret {id}"),
+            Self::File(path) => write!(f, "secret file {}", path.display()),
+            Self::Environment(variable) => write!(f, "secret variable {variable}"),
+        }
     }
 }
 
@@ -33,19 +51,194 @@ impl std::fmt::Debug for Credential {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretError(pub Arc<str>);
 
+impl fmt::Display for SecretError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for SecretError {}
+
 /// The cache in front of all sources.
-#[derive(Debug, Default)]
-pub struct Secrets {}
+#[derive(Default)]
+pub struct Secrets {
+    manager: Manager,
+    observer: Option<Observer>,
+    /// One for each reference that was ever asked for; references come from the configuration, so there are few.
+    slots: Mutex<HashMap<SecretRef, Arc<Slot>>>,
+}
 
 impl Secrets {
+    /// Secrets of this account; `observer` hears when a source fails and when it is back.
+    pub fn new(aws: Arc<Aws>, observer: Option<Observer>) -> Self {
+        Self { manager: Manager::new(aws), observer, slots: Mutex::default() }
+    }
+
     /// The credential to try first.
     pub async fn get(&self, secret: &SecretRef) -> Result<Arc<Credential>, SecretError> {
-        Err(SecretError(format!("{secret:?} is not there").into()))
+        let slot = self.slot(secret);
+        let held = slot.cached.get(patience(secret), |older| self.fetch(secret, older)).await.map_err(SecretError)?;
+        Ok(slot.refusals().preferred_over(held.credential))
     }
 
     /// What to try after the next hop refused `refused` (535): a fresher version, else the previous one, else nothing. Never a loop.
+    ///
+    /// A previous version that is handed out here is also what [`get`](Self::get) gives from then on, until it is refused itself or
+    /// the secret changes: the next hop has not switched yet, and each try with the newer one would count as a failed login.
     pub async fn after_refusal(&self, secret: &SecretRef, refused: &Credential) -> Option<Arc<Credential>> {
-        let _ = (secret, refused);
-        None
+        let slot = self.slot(secret);
+        // Held over the refresh, so that many connections that are refused at once ask the source once.
+        let _turn = slot.refreshing.lock().await;
+        let may_refresh = slot.refusals().refuse(refused, Instant::now());
+        if may_refresh && let Ok(fresh) = slot.cached.refresh(SECRET_STALE_MAX, |older| self.fetch(secret, older)).await {
+            let previous = if fresh.credential.as_ref() == refused { self.previous(secret).await } else { None };
+            slot.refusals().learn_previous(previous);
+        }
+        let current = slot.cached.peek()?.credential;
+        slot.refusals().next_after(&current)
+    }
+
+    async fn fetch(&self, secret: &SecretRef, older: Option<Held>) -> Result<Held, Arc<str>> {
+        let found = match secret {
+            SecretRef::SecretsManager(id) => match self.manager.fetch(id, Stage::Current).await {
+                Ok(Some(credential)) => Ok(Held { credential: Arc::new(credential), stamp: None }),
+                Ok(None) => Err("it does not exist".into()),
+                Err(problem) => Err(problem),
+            },
+            SecretRef::File(path) => local::file(path.clone(), older).await,
+            SecretRef::Environment(variable) => {
+                local::environment(variable).map(|credential| Held { credential: Arc::new(credential), stamp: None })
+            }
+        };
+        found.map_err(|problem| format!("{secret}: {problem}").into())
+    }
+
+    /// The version before the current one, where the source keeps it.
+    async fn previous(&self, secret: &SecretRef) -> Option<Arc<Credential>> {
+        let SecretRef::SecretsManager(id) = secret else { return None };
+        match self.manager.fetch(id, Stage::Previous).await {
+            Ok(found) => found.map(Arc::new),
+            Err(problem) => {
+                if let Some(observer) = &self.observer {
+                    observer(&format!("{secret}: the previous version cannot be had: {problem}"));
+                }
+                None
+            }
+        }
+    }
+
+    fn slot(&self, secret: &SecretRef) -> Arc<Slot> {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(slot) = slots.get(secret) {
+            return Arc::clone(slot);
+        }
+        let cached = Refreshed::new(secret.to_string(), self.observer.clone());
+        let slot = Arc::new(Slot { cached, refusals: Mutex::default(), refreshing: tokio::sync::Mutex::default() });
+        slots.insert(secret.clone(), Arc::clone(&slot));
+        slot
+    }
+}
+
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secrets(..)")
+    }
+}
+
+/// A secret's place in the cache.
+struct Slot {
+    cached: Refreshed<Held>,
+    refusals: Mutex<Refusals>,
+    /// Held by the caller whose refusal makes us ask the source.
+    refreshing: tokio::sync::Mutex<()>,
+}
+
+impl Slot {
+    fn refusals(&self) -> MutexGuard<'_, Refusals> {
+        self.refusals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A credential and, for a file, what the file looked like when it was read.
+#[derive(Clone)]
+struct Held {
+    credential: Arc<Credential>,
+    stamp: Option<FileStamp>,
+}
+
+/// A file or a variable costs nothing to look at, so that a change counts at once and a mended one is noticed at once.
+fn patience(secret: &SecretRef) -> Patience {
+    let asks_aws = matches!(secret, SecretRef::SecretsManager(_));
+    let fresh_for = if asks_aws { SECRET_TTL } else { Duration::ZERO };
+    Patience { fresh_for, stale_max: SECRET_STALE_MAX, wait: false, back_off: asks_aws }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn json(password: &str) -> String {
+        format!(r#"{{"username": "relay", "password": "{password}"}}"#)
+    }
+
+    /// Secrets whose reports are collected.
+    fn observed() -> (Secrets, Arc<Mutex<Vec<String>>>) {
+        let reports = Arc::new(Mutex::new(Vec::new()));
+        let sink = Arc::clone(&reports);
+        let observer: Observer = Arc::new(move |report: &str| sink.lock().unwrap().push(report.to_owned()));
+        (Secrets::new(Arc::default(), Some(observer)), reports)
+    }
+
+    #[tokio::test]
+    async fn a_broken_file_leaves_the_last_good_credential_in_use_and_is_reported_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("relay.json");
+        let secret = SecretRef::File(path.clone());
+        let (secrets, reports) = observed();
+        std::fs::write(&path, json("one")).unwrap();
+        assert_eq!(secrets.get(&secret).await.unwrap().password.as_str(), "one");
+
+        std::fs::write(&path, "hunter2, and half a file").unwrap();
+        for _ in 0..3 {
+            assert_eq!(secrets.get(&secret).await.unwrap().password.as_str(), "one");
+        }
+        let name = format!("secret file {}", path.display());
+        assert_eq!(*reports.lock().unwrap(), [format!("{name}: it is not JSON; what was known before stays in use")]);
+
+        std::fs::write(&path, json("second")).unwrap();
+        assert_eq!(secrets.get(&secret).await.unwrap().password.as_str(), "second");
+        assert_eq!(reports.lock().unwrap().last(), Some(&format!("{name} is available again")));
+    }
+
+    #[tokio::test]
+    async fn a_file_that_was_never_good_is_an_error_that_names_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("relay.json");
+        let (secrets, _) = observed();
+        let error = secrets.get(&SecretRef::File(path.clone())).await.unwrap_err();
+        assert_eq!(error.to_string(), format!("secret file {}: it does not exist", path.display()));
+        std::fs::write(&path, json("one")).unwrap();
+        assert!(secrets.get(&SecretRef::File(path)).await.is_ok(), "mended, and noticed at once");
+    }
+
+    #[tokio::test]
+    async fn a_refused_credential_of_a_file_is_followed_by_a_changed_one_or_by_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("relay.json");
+        let secret = SecretRef::File(path.clone());
+        let (secrets, _) = observed();
+        std::fs::write(&path, json("one")).unwrap();
+        let first = secrets.get(&secret).await.unwrap();
+        std::fs::write(&path, json("changed")).unwrap();
+        let second = secrets.after_refusal(&secret, &first).await.unwrap();
+        assert_eq!(second.password.as_str(), "changed");
+        assert_eq!(secrets.after_refusal(&secret, &second).await, None);
+    }
+
+    #[tokio::test]
+    async fn a_variable_that_is_not_set_is_an_error_that_names_it() {
+        let secret = SecretRef::Environment("GATEWAY_TEST_VARIABLE_THAT_NOBODY_SETS".into());
+        let error = Secrets::default().get(&secret).await.unwrap_err();
+        assert_eq!(error.to_string(), "secret variable GATEWAY_TEST_VARIABLE_THAT_NOBODY_SETS: it is not set");
     }
 }

@@ -1,0 +1,82 @@
+//! The one way to AWS: credentials, region and endpoint as the environment and the profile say, with our time limits.
+//!
+//! Nothing is asked of AWS before the first call that needs it, so that a gateway without AWS never looks for an account.
+
+use std::error::Error;
+use std::sync::Arc;
+
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, ConfigLoader, SdkConfig};
+use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
+use tokio::sync::OnceCell;
+
+use crate::limits::{AWS_CALL_TIMEOUT, AWS_CONNECT_TIMEOUT, AWS_ERROR_CHARACTERS_MAX};
+
+/// An account, as the standard chain finds it: environment, profile, web identity, container, instance.
+#[derive(Debug, Default)]
+pub struct Aws {
+    config: OnceCell<SdkConfig>,
+}
+
+impl Aws {
+    /// An account that is known already.
+    pub fn from_config(config: SdkConfig) -> Self {
+        Self { config: OnceCell::new_with(Some(config)) }
+    }
+
+    /// What clients are made from. A region must be known; its absence is not remembered.
+    pub(crate) async fn config(&self) -> Result<&SdkConfig, Arc<str>> {
+        self.config
+            .get_or_try_init(|| async {
+                let config = loader().load().await;
+                match config.region() {
+                    Some(_) => Ok(config),
+                    None => Err("no AWS region is known; set AWS_REGION".into()),
+                }
+            })
+            .await
+    }
+}
+
+/// The standard chain with this gateway's time limits.
+pub fn loader() -> ConfigLoader {
+    let timeouts = TimeoutConfig::builder().connect_timeout(AWS_CONNECT_TIMEOUT).operation_timeout(AWS_CALL_TIMEOUT).build();
+    aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts)
+}
+
+/// What went wrong, for an operator. Never the `Debug` of an SDK error: that holds the response, and a response may hold a secret.
+pub(crate) fn describe<E, R>(error: &SdkError<E, R>) -> String
+where
+    E: ProvideErrorMetadata + Error + 'static,
+    R: std::fmt::Debug,
+{
+    let text = match error {
+        SdkError::TimeoutError(_) => format!("no answer within {} s", AWS_CALL_TIMEOUT.as_secs()),
+        SdkError::ResponseError(_) => "the answer was not understood".to_owned(),
+        SdkError::ServiceError(answer) => {
+            let code = answer.err().code().unwrap_or("an error without a code");
+            match answer.err().message() {
+                Some(message) => format!("{code}: {message}"),
+                None => code.to_owned(),
+            }
+        }
+        // No response in these: the request was not made, or did not arrive.
+        _ => causes(error),
+    };
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(AWS_ERROR_CHARACTERS_MAX).collect()
+}
+
+fn causes<E, R>(error: &SdkError<E, R>) -> String
+where
+    E: Error + 'static,
+    R: std::fmt::Debug,
+{
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

@@ -45,19 +45,16 @@ pub fn loader() -> ConfigLoader {
 }
 
 /// What went wrong, for an operator. Never the `Debug` of an SDK error: that holds the response, and a response may hold a secret.
-pub(crate) fn describe<E, R>(error: &SdkError<E, R>) -> String
-where
-    E: ProvideErrorMetadata + Error + 'static,
-    R: std::fmt::Debug,
-{
+pub(crate) fn describe<E: ProvideErrorMetadata + Error + 'static>(error: &SdkError<E>) -> String {
     let text = match error {
         SdkError::TimeoutError(_) => format!("no answer within {} s", AWS_CALL_TIMEOUT.as_secs()),
         SdkError::ResponseError(_) => "the answer was not understood".to_owned(),
         SdkError::ServiceError(answer) => {
-            let code = answer.err().code().unwrap_or("an error without a code");
-            match answer.err().message() {
-                Some(message) => format!("{code}: {message}"),
-                None => code.to_owned(),
+            match (answer.err().code(), answer.err().message()) {
+                (Some(code), Some(message)) => format!("{code}: {message}"),
+                (Some(code), None) => code.to_owned(),
+                // Not from AWS, but from a proxy or a balancer on the way.
+                (None, _) => format!("HTTP status {}", answer.raw().status().as_u16()),
             }
         }
         // No response in these: the request was not made, or did not arrive.
@@ -66,11 +63,7 @@ where
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(AWS_ERROR_CHARACTERS_MAX).collect()
 }
 
-fn causes<E, R>(error: &SdkError<E, R>) -> String
-where
-    E: Error + 'static,
-    R: std::fmt::Debug,
-{
+fn causes(error: &(impl Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

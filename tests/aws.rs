@@ -1,0 +1,301 @@
+//! Secrets and SES identities over real HTTP: against moto, which behaves like AWS, and against servers that do not.
+
+mod common;
+
+use std::sync::{Arc, Mutex, OnceLock};
+
+use aws_config::{Region, SdkConfig};
+use aws_sdk_secretsmanager::config::Credentials;
+use common::canned_http::CannedHttp;
+use common::moto::Moto;
+use gateway::aws::Aws;
+use gateway::config::Domains;
+use gateway::domains::AcceptedDomains;
+use gateway::secrets::{Credential, SecretRef, Secrets};
+
+// ---- secrets ----
+
+#[tokio::test]
+async fn a_rotated_secret_is_followed_forwards_and_bridged_backwards() {
+    let account = account(&moto().url(), "eu-west-1").await;
+    let owner = aws_sdk_secretsmanager::Client::new(&account);
+    owner.create_secret().name("relay/rotated").secret_string(json("first")).send().await.unwrap();
+    let secret = named("relay/rotated");
+
+    let sender = secrets(&account);
+    let first = sender.get(&secret).await.unwrap();
+    assert_eq!((first.username.as_str(), first.password.as_str()), ("relay", "first"));
+
+    owner.put_secret_value().secret_id("relay/rotated").secret_string(json("second")).send().await.unwrap();
+    assert_eq!(sender.get(&secret).await.unwrap(), first, "within its time a secret is not fetched again");
+    let second = sender.after_refusal(&secret, &first).await.expect("the rotation is followed");
+    assert_eq!(second.password.as_str(), "second");
+    assert_eq!(sender.get(&secret).await.unwrap(), second);
+    assert_eq!(sender.after_refusal(&secret, &second).await, None, "both versions are refused: nothing is tried again");
+
+    // A gateway that starts after the rotation, before a next hop that has not followed it.
+    let late = secrets(&account);
+    assert_eq!(late.get(&secret).await.unwrap(), second);
+    assert_eq!(late.after_refusal(&secret, &second).await, Some(Arc::clone(&first)));
+    assert_eq!(late.get(&secret).await.unwrap(), first, "the one that works is tried first");
+    assert_eq!(late.after_refusal(&secret, &first).await, None);
+}
+
+#[tokio::test]
+async fn a_pending_version_is_never_tried() {
+    let account = account(&moto().url(), "eu-west-2").await;
+    let owner = aws_sdk_secretsmanager::Client::new(&account);
+    owner.create_secret().name("relay/pending").secret_string(json("current")).send().await.unwrap();
+    let pending = owner.put_secret_value().secret_id("relay/pending").secret_string(json("pending")).version_stages("AWSPENDING");
+    pending.send().await.unwrap();
+
+    let (secret, secrets) = (named("relay/pending"), secrets(&account));
+    let current = secrets.get(&secret).await.unwrap();
+    assert_eq!(current.password.as_str(), "current");
+    assert_eq!(secrets.after_refusal(&secret, &current).await, None);
+}
+
+#[tokio::test]
+async fn what_boto3_calls_a_secret_is_one() {
+    let script = "
+import boto3, json, sys
+client = boto3.client('secretsmanager', endpoint_url=sys.argv[1], region_name='eu-west-3', aws_access_key_id='x', aws_secret_access_key='x')
+answer = client.create_secret(Name='relay/boto3', SecretString=json.dumps({'username': 'relay', 'password': 'pässwörd \"'}))
+print(answer['ARN'], end='')
+";
+    let output = common::tool("python").args(["-c", script, &moto().url()]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let arn = String::from_utf8(output.stdout).unwrap();
+
+    // The ARN names another region than the account's.
+    let secrets = secrets(&account(&moto().url(), "us-east-1").await);
+    let credential = secrets.get(&named(&arn)).await.unwrap();
+    assert_eq!(credential.password.as_str(), "pässwörd \"");
+    let error = secrets.get(&named("relay/boto3")).await.unwrap_err();
+    assert_eq!(error.to_string(), "secret relay/boto3: it does not exist", "a bare name is looked for in the account's region");
+}
+
+#[tokio::test]
+async fn a_secret_of_another_shape_is_named_and_not_shown() {
+    let account = account(&moto().url(), "eu-south-1").await;
+    let owner = aws_sdk_secretsmanager::Client::new(&account);
+    let secrets = secrets(&account);
+    for (name, text, problem) in [
+        ("plain", "hunter2", "it is not JSON"),
+        ("extra", r#"{"username":"a","password":"hunter2","host":"hunter2"}"#, "it has a key besides username and password"),
+        ("typed", r#"{"username":"a","password":17}"#, "its password is not a text"),
+        ("empty", r#"{"username":"","password":"hunter2"}"#, "its username is empty"),
+        ("twice", r#"{"username":"a","password":"hunter2","password":"hunter2"}"#, "it has password twice"),
+    ] {
+        owner.create_secret().name(name).secret_string(text).send().await.unwrap();
+        assert_eq!(secrets.get(&named(name)).await.unwrap_err().to_string(), format!("secret {name}: {problem}"));
+    }
+    let binary = aws_sdk_secretsmanager::primitives::Blob::new(json("hunter2"));
+    owner.create_secret().name("binary").secret_binary(binary).send().await.unwrap();
+    let error = secrets.get(&named("binary")).await.unwrap_err();
+    assert_eq!(error.to_string(), "secret binary: it is binary; a text with JSON is needed");
+}
+
+#[tokio::test]
+async fn an_outage_leaves_the_last_credential_in_use_and_is_reported_once() {
+    let own_moto = Moto::start();
+    let account = account(&own_moto.url(), "eu-west-1").await;
+    let owner = aws_sdk_secretsmanager::Client::new(&account);
+    owner.create_secret().name("relay").secret_string(json("first")).send().await.unwrap();
+    let reports = Arc::new(Mutex::new(Vec::new()));
+    let sink = Arc::clone(&reports);
+    let observer = move |report: &str| sink.lock().unwrap().push(report.to_owned());
+    let secrets = Secrets::new(Arc::new(Aws::from_config(account.clone())), Some(Arc::new(observer)));
+    let first = secrets.get(&named("relay")).await.unwrap();
+
+    drop(own_moto);
+    assert_eq!(secrets.after_refusal(&named("relay"), &first).await, None, "nothing else is known");
+    assert_eq!(secrets.get(&named("relay")).await.unwrap(), first);
+    let reports = reports.lock().unwrap().clone();
+    assert_eq!(reports.len(), 1, "{reports:?}");
+    assert!(reports[0].starts_with("secret relay: ") && reports[0].ends_with("; what was known before stays in use"), "{reports:?}");
+}
+
+#[tokio::test]
+async fn a_secret_that_cannot_be_had_is_an_error_that_says_so_and_is_not_hammered() {
+    let denied = r#"{"__type":"AccessDeniedException","Message":"not authorized to perform: secretsmanager:GetSecretValue"}"#;
+    let server = CannedHttp::start(move |_, _| (400, denied.to_owned()));
+    let secrets = secrets(&account(&server.url(), "eu-west-1").await);
+    for _ in 0..50 {
+        let error = secrets.get(&named("relay")).await.unwrap_err().to_string();
+        assert_eq!(error, "secret relay: AccessDeniedException: not authorized to perform: secretsmanager:GetSecretValue");
+    }
+    // One at once; another after a second, should this machine be so slow.
+    assert!(server.requests() <= 2, "{}", server.requests());
+}
+
+#[tokio::test]
+async fn callers_at_the_same_time_ask_once() {
+    let answer = format!(r#"{{"ARN":"a","Name":"relay","VersionId":"1","SecretString":{:?}}}"#, json("shared"));
+    let server = CannedHttp::start(move |_, _| (200, answer.clone()));
+    let secrets = Arc::new(secrets(&account(&server.url(), "eu-west-1").await));
+    let callers: Vec<_> = (0..100)
+        .map(|_| {
+            let secrets = Arc::clone(&secrets);
+            tokio::spawn(async move { secrets.get(&named("relay")).await })
+        })
+        .collect();
+    let mut last = None;
+    for caller in callers {
+        last = Some(caller.await.unwrap().unwrap());
+    }
+    assert_eq!(server.requests(), 1);
+
+    // The same when all of them are refused: one asks for the current version, and one for the previous one.
+    let credential: Arc<Credential> = last.unwrap();
+    let refused = (0..100).map(|_| {
+        let (secrets, credential) = (Arc::clone(&secrets), Arc::clone(&credential));
+        tokio::spawn(async move { secrets.after_refusal(&named("relay"), &credential).await })
+    });
+    for refused in refused.collect::<Vec<_>>() {
+        assert_eq!(refused.await.unwrap(), None);
+    }
+    assert_eq!(server.requests(), 3);
+}
+
+#[tokio::test]
+async fn an_error_that_is_not_of_aws_is_named_by_its_status() {
+    let server = CannedHttp::start(|_, _| (502, "<html>hunter2</html>".to_owned()));
+    let error = secrets(&account(&server.url(), "eu-west-1").await).get(&named("relay")).await.unwrap_err().to_string();
+    assert_eq!(error, "secret relay: HTTP status 502");
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_understood_is_not_repeated() {
+    let server = CannedHttp::start(|_, _| (200, r#"{"SecretString":"hunter2","VersionId":hunter2}"#.to_owned()));
+    let error = secrets(&account(&server.url(), "eu-west-1").await).get(&named("relay")).await.unwrap_err().to_string();
+    assert!(error.starts_with("secret relay: ") && !error.contains("hunter2"), "{error}");
+}
+
+// ---- SES identities ----
+
+#[tokio::test]
+async fn mail_is_taken_for_verified_domains_only() {
+    let account = account(&moto().url(), "eu-central-1").await;
+    let owner = aws_sdk_sesv2::Client::new(&account);
+    for identity in ["acme.example", "person@other.example"] {
+        owner.create_email_identity().email_identity(identity).send().await.unwrap();
+    }
+    let domains = AcceptedDomains::new(&Domains::Ses, Arc::new(Aws::from_config(account)), None);
+    domains.prepare().await.unwrap();
+    for (domain, accepted) in [
+        ("acme.example", true),
+        ("ACME.example", true),
+        ("mail.acme.example", false),
+        ("other.example", false),
+        ("person@other.example", false),
+        ("[127.0.0.1]", false),
+        ("evil.example", false),
+    ] {
+        assert_eq!(domains.accepts(domain).await, Ok(accepted), "{domain}");
+    }
+}
+
+#[tokio::test]
+async fn a_flood_of_strange_domains_costs_no_calls() {
+    let server = CannedHttp::start(|_, body| {
+        // Two pages; the second is found through the token alone.
+        let page = |name: &str, status: &str, next: &str| {
+            format!(
+                r#"{{"EmailIdentities":[{{"IdentityType":"DOMAIN","IdentityName":"{name}","SendingEnabled":false,"VerificationStatus":"{status}"}}]{next}}}"#
+            )
+        };
+        match body.contains(r#""NextToken":"two""#) {
+            false => (200, page("one.example", "SUCCESS", r#","NextToken":"two""#)),
+            true => (200, page("two.example", "SUCCESS", "")),
+        }
+    });
+    let aws = Arc::new(Aws::from_config(account(&server.url(), "eu-west-1").await));
+    let domains = AcceptedDomains::new(&Domains::Ses, aws, None);
+    for n in 0..10_000 {
+        assert_eq!(domains.accepts(&format!("{n}.evil.example")).await, Ok(false));
+    }
+    assert_eq!(domains.accepts("one.example").await, Ok(true));
+    assert_eq!(domains.accepts("two.example").await, Ok(true));
+    assert_eq!(server.requests(), 2, "one listing");
+}
+
+#[tokio::test]
+async fn an_account_that_cannot_be_listed_makes_no_yes_and_no_no() {
+    let server = CannedHttp::start(|_, _| {
+        (403, r#"{"__type":"AccessDeniedException","message":"not authorized to perform: ses:ListEmailIdentities"}"#.to_owned())
+    });
+    let aws = Arc::new(Aws::from_config(account(&server.url(), "eu-west-1").await));
+    let domains = AcceptedDomains::new(&Domains::Ses, aws, None);
+    let error = domains.prepare().await.unwrap_err().to_string();
+    assert!(error.starts_with("list of SES identities: ") && error.contains("ses:ListEmailIdentities"), "{error}");
+    assert!(domains.accepts("acme.example").await.is_err());
+    assert_eq!(domains.accepts("[127.0.0.1]").await, Ok(false), "what needs no listing is answered all the same");
+}
+
+#[tokio::test]
+async fn a_listing_without_end_is_given_up() {
+    let server = CannedHttp::start(|_, _| (200, r#"{"EmailIdentities":[],"NextToken":"more"}"#.to_owned()));
+    let aws = Arc::new(Aws::from_config(account(&server.url(), "eu-west-1").await));
+    let domains = AcceptedDomains::new(&Domains::Ses, aws, None);
+    assert_eq!(domains.prepare().await.unwrap_err().to_string(), "list of SES identities: it has no end");
+}
+
+// ---- the environment ----
+
+/// Run as a program of its own, since a test cannot change the environment of the others.
+#[test]
+fn endpoint_region_and_credentials_come_from_the_environment() {
+    let url = moto().url();
+    let script = "
+import boto3, sys
+client = boto3.client('secretsmanager', endpoint_url=sys.argv[1], region_name='eu-north-1', aws_access_key_id='x', aws_secret_access_key='x')
+client.create_secret(Name='relay/environment', SecretString='{\"username\": \"relay\", \"password\": \"found\"}')
+";
+    assert!(common::tool("python").args(["-c", script, &url]).status().unwrap().success());
+    let child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "as_the_environment_says", "--ignored", "--nocapture"])
+        .env("AWS_ENDPOINT_URL", url)
+        .env("AWS_REGION", "eu-north-1")
+        .env("AWS_ACCESS_KEY_ID", "x")
+        .env("AWS_SECRET_ACCESS_KEY", "x")
+        .env("GATEWAY_TEST_SECRET", json("of the environment"))
+        .output()
+        .unwrap();
+    let output = String::from_utf8_lossy(&child.stdout);
+    assert!(child.status.success() && output.contains("1 passed"), "{output}{}", String::from_utf8_lossy(&child.stderr));
+}
+
+#[tokio::test]
+#[ignore = "run by endpoint_region_and_credentials_come_from_the_environment"]
+async fn as_the_environment_says() {
+    let secrets = Secrets::default();
+    assert_eq!(secrets.get(&named("relay/environment")).await.unwrap().password.as_str(), "found");
+    let variable = SecretRef::Environment("GATEWAY_TEST_SECRET".into());
+    assert_eq!(secrets.get(&variable).await.unwrap().password.as_str(), "of the environment");
+}
+
+// ---- helpers ----
+
+/// One moto for all tests of this file; each test has a region to itself.
+fn moto() -> &'static Moto {
+    static MOTO: OnceLock<Moto> = OnceLock::new();
+    MOTO.get_or_init(Moto::start)
+}
+
+async fn account(url: &str, region: &'static str) -> SdkConfig {
+    let credentials = Credentials::new("test", "test", None, None, "test");
+    gateway::aws::loader().endpoint_url(url).region(Region::new(region)).credentials_provider(credentials).load().await
+}
+
+fn secrets(account: &SdkConfig) -> Secrets {
+    Secrets::new(Arc::new(Aws::from_config(account.clone())), None)
+}
+
+fn named(id: &str) -> SecretRef {
+    SecretRef::SecretsManager(id.into())
+}
+
+fn json(password: &str) -> String {
+    format!(r#"{{"username":"relay","password":"{password}"}}"#)
+}

@@ -3,7 +3,6 @@
 //! Nothing is asked of AWS before the first call that needs it, so that a gateway without AWS never looks for an account.
 
 use std::error::Error;
-use std::sync::Arc;
 
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, ConfigLoader, SdkConfig};
@@ -24,19 +23,19 @@ impl Aws {
         Self { config: OnceCell::new_with(Some(config)) }
     }
 
-    /// What clients are made from. A region must be known; its absence is not remembered.
-    pub(crate) async fn config(&self) -> Result<&SdkConfig, Arc<str>> {
-        self.config
-            .get_or_try_init(|| async {
-                let config = loader().load().await;
-                match config.region() {
-                    Some(_) => Ok(config),
-                    None => Err("no AWS region is known; set AWS_REGION".into()),
-                }
-            })
-            .await
+    /// What clients are made from. A configuration without a region is good for whoever names one, and is looked for again the
+    /// next time: an instance may learn its region later.
+    pub(crate) async fn config(&self) -> SdkConfig {
+        let found = self.config.get_or_try_init(|| async {
+            let config = loader().load().await;
+            if config.region().is_some() { Ok(config) } else { Err(config) }
+        });
+        found.await.cloned().unwrap_or_else(|without_region| without_region)
     }
 }
+
+/// What to say when a region is needed and none is known.
+pub(crate) const NO_REGION: &str = "no AWS region is known; set AWS_REGION";
 
 /// The standard chain with this gateway's time limits.
 pub fn loader() -> ConfigLoader {

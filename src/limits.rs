@@ -151,9 +151,9 @@ pub const SPOOL_LIVE_PERCENT_MIN: u64 = 25;
 pub const SECRET_TTL: Duration = Duration::from_secs(300);
 /// Time that a cached secret is served while its source cannot be reached.
 pub const SECRET_STALE_MAX: Duration = Duration::from_secs(24 * 3600);
-/// A verified SES identity is believed for an hour; an absent one for five minutes (the API allows about one call a second).
+/// A listing of SES identities is believed for an hour where it has a verified domain (the API allows about one call a second).
 pub const SES_IDENTITY_TTL: Duration = Duration::from_secs(3600);
-/// See [`SES_IDENTITY_TTL`].
+/// It is believed for five minutes where it has not: the domain may have been verified since.
 pub const SES_IDENTITY_NEGATIVE_TTL: Duration = Duration::from_secs(300);
 /// One call to AWS, retries of the SDK included.
 pub const AWS_CALL_TIMEOUT: Duration = Duration::from_secs(10);

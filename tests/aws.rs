@@ -57,15 +57,7 @@ async fn a_pending_version_is_never_tried() {
 
 #[tokio::test]
 async fn what_boto3_calls_a_secret_is_one() {
-    let script = "
-import boto3, json, sys
-client = boto3.client('secretsmanager', endpoint_url=sys.argv[1], region_name='eu-west-3', aws_access_key_id='x', aws_secret_access_key='x')
-answer = client.create_secret(Name='relay/boto3', SecretString=json.dumps({'username': 'relay', 'password': 'pässwörd \"'}))
-print(answer['ARN'], end='')
-";
-    let output = common::tool("python").args(["-c", script, &moto().url()]).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let arn = String::from_utf8(output.stdout).unwrap();
+    let arn = create_from_python("eu-west-3", "relay/boto3");
 
     // The ARN names another region than the account's.
     let secrets = secrets(&account(&moto().url(), "us-east-1").await);
@@ -243,36 +235,66 @@ async fn a_listing_without_end_is_given_up() {
 
 // ---- the environment ----
 
-/// Run as a program of its own, since a test cannot change the environment of the others.
 #[test]
 fn endpoint_region_and_credentials_come_from_the_environment() {
-    let url = moto().url();
-    let script = "
-import boto3, sys
-client = boto3.client('secretsmanager', endpoint_url=sys.argv[1], region_name='eu-north-1', aws_access_key_id='x', aws_secret_access_key='x')
-client.create_secret(Name='relay/environment', SecretString='{\"username\": \"relay\", \"password\": \"found\"}')
-";
-    assert!(common::tool("python").args(["-c", script, &url]).status().unwrap().success());
-    let child = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "as_the_environment_says", "--ignored", "--nocapture"])
-        .env("AWS_ENDPOINT_URL", url)
-        .env("AWS_REGION", "eu-north-1")
-        .env("AWS_ACCESS_KEY_ID", "x")
-        .env("AWS_SECRET_ACCESS_KEY", "x")
-        .env("GATEWAY_TEST_SECRET", json("of the environment"))
+    let arn = create_from_python("eu-north-1", "relay/environment");
+    let mut environment = vec![
+        ("AWS_ENDPOINT_URL", moto().url()),
+        ("AWS_REGION", "eu-north-1".to_owned()),
+        ("AWS_ACCESS_KEY_ID", "x".to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", "x".to_owned()),
+        ("GATEWAY_TEST_SECRET", json("of the environment")),
+        ("GATEWAY_TEST_ARN", arn),
+    ];
+    run_alone("alone_with_region_and_credentials", &environment);
+    environment.retain(|(variable, _)| *variable != "AWS_REGION");
+    run_alone("alone_without_a_region", &environment);
+    environment.retain(|(variable, _)| !variable.starts_with("AWS_ACCESS"));
+    run_alone("alone_without_credentials", &environment);
+}
+
+/// Runs an ignored test of this file as a program of its own, since a test cannot change the environment of the others.
+fn run_alone(test: &str, environment: &[(&str, String)]) {
+    let nobody = common::temporary_folder();
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--ignored"])
+        .env_clear()
+        .env("HOME", nobody.path())
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .envs(environment.iter().map(|(variable, value)| (variable, value)))
         .output()
         .unwrap();
-    let output = String::from_utf8_lossy(&child.stdout);
-    assert!(child.status.success() && output.contains("1 passed"), "{output}{}", String::from_utf8_lossy(&child.stderr));
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[tokio::test]
 #[ignore = "run by endpoint_region_and_credentials_come_from_the_environment"]
-async fn as_the_environment_says() {
+async fn alone_with_region_and_credentials() {
     let secrets = Secrets::default();
-    assert_eq!(secrets.get(&named("relay/environment")).await.unwrap().password.as_str(), "found");
+    assert_eq!(secrets.get(&named("relay/environment")).await.unwrap().password.as_str(), "pässwörd \"");
     let variable = SecretRef::Environment("GATEWAY_TEST_SECRET".into());
     assert_eq!(secrets.get(&variable).await.unwrap().password.as_str(), "of the environment");
+}
+
+#[tokio::test]
+#[ignore = "run by endpoint_region_and_credentials_come_from_the_environment"]
+async fn alone_without_a_region() {
+    let (secrets, domains) = (Secrets::default(), AcceptedDomains::new(&Domains::Ses, Arc::default(), None));
+    let problem = "no AWS region is known; set AWS_REGION";
+    let error = secrets.get(&named("relay/environment")).await.unwrap_err().to_string();
+    assert_eq!(error, format!("secret relay/environment: {problem}"));
+    assert_eq!(domains.prepare().await.unwrap_err().to_string(), format!("list of SES identities: {problem}"));
+    let arn = std::env::var("GATEWAY_TEST_ARN").unwrap();
+    assert!(secrets.get(&named(&arn)).await.is_ok(), "an ARN has a region of its own");
+}
+
+#[tokio::test]
+#[ignore = "run by endpoint_region_and_credentials_come_from_the_environment"]
+async fn alone_without_credentials() {
+    let arn = std::env::var("GATEWAY_TEST_ARN").unwrap();
+    let error = Secrets::default().get(&named(&arn)).await.unwrap_err().to_string();
+    assert!(error.starts_with(&format!("secret {arn}: ")) && error.contains("credentials"), "{error}");
 }
 
 // ---- helpers ----
@@ -281,6 +303,20 @@ async fn as_the_environment_says() {
 fn moto() -> &'static Moto {
     static MOTO: OnceLock<Moto> = OnceLock::new();
     MOTO.get_or_init(Moto::start)
+}
+
+/// Makes a secret as its owner would, with boto3; gives its ARN.
+fn create_from_python(region: &str, name: &str) -> String {
+    let script = "
+import boto3, json, sys
+url, region, name = sys.argv[1:]
+client = boto3.client('secretsmanager', endpoint_url=url, region_name=region, aws_access_key_id='x', aws_secret_access_key='x')
+secret = json.dumps({'username': 'relay', 'password': 'pässwörd \"'})
+print(client.create_secret(Name=name, SecretString=secret)['ARN'], end='')
+";
+    let output = common::tool("python").args(["-c", script, &moto().url(), region, name]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
 }
 
 async fn account(url: &str, region: &'static str) -> SdkConfig {

@@ -122,8 +122,10 @@ struct Package {
 
 /// What is linked into the gateway on this machine.
 fn packages() -> Vec<Package> {
+    // Not `--offline`: cargo looks into the manifests of a few crates that a build does not need, and fetches them when they are not
+    // there. It asks the network for nothing else.
     let output = Command::new(env!("CARGO"))
-        .args(["tree", "--offline", "--locked", "--edges", "normal", "--prefix", "none", "--no-dedupe", "--format", "{p}|{l}"])
+        .args(["tree", "--locked", "--edges", "normal", "--prefix", "none", "--no-dedupe", "--format", "{p}|{l}"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .expect("cargo runs");

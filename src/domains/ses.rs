@@ -12,7 +12,7 @@ use aws_sdk_sesv2::Client;
 use aws_sdk_sesv2::types::{IdentityInfo, IdentityType, VerificationStatus};
 use tokio::sync::OnceCell;
 
-use crate::aws::{Aws, describe};
+use crate::aws::{Aws, NO_REGION, describe};
 use crate::limits::{
     AWS_CALL_TIMEOUT, SES_IDENTITY_NEGATIVE_TTL, SES_IDENTITY_STALE_MAX, SES_IDENTITY_TTL, SES_PAGE_IDENTITIES, SES_PAGES_MAX,
 };
@@ -71,7 +71,11 @@ impl Identities {
     }
 
     async fn page(&self, token: Option<String>) -> Result<Page, Arc<str>> {
-        let client = self.client.get_or_try_init(|| async { Ok::<_, Arc<str>>(Client::new(self.aws.config().await?)) }).await?;
+        let client = self.client.get_or_try_init(|| async {
+            let config = self.aws.config().await;
+            if config.region().is_some() { Ok(Client::new(&config)) } else { Err(Arc::from(NO_REGION)) }
+        });
+        let client = client.await?;
         let request = client.list_email_identities().page_size(SES_PAGE_IDENTITIES).set_next_token(token);
         let answer = request.send().await.map_err(|error| Arc::from(describe(&error)))?;
         Ok(Page { identities: answer.email_identities.unwrap_or_default(), next: answer.next_token.filter(|token| !token.is_empty()) })

@@ -8,7 +8,7 @@ use aws_sdk_secretsmanager::config::{Builder, Region};
 use zeroize::Zeroizing;
 
 use super::Credential;
-use crate::aws::{Aws, describe};
+use crate::aws::{Aws, NO_REGION, describe};
 use crate::limits::AWS_CALL_TIMEOUT;
 
 /// The versions that may be asked for. AWSPENDING is not among them.
@@ -62,14 +62,14 @@ impl Manager {
     }
 
     async fn client(&self, id: &str) -> Result<Client, Arc<str>> {
-        let config = self.aws.config().await?;
+        let config = self.aws.config().await;
         let region = match region_of_arn(id) {
             Some(region) => Region::new(region.to_owned()),
-            None => config.region().cloned().ok_or("no AWS region is known; set AWS_REGION")?,
+            None => config.region().cloned().ok_or(NO_REGION)?,
         };
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         let client = clients.entry(region).or_insert_with_key(|region| {
-            let config = Builder::from(config).region(region.clone()).build();
+            let config = Builder::from(&config).region(region.clone()).build();
             Client::from_conf(config)
         });
         Ok(client.clone())

@@ -2,14 +2,76 @@
 //!
 //! Nothing outside this room reads YAML. Loading never stops at the first mistake; a snapshot exists only when there is none.
 
-use std::collections::BTreeMap;
+mod build;
+mod diagnostic;
+mod files;
+mod formats;
+mod model;
+mod render;
+mod rule_texts;
+mod shape;
+mod source;
+mod suggest;
+mod tree;
+mod typed;
+mod workspace;
+
+pub use diagnostic::{Code, Diagnostic, Report, Severity};
+pub use render::Format;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::policy::Policy;
 use crate::relay::RelayConfig;
 use crate::rules::RuleSet;
+use workspace::Workspace;
+
+/// Reads a deployment with all that it names. The report of a success holds warnings only.
+pub fn load(gateway_yaml: &Path) -> Result<(Snapshot, Report), Report> {
+    Workspace::of_deployment(gateway_yaml).load()
+}
+
+/// Checks files and folders, each with the `gateway.yaml` above it for the names it uses.
+pub fn check(paths: &[PathBuf]) -> Result<Report, CheckError> {
+    let mut by_root: BTreeMap<Option<PathBuf>, BTreeSet<PathBuf>> = BTreeMap::new();
+    for path in paths {
+        let unreadable = |error: std::io::Error| CheckError::Unreadable(path.clone(), files::why(&error));
+        std::fs::metadata(path).map_err(unreadable)?;
+        let found = files::below(path).map_err(unreadable)?;
+        if found.is_empty() {
+            return Err(CheckError::Nothing(path.clone()));
+        }
+        for file in found {
+            by_root.entry(files::root_above(&file)).or_default().insert(file);
+        }
+    }
+    let sinks = by_root.into_iter().flat_map(|(root, wanted)| Workspace::of_files(root, &wanted).check(true));
+    Ok(Report::new(sinks))
+}
+
+/// Why nothing could be checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CheckError {
+    /// The path cannot be read, and why.
+    Unreadable(PathBuf, String),
+    /// The folder holds no YAML file.
+    Nothing(PathBuf),
+}
+
+impl fmt::Display for CheckError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable(path, why) => write!(f, "{}: {why}", path.display()),
+            Self::Nothing(path) => write!(f, "{}: there is no YAML file in this folder", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for CheckError {}
 
 /// A checked configuration; what a message is judged by from first to last.
 #[derive(Debug)]

@@ -1,0 +1,8 @@
+//! From models to what the other rooms work with, with the checks that need to understand what is meant.
+
+pub(crate) mod deployment;
+pub(crate) mod lists;
+pub(crate) mod policy;
+pub(crate) mod rules;
+mod tests_of;
+mod tls;

@@ -1,0 +1,122 @@
+//! The tests that conditions make: of texts, addresses, networks. Policies and rule sets share them.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+
+use super::lists::Lists;
+use crate::config::diagnostic::{Code, Sink};
+use crate::config::formats;
+use crate::config::model::rules as model;
+use crate::config::model::{OneOrMany, Pattern};
+use crate::config::tree::Node;
+use crate::rules::{AddressList, Folded, IpSet, IpTest, TextTest};
+
+/// A test of a text; `None` when an expression is wrong, which has been reported.
+pub(super) fn text(test: &model::TextTest) -> Option<TextTest> {
+    Some(match test {
+        model::TextTest::Equals(values) => TextTest::Equals(folded(values)),
+        model::TextTest::NotEquals(values) => TextTest::NotEquals(folded(values)),
+        model::TextTest::StartsWith(values) => TextTest::StartsWith(folded(values)),
+        model::TextTest::EndsWith(values) => TextTest::EndsWith(folded(values)),
+        model::TextTest::Contains(values) => TextTest::Contains(folded(values)),
+        model::TextTest::Matches(patterns) => TextTest::Matches(expressions(patterns)?),
+        model::TextTest::Exists(wanted) => TextTest::Exists(*wanted),
+    })
+}
+
+/// A test of an address; `node` is where the test stands.
+pub(super) fn address(test: &model::AddressTest, node: &Node, lists: &Lists, sink: &mut Sink) -> Option<TextTest> {
+    Some(match test {
+        model::AddressTest::Equals(values) => TextTest::Equals(folded(values)),
+        model::AddressTest::NotEquals(values) => TextTest::NotEquals(folded(values)),
+        model::AddressTest::StartsWith(values) => TextTest::StartsWith(folded(values)),
+        model::AddressTest::EndsWith(values) => TextTest::EndsWith(folded(values)),
+        model::AddressTest::Contains(values) => {
+            contains_domain(node, sink);
+            TextTest::Contains(folded(values))
+        }
+        model::AddressTest::Matches(patterns) => TextTest::Matches(expressions(patterns)?),
+        model::AddressTest::Exists(wanted) => TextTest::Exists(*wanted),
+        model::AddressTest::InList(names) => {
+            TextTest::InList(names.0.iter().map(|name| lists.addresses(&name.0)).collect::<Vec<Arc<AddressList>>>())
+        }
+    })
+}
+
+/// A test of an IP address.
+pub(super) fn ip(test: &model::IpTest, lists: &Lists) -> IpTest {
+    match test {
+        model::IpTest::CidrMatches(networks) => IpTest::CidrMatches(set(networks.0.iter().map(|n| n.0))),
+        model::IpTest::NotCidrMatches(networks) => IpTest::NotCidrMatches(set(networks.0.iter().map(|n| n.0))),
+        model::IpTest::InList(names) => IpTest::InList(names.0.iter().map(|name| lists.networks(&name.0)).collect()),
+    }
+}
+
+/// Networks as a set; v4-mapped ones become plain IPv4, as the addresses that are looked up do.
+pub(super) fn set(networks: impl Iterator<Item = IpNet>) -> IpSet {
+    IpSet::new(networks.map(|net| match net {
+        IpNet::V6(v6) if v6.prefix_len() >= 96 => match v6.addr().to_ipv4_mapped() {
+            Some(v4) => IpNet::new(IpAddr::V4(v4), v6.prefix_len().saturating_sub(96)).unwrap_or(net),
+            None => net,
+        },
+        _ => net,
+    }))
+}
+
+fn folded(values: &OneOrMany<String>) -> Vec<Folded> {
+    values.0.iter().map(|text| Folded::new(text)).collect()
+}
+
+fn expressions(patterns: &OneOrMany<Pattern>) -> Option<Vec<regex::Regex>> {
+    patterns.0.iter().map(|pattern| formats::pattern(&pattern.0).ok()).collect()
+}
+
+/// `contains: acme.example` is also true of `acme.example.evil.org` and of `notacme.example`.
+fn contains_domain(node: &Node, sink: &mut Sink) {
+    for value in node.get("contains").into_iter().flat_map(Node::one_or_many) {
+        let Some(text) = value.text() else { continue };
+        let top = text.rsplit_once('.').map_or("", |(_, top)| top);
+        if top.len() >= 2 && top.bytes().all(|b| b.is_ascii_alphabetic()) && formats::domain(text).is_ok() {
+            sink.warning(
+                Code::ContainsDomain,
+                value.span.clone(),
+                format!("`contains: {text}` is also true of addresses at `{text}.evil.example`"),
+            )
+            .help(format!("did you mean `ends_with: \"@{text}\"`?"));
+        }
+    }
+}
+
+/// Helps [`text`] with the struct forms, where the operator stands beside other keys.
+pub(super) struct Operators<'a> {
+    pub(super) equals: &'a Option<OneOrMany<String>>,
+    pub(super) not_equals: &'a Option<OneOrMany<String>>,
+    pub(super) starts_with: &'a Option<OneOrMany<String>>,
+    pub(super) ends_with: &'a Option<OneOrMany<String>>,
+    pub(super) contains: &'a Option<OneOrMany<String>>,
+    pub(super) matches: &'a Option<OneOrMany<Pattern>>,
+    pub(super) exists: Option<bool>,
+}
+
+impl Operators<'_> {
+    /// The one test that is there.
+    pub(super) fn test(self) -> Option<TextTest> {
+        type Make = fn(Vec<Folded>) -> TextTest;
+        let texts: [(&Option<OneOrMany<String>>, Make); 5] = [
+            (self.equals, TextTest::Equals),
+            (self.not_equals, TextTest::NotEquals),
+            (self.starts_with, TextTest::StartsWith),
+            (self.ends_with, TextTest::EndsWith),
+            (self.contains, TextTest::Contains),
+        ];
+        if let Some((values, make)) = texts.into_iter().find_map(|(values, make)| values.as_ref().map(|values| (values, make))) {
+            return Some(make(folded(values)));
+        }
+        match self.matches {
+            Some(patterns) => expressions(patterns).map(TextTest::Matches),
+            None => self.exists.map(TextTest::Exists),
+        }
+    }
+}

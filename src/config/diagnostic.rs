@@ -1,0 +1,329 @@
+//! What is reported about a configuration: a code, a place, what is wrong and what was probably meant.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::source::{Source, Span};
+use crate::limits;
+
+/// How much it matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// The configuration is refused.
+    Error,
+    /// It is taken, and probably does not do what was meant.
+    Warning,
+}
+
+macro_rules! codes {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal, $severity:ident;)+) => {
+        /// What kind of mistake it is; each has a name that does not change and an example under `tests/diagnostics`.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Code { $($(#[doc = $doc])+ $variant,)+ }
+
+        impl Code {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            /// The name between the brackets of `error[…]`.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)+ }
+            }
+
+            /// What it is about, in one sentence.
+            pub fn about(self) -> &'static str {
+                match self { $(Self::$variant => concat!($($doc),+).trim_ascii_start(),)+ }
+            }
+
+            /// What it is unless the place says otherwise.
+            pub fn severity(self) -> Severity {
+                match self { $(Self::$variant => Severity::$severity,)+ }
+            }
+        }
+    };
+}
+
+codes! {
+    /// The file cannot be read.
+    Unreadable = "unreadable", Error;
+    /// The file is not UTF-8.
+    Encoding = "encoding", Error;
+    /// The file is too large.
+    TooLarge = "too-large", Error;
+    /// The file is not YAML.
+    Syntax = "syntax", Error;
+    /// Too many levels of nesting.
+    TooDeep = "too-deep", Error;
+    /// A key stands twice in one mapping.
+    DuplicateKey = "duplicate-key", Error;
+    /// Anchors, aliases and merge keys are not allowed.
+    Anchor = "anchor", Error;
+    /// Tags are not allowed.
+    Tag = "tag", Error;
+    /// A file holds one document.
+    ManyDocuments = "many-documents", Error;
+    /// A key is a text.
+    KeyType = "key-type", Error;
+    /// The file has more mistakes than are shown.
+    TooMany = "too-many", Error;
+    /// It cannot be told whether the file is a deployment, a policy or a rule set.
+    UnknownKind = "unknown-kind", Error;
+    /// A key that nothing reads.
+    UnknownKey = "unknown-key", Error;
+    /// A key that must be there is not.
+    MissingKey = "missing-key", Error;
+    /// A value of the wrong type.
+    WrongType = "wrong-type", Error;
+    /// A word that is not one of the possible ones, or a number out of range.
+    BadValue = "bad-value", Error;
+    /// An item or mapping holds exactly one key of several.
+    OneKey = "one-key", Error;
+    /// A list that must hold something is empty.
+    Empty = "empty", Error;
+    /// Not a network in CIDR notation, or not an IP address.
+    Cidr = "cidr", Error;
+    /// Not a size.
+    Size = "size", Error;
+    /// Not a length of time.
+    Duration = "duration", Error;
+    /// Not a host name or domain.
+    HostName = "host-name", Error;
+    /// Not an address and port to listen on.
+    Listen = "listen", Error;
+    /// Not a regular expression, or one that is too large.
+    Regex = "regex", Error;
+    /// Not an enhanced status code.
+    StatusCode = "status-code", Error;
+    /// Not a reply code of the right class.
+    ReplyCode = "reply-code", Error;
+    /// The reply code and the enhanced status code contradict each other.
+    CodeClass = "code-class", Error;
+    /// Not a mail address.
+    Address = "address", Error;
+    /// Not the name of a header field.
+    HeaderName = "header-name", Error;
+    /// Not a text with attributes in double braces.
+    Template = "template", Error;
+    /// A text with line breaks or control characters.
+    ControlCharacter = "control-character", Error;
+    /// A name that is not defined anywhere.
+    UnknownName = "unknown-name", Error;
+    /// A name that must be unique is not.
+    DuplicateName = "duplicate-name", Error;
+    /// Two endpoints listen on one address.
+    DuplicateListen = "duplicate-listen", Error;
+    /// The certificate or its key cannot be used.
+    TlsFiles = "tls-files", Error;
+    /// An entry of a list file that is none.
+    ListEntry = "list-entry", Error;
+    /// A secret does not belong into the configuration.
+    SecretInline = "secret-inline", Error;
+    /// A feature that this version does not have.
+    NotAvailable = "not-available", Error;
+    /// Keys that exclude or need each other.
+    Conflict = "conflict", Error;
+    /// Bits behind the prefix length are set and do not count.
+    CidrHostBits = "cidr-host-bits", Warning;
+    /// Something is defined and never used.
+    Unused = "unused", Warning;
+    /// A part of a domain also stands in other domains.
+    ContainsDomain = "contains-domain", Warning;
+    /// A rule that is never reached.
+    DeadRule = "dead-rule", Warning;
+    /// A header field that belongs to mail systems.
+    ReservedHeader = "reserved-header", Warning;
+    /// An attribute that has no value in this version.
+    NoVerdictYet = "no-verdict-yet", Warning;
+    /// Without a `gateway.yaml` names cannot be checked.
+    NamesUnchecked = "names-unchecked", Warning;
+    /// The `gateway.yaml` that defines the names has mistakes itself.
+    GatewayMistakes = "gateway-mistakes", Warning;
+    /// A file whose name keeps it from being read.
+    FileName = "file-name", Warning;
+    /// A deny statement that asks for a minimum TLS version refuses the good clients.
+    DenyTlsMinimum = "deny-tls-min", Warning;
+    /// A policy that denies everything.
+    AllowEmpty = "allow-empty", Warning;
+}
+
+/// One mistake.
+#[derive(Clone, Debug)]
+pub struct Diagnostic {
+    /// Its kind.
+    pub code: Code,
+    /// How much it matters.
+    pub severity: Severity,
+    /// What is wrong, one line.
+    pub message: String,
+    /// The file, as shown.
+    pub file: PathBuf,
+    /// Line, from 1.
+    pub line: usize,
+    /// Column in characters, from 1.
+    pub column: usize,
+    /// What was probably meant.
+    pub help: Vec<String>,
+    /// Bytes in the file.
+    pub(crate) span: Span,
+    /// A second place in the same file, with what is there.
+    pub(crate) note: Option<(Span, String)>,
+    /// The file's text, for the renderers.
+    pub(crate) source: Arc<Source>,
+}
+
+impl Diagnostic {
+    /// Adds what was probably meant.
+    pub(crate) fn help(&mut self, text: impl Into<String>) -> &mut Self {
+        self.help.push(text.into());
+        self
+    }
+
+    /// Adds a second place.
+    pub(crate) fn note(&mut self, span: Span, text: impl Into<String>) -> &mut Self {
+        self.note = Some((span, text.into()));
+        self
+    }
+}
+
+/// Everything that was found, sorted by file and place.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// The mistakes.
+    pub diagnostics: Vec<Diagnostic>,
+    /// Number of files that were looked at.
+    pub files_checked: usize,
+}
+
+impl Report {
+    /// Number of errors.
+    pub fn errors(&self) -> usize {
+        self.diagnostics.iter().filter(|d| d.severity == Severity::Error).count()
+    }
+
+    /// Number of warnings.
+    pub fn warnings(&self) -> usize {
+        self.diagnostics.iter().filter(|d| d.severity == Severity::Warning).count()
+    }
+
+    pub(crate) fn new(sinks: impl IntoIterator<Item = Sink>) -> Self {
+        let mut by_file: BTreeMap<PathBuf, Vec<Diagnostic>> = BTreeMap::new();
+        for sink in sinks {
+            by_file.entry(sink.source.path.clone()).or_default().extend(sink.into_diagnostics());
+        }
+        let files_checked = by_file.len();
+        let mut diagnostics = Vec::new();
+        for (_, mut found) in by_file {
+            found.sort_by_key(|d| (d.span.start, d.code));
+            diagnostics.append(&mut found);
+        }
+        Self { diagnostics, files_checked }
+    }
+}
+
+/// Where the mistakes of one file go, with what a walk through it finds besides.
+#[derive(Debug)]
+pub(crate) struct Sink {
+    source: Arc<Source>,
+    diagnostics: Vec<Diagnostic>,
+    overflow: usize,
+    errors: usize,
+    /// What was not counted in is written here and forgotten.
+    spare: Option<Diagnostic>,
+    /// Names that were used, to be looked up when all files are read.
+    pub(crate) references: Vec<Reference>,
+    /// Where the shape is wrong; units that hold one of these places are not built.
+    pub(crate) broken: Vec<Span>,
+}
+
+/// A name that was used.
+#[derive(Clone, Debug)]
+pub(crate) struct Reference {
+    /// What it names, as the model's format says: `relay`, `address-list`, …
+    pub(crate) kind: &'static str,
+    /// The name.
+    pub(crate) name: String,
+    /// Where it stands.
+    pub(crate) span: Span,
+}
+
+impl Sink {
+    /// For the mistakes of this file.
+    pub(crate) fn new(source: Source) -> Self {
+        Self {
+            source: Arc::new(source),
+            diagnostics: Vec::new(),
+            overflow: 0,
+            errors: 0,
+            spare: None,
+            references: Vec::new(),
+            broken: Vec::new(),
+        }
+    }
+
+    /// The file.
+    pub(crate) fn source(&self) -> Arc<Source> {
+        Arc::clone(&self.source)
+    }
+
+    /// Whether there was an error.
+    pub(crate) fn has_errors(&self) -> bool {
+        self.errors > 0
+    }
+
+    /// Reports with the code's own severity.
+    pub(crate) fn error(&mut self, code: Code, span: Span, message: impl Into<String>) -> &mut Diagnostic {
+        self.report(code, code.severity(), span, message.into())
+    }
+
+    /// Reports as a warning, whatever the code's own severity.
+    pub(crate) fn warning(&mut self, code: Code, span: Span, message: impl Into<String>) -> &mut Diagnostic {
+        self.report(code, Severity::Warning, span, message.into())
+    }
+
+    /// Reports an error in the shape of what stands at `span`: nothing is built from it.
+    pub(crate) fn broken(&mut self, code: Code, span: Span, message: impl Into<String>) -> &mut Diagnostic {
+        self.broken.push(span.clone());
+        self.report(code, Severity::Error, span, message.into())
+    }
+
+    /// Whether the shape is right within `span`.
+    pub(crate) fn is_sound(&self, span: &Span) -> bool {
+        !self.broken.iter().any(|at| at.start >= span.start && at.start <= span.end)
+    }
+
+    fn report(&mut self, code: Code, severity: Severity, span: Span, message: String) -> &mut Diagnostic {
+        let (line, column) = self.source.position(span.start);
+        let file = self.source.path.clone();
+        let source = Arc::clone(&self.source);
+        let diagnostic = Diagnostic { code, severity, message, file, line, column, help: Vec::new(), span, note: None, source };
+        if severity == Severity::Error {
+            self.errors = self.errors.saturating_add(1);
+        }
+        if self.diagnostics.len() >= limits::DIAGNOSTICS_PER_FILE_MAX {
+            self.overflow = self.overflow.saturating_add(1);
+            return self.spare.insert(diagnostic);
+        }
+        self.diagnostics.push_mut(diagnostic)
+    }
+
+    fn into_diagnostics(mut self) -> Vec<Diagnostic> {
+        if self.overflow > 0 {
+            let end = self.source.text.len();
+            let (line, column) = self.source.position(end);
+            self.diagnostics.push(Diagnostic {
+                code: Code::TooMany,
+                severity: if self.errors > 0 { Severity::Error } else { Severity::Warning },
+                message: format!("{} more mistakes in this file are not shown", self.overflow),
+                file: self.source.path.clone(),
+                line,
+                column,
+                help: Vec::new(),
+                span: end..end,
+                note: None,
+                source: Arc::clone(&self.source),
+            });
+        }
+        self.diagnostics
+    }
+}

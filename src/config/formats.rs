@@ -1,0 +1,326 @@
+//! The formats that texts may have: one function each, used for checking and for building, so that they cannot disagree.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::diagnostic::Code;
+use super::rule_texts;
+use crate::rules::Template;
+use crate::smtp::{Address, AddressError, Status};
+
+/// Why a text does not have its format.
+#[derive(Debug)]
+pub(crate) struct Mistake {
+    /// Under which code it is reported.
+    pub(crate) code: Code,
+    /// What is wrong.
+    pub(crate) message: String,
+    /// What is right.
+    pub(crate) help: Option<String>,
+}
+
+impl Mistake {
+    fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), help: None }
+    }
+
+    fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+/// Checks a text by the name of its format. `Ok` may hold a warning.
+pub(crate) fn check(format: &str, text: &str) -> Result<Option<Mistake>, Mistake> {
+    match format {
+        "cidr" => return cidr(text).map(|(_, warning)| warning),
+        "size" => size(text).map(drop)?,
+        "duration" => duration(text).map(drop)?,
+        "ip" => ip(text).map(drop)?,
+        "listen" => listen(text).map(drop)?,
+        "domain" => domain(text).map(drop)?,
+        "host" => host(text).map(drop)?,
+        "regex" => pattern(text).map(drop)?,
+        "status-code" => status(text).map(drop)?,
+        "address" => address(text).map(drop)?,
+        "map-address" => map_address(text).map(drop)?,
+        "header-name" => header_name(text)?,
+        "template" => template(text).map(drop)?,
+        "line" | "path" => line(text).map(drop)?,
+        _ => {}
+    }
+    Ok(None)
+}
+
+/// `192.0.2.0/24` or one address; host bits are a warning.
+pub(crate) fn cidr(text: &str) -> Result<(IpNet, Option<Mistake>), Mistake> {
+    let wrong = || {
+        Mistake::new(Code::Cidr, format!("`{}` is not a network", clip(text)))
+            .help("a network is written `192.0.2.0/24` or `2001:db8::/32`, one address `192.0.2.7`")
+    };
+    let net = match text.parse::<IpNet>() {
+        Ok(net) => net,
+        Err(_) => IpNet::from(text.parse::<IpAddr>().map_err(|_| wrong())?),
+    };
+    if net.addr() == net.network() {
+        return Ok((net, None));
+    }
+    let warning = Mistake::new(Code::CidrHostBits, format!("`{text}` has bits set behind the prefix; they do not count")).help(format!(
+        "did you mean `{}`, or the one address `{}`?",
+        net.trunc(),
+        net.addr()
+    ));
+    Ok((net.trunc(), Some(warning)))
+}
+
+/// `40MiB`, `25MB`, `1024`.
+pub(crate) fn size(text: &str) -> Result<u64, Mistake> {
+    let wrong = || {
+        Mistake::new(Code::Size, format!("`{}` is not a size", clip(text)))
+            .help("a size is written `40MiB`, `25MB`, `512KiB` or as a number of octets")
+    };
+    let (digits, unit) = split_unit(text);
+    let number: u64 = digits.parse().map_err(|_| wrong())?;
+    let factor: u64 = match unit {
+        "" | "B" => 1,
+        "kB" | "KB" => 1000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return Err(wrong()),
+    };
+    number.checked_mul(factor).ok_or_else(wrong)
+}
+
+/// `30s`, `5m`, `2h`, `4d`.
+pub(crate) fn duration(text: &str) -> Result<Duration, Mistake> {
+    let wrong = || {
+        Mistake::new(Code::Duration, format!("`{}` is not a length of time", clip(text)))
+            .help("a time is written `30s`, `5m`, `2h` or `4d`")
+    };
+    let (digits, unit) = split_unit(text);
+    let number: u64 = digits.parse().map_err(|_| wrong())?;
+    let seconds: u64 = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        _ => return Err(wrong()),
+    };
+    // Ten years are more than any wait, and keep all sums with times far from an overflow.
+    number.checked_mul(seconds).filter(|total| *total <= 3650 * 86_400).map(Duration::from_secs).ok_or_else(wrong)
+}
+
+/// An IP address.
+pub(crate) fn ip(text: &str) -> Result<IpAddr, Mistake> {
+    text.parse().map_err(|_| Mistake::new(Code::Cidr, format!("`{}` is not an IP address", clip(text))))
+}
+
+/// `0.0.0.0:25`.
+pub(crate) fn listen(text: &str) -> Result<SocketAddr, Mistake> {
+    text.parse().map_err(|_| {
+        Mistake::new(Code::Listen, format!("`{}` is not an address and port", clip(text)))
+            .help("write `0.0.0.0:25`, `127.0.0.1:2525` or `[::]:25`")
+    })
+}
+
+/// A domain of letters, digits and hyphens (RFC 5321 §2.3.5, RFC 1035 §2.3.4), or of U-labels (RFC 6531 §3.3); lower case.
+pub(crate) fn domain(text: &str) -> Result<String, Mistake> {
+    let wrong = |why: &str| Mistake::new(Code::HostName, format!("`{}` is not a domain: {why}", clip(text)));
+    if text.is_empty() {
+        return Err(Mistake::new(Code::HostName, "a domain is missing"));
+    }
+    if text.len() > 253 {
+        return Err(wrong("it is longer than 253 octets"));
+    }
+    if text.ends_with('.') {
+        return Err(wrong("it ends with a dot").help(format!("write `{}`", text.trim_end_matches('.'))));
+    }
+    if let Some((_, domain)) = text.rsplit_once('@') {
+        return Err(wrong("it has an `@`").help(format!("write `{domain}`")));
+    }
+    for label in text.split('.') {
+        if label.is_empty() {
+            return Err(wrong("there is nothing between two dots"));
+        }
+        if label.len() > 63 {
+            return Err(wrong("a part of it is longer than 63 octets"));
+        }
+        if label.starts_with('-') || label.ends_with('-') {
+            return Err(wrong("a part of it begins or ends with a hyphen"));
+        }
+        if let Some(c) =
+            label.chars().find(|c| c.is_ascii() && !c.is_ascii_alphanumeric() && *c != '-' || c.is_control() || c.is_whitespace())
+        {
+            return Err(wrong(&format!("{c:?} cannot be part of it")));
+        }
+    }
+    Ok(text.to_lowercase())
+}
+
+/// A host name or an IP address.
+pub(crate) fn host(text: &str) -> Result<String, Mistake> {
+    if text.parse::<IpAddr>().is_ok() {
+        return Ok(text.to_owned());
+    }
+    if let Some((name, port)) = text.rsplit_once(':')
+        && port.bytes().all(|b| b.is_ascii_digit())
+        && domain(name).is_ok()
+    {
+        return Err(Mistake::new(Code::HostName, format!("`{}` is not a host name: it has a port", clip(text)))
+            .help(format!("write `host: {name}` and `port: {port}`")));
+    }
+    domain(text)
+}
+
+/// A regular expression within the bounds of rules.
+pub(crate) fn pattern(text: &str) -> Result<regex::Regex, Mistake> {
+    rule_texts::regex(text).map_err(|error| match error {
+        regex::Error::CompiledTooBig(_) => Mistake::new(Code::Regex, "the regular expression is too large")
+            .help("large repetitions like `{1,1000}` of classes grow it most; an address list may be what is needed"),
+        error => {
+            let text = error.to_string();
+            let why = text.lines().rev().find_map(|line| line.strip_prefix("error: ")).unwrap_or("it cannot be read");
+            Mistake::new(Code::Regex, format!("not a regular expression: {why}"))
+        }
+    })
+}
+
+/// `5.7.1` (RFC 3463 §2).
+pub(crate) fn status(text: &str) -> Result<Status, Mistake> {
+    Status::parse(text).ok_or_else(|| {
+        Mistake::new(Code::StatusCode, format!("`{}` is not an enhanced status code", clip(text))).help("it is written `5.7.1` (RFC 3463)")
+    })
+}
+
+/// A mail address with a domain.
+pub(crate) fn address(text: &str) -> Result<Address, Mistake> {
+    let wrong = |why: &str| {
+        Mistake::new(Code::Address, format!("`{}` is not a mail address{why}", clip(text))).help("it is written `local@domain.example`")
+    };
+    let address = Address::parse(text, true).map_err(|error| match error {
+        AddressError::TooLong => wrong(": it is too long"),
+        _ => wrong(""),
+    })?;
+    // What the strict parser lets pass as an address literal or a quoted local part is right here too.
+    if address.local_part().is_empty() || address.domain().is_empty() || text.chars().any(char::is_control) {
+        return Err(wrong(""));
+    }
+    if !address.domain().starts_with('[') && domain(address.domain()).is_err() {
+        return Err(wrong(": its domain is none"));
+    }
+    Ok(address)
+}
+
+/// An address or `*@domain`: a side of a `map` of ReplaceRecipient.
+pub(crate) fn map_address(text: &str) -> Result<Result<Address, String>, Mistake> {
+    match text.strip_prefix("*@") {
+        Some(rest) => domain(rest).map(Err).map_err(|mistake| Mistake { code: Code::Address, ..mistake }),
+        None => address(text).map(Ok),
+    }
+}
+
+/// A field name (RFC 5322 §2.2, at most 77 octets so that it stays within a line).
+pub(crate) fn header_name(text: &str) -> Result<(), Mistake> {
+    if rule_texts::is_field_name(text) {
+        return Ok(());
+    }
+    let mistake = Mistake::new(Code::HeaderName, format!("`{}` is not the name of a header field", clip(text)));
+    Err(match text.strip_suffix(':') {
+        Some(name) if rule_texts::is_field_name(name) => mistake.help(format!("without the colon: `{name}`")),
+        _ => mistake.help("printable ASCII characters without spaces and colons (RFC 5322 §2.2)"),
+    })
+}
+
+/// A text with `{{ attribute }}`.
+pub(crate) fn template(text: &str) -> Result<Template, Mistake> {
+    line(text)?;
+    rule_texts::template(text).map_err(|why| {
+        Mistake::new(Code::Template, why).help(
+            "attributes are written `{{ subject }}`; the text attributes of conditions, `source_ip` and `message_size` can be filled in",
+        )
+    })
+}
+
+/// A text without line breaks and control characters.
+pub(crate) fn line(text: &str) -> Result<String, Mistake> {
+    if text.is_empty() {
+        return Err(Mistake::new(Code::Empty, "the text is empty"));
+    }
+    match text.chars().find(|c| c.is_control() && *c != '\t') {
+        Some(c) => Err(Mistake::new(
+            Code::ControlCharacter,
+            format!("the text holds {c:?}; line breaks and control characters are not allowed here"),
+        )),
+        None => Ok(text.to_owned()),
+    }
+}
+
+/// So much of a text as fits into a message.
+pub(crate) fn clip(text: &str) -> String {
+    let mut clipped: String = text.chars().take(80).map(|c| if c.is_control() { '?' } else { c }).collect();
+    if text.chars().nth(80).is_some() {
+        clipped.push('…');
+    }
+    clipped
+}
+
+fn split_unit(text: &str) -> (&str, &str) {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (digits, unit) = text.split_at(end);
+    (digits, unit.trim_start())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_times() {
+        assert_eq!(size("40MiB").ok(), Some(40 << 20));
+        assert_eq!(size("25 MB").ok(), Some(25_000_000));
+        assert_eq!(size("7").ok(), Some(7));
+        for bad in ["", "MiB", "4.5MiB", "-1", "40mib", "99999999999GiB", "18446744073709551616"] {
+            assert!(size(bad).is_err(), "{bad}");
+        }
+        assert_eq!(duration("4d").ok(), Some(Duration::from_secs(345_600)));
+        for bad in ["30", "", "5 minutes", "1w", "99999999999d", "-5m"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn networks_lose_their_host_bits_with_a_warning() {
+        let (net, warning) = cidr("192.0.2.7/24").unwrap();
+        assert_eq!(net.to_string(), "192.0.2.0/24");
+        assert!(warning.is_some_and(|w| w.code == Code::CidrHostBits));
+        assert_eq!(cidr("::1").unwrap().0.to_string(), "::1/128");
+        for bad in ["192.0.2.0/33", "300.0.0.1", "192.0.2", "acme.example", "1.2.3.4/", ""] {
+            assert!(cidr(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn domains() {
+        assert_eq!(domain("ACME.Example").ok().as_deref(), Some("acme.example"));
+        assert!(domain("bücher.example").is_ok());
+        let long = "a".repeat(64);
+        for bad in ["", "acme.example.", ".", "a..b", "-a.b", "a_b.c", "a@b.c", "a b", "a\n", long.as_str()] {
+            assert!(domain(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn addresses() {
+        for good in ["bob@acme.example", "\"b b\"@acme.example", "bob@[192.0.2.1]"] {
+            assert!(address(good).is_ok(), "{good}");
+        }
+        for bad in ["bob", "@acme.example", "bob@", "postmaster", "bob@a..b", "bob@x\r\n"] {
+            assert!(address(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,414 @@
+//! The deployment: `gateway.yaml`.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Deserialize;
+
+use super::*;
+
+/// The deployment: host name, accepted domains, endpoints, relays, lists, spool.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DeploymentFile {
+    /// The gateway's own name, for banner, EHLO and Received.
+    pub(crate) hostname: Domain,
+    /// The domains that the gateway takes mail for; `{ ses: true }` takes the verified identities of the SES account.
+    pub(crate) domains: Domains,
+    /// Where mail comes in, by name.
+    #[schemars(extend("minProperties" = 1))]
+    pub(crate) endpoints: BTreeMap<String, Endpoint>,
+    /// Where mail goes, by name.
+    #[serde(default)]
+    pub(crate) relays: BTreeMap<String, Relay>,
+    /// Lists of addresses, by name.
+    #[serde(default)]
+    pub(crate) address_lists: BTreeMap<String, ListFile>,
+    /// Lists of networks, by name.
+    #[serde(default)]
+    pub(crate) ip_lists: BTreeMap<String, ListFile>,
+    /// Content analyzers, by name.
+    #[serde(default)]
+    #[schemars(extend("x-not-available" = "warning"))]
+    pub(crate) analyzers: BTreeMap<String, Analyzer>,
+    /// Archives, by name.
+    #[serde(default)]
+    #[schemars(extend("x-not-available" = "warning"))]
+    pub(crate) archives: BTreeMap<String, ArchiveDefinition>,
+    /// Mailboxes, by name.
+    #[serde(default)]
+    #[schemars(extend("x-not-available" = "warning"))]
+    pub(crate) mailboxes: BTreeMap<String, Mailbox>,
+    /// Where accepted mail waits; `{ path: var/spool }` unless said.
+    pub(crate) spool: Option<Spool>,
+    /// DNS servers; absent, the system's.
+    #[schemars(extend("x-not-available" = "warning"))]
+    pub(crate) resolver: Option<Resolver>,
+    /// The administrative HTTP server.
+    #[schemars(extend("x-not-available" = "warning"))]
+    pub(crate) admin: Option<Admin>,
+}
+
+/// Accepted domains: a list, or `{ ses: true }`.
+#[derive(Debug)]
+pub(crate) enum Domains {
+    /// These.
+    List(Vec<Domain>),
+    /// The verified identities of the SES account.
+    Ses,
+}
+
+impl<'de> Deserialize<'de> for Domains {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = serde_yaml::Value::deserialize(deserializer)?;
+        if value.is_sequence() {
+            return serde_yaml::from_value(value).map(Self::List).map_err(serde::de::Error::custom);
+        }
+        match serde_yaml::from_value::<SesDomains>(value).map_err(serde::de::Error::custom)? {
+            SesDomains { ses: true } => Ok(Self::Ses),
+            SesDomains { ses: false } => Err(serde::de::Error::custom("`ses: false` leaves no domain: list the domains instead")),
+        }
+    }
+}
+
+impl JsonSchema for Domains {
+    fn schema_name() -> Cow<'static, str> {
+        "Domains".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let domain = generator.subschema_for::<Domain>();
+        let ses = generator.subschema_for::<SesDomains>();
+        json_schema!({ "anyOf": [{ "type": "array", "items": domain, "minItems": 1 }, ses] })
+    }
+}
+
+/// The verified identities of the SES account.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct SesDomains {
+    /// `true`.
+    ses: bool,
+}
+
+/// Where mail comes in.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Endpoint {
+    /// Who may use it; `open` unless said.
+    pub(crate) r#type: Option<EndpointType>,
+    /// Addresses and ports to listen on.
+    pub(crate) listen: OneOrMany<Listen>,
+    /// The traffic policy: `policies/NAME.yaml`.
+    pub(crate) policy: PolicyName,
+    /// The rule set: `rules/NAME.yaml`.
+    pub(crate) rules: RuleSetName,
+    /// Certificate and key; without them there is no STARTTLS.
+    pub(crate) tls: Option<EndpointTls>,
+    /// When the reply to DATA is given; `inline` unless said.
+    #[serde(default)]
+    pub(crate) delivery: Delivery,
+    /// Load balancers that announce the client's address with the PROXY protocol.
+    #[schemars(extend("x-not-available" = "error"))]
+    pub(crate) proxy_protocol: Option<ProxyProtocol>,
+    /// Credentials of the clients of an `auth` endpoint.
+    #[schemars(extend("x-not-available" = "error"))]
+    pub(crate) credentials: Option<Secret>,
+    /// Certificates of the clients of an `mtls` endpoint.
+    #[schemars(extend("x-not-available" = "error"))]
+    pub(crate) trust: Option<Trust>,
+    /// Whether messages get an ARC seal.
+    #[schemars(extend("x-not-available" = "error"))]
+    pub(crate) arc_seal: Option<ArcSeal>,
+}
+
+/// Who may use an endpoint.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum EndpointType {
+    /// Everybody, for the gateway's own domains.
+    Open,
+    /// Who logs in.
+    #[schemars(extend("x-not-available" = "error"))]
+    Auth,
+    /// Who shows a certificate.
+    #[schemars(extend("x-not-available" = "error"))]
+    Mtls,
+}
+
+/// TLS of an endpoint.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EndpointTls {
+    /// Whether clients must use it; `optional` unless said.
+    #[serde(default)]
+    pub(crate) mode: EndpointTlsMode,
+    /// PEM file with the certificate and its chain.
+    pub(crate) certificate: FilePath,
+    /// PEM file with the private key.
+    pub(crate) key: FilePath,
+}
+
+/// Whether clients must use TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum EndpointTlsMode {
+    /// They may, with STARTTLS.
+    #[default]
+    Optional,
+    /// They must, with STARTTLS, before MAIL.
+    Required,
+    /// From the first byte (RFC 8314).
+    #[schemars(extend("x-not-available" = "error"))]
+    Implicit,
+}
+
+/// When the reply to DATA is given.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Delivery {
+    /// After the relay was asked, where a plan allows it.
+    #[default]
+    Inline,
+    /// After the message is in the spool.
+    Queue,
+}
+
+/// Load balancers that announce the client's address.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ProxyProtocol {
+    /// Their networks.
+    pub(crate) trusted: OneOrMany<Network>,
+}
+
+/// Certificates that clients may show.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Trust {
+    /// PEM file with the CAs to believe.
+    pub(crate) ca: FilePath,
+    /// PEM file with revoked certificates.
+    pub(crate) crl: Option<FilePath>,
+}
+
+/// The seal of RFC 8617.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ArcSeal {
+    /// The domain that seals.
+    pub(crate) domain: Domain,
+    /// The selector of its key.
+    pub(crate) selector: Line,
+    /// PEM file with the private key.
+    pub(crate) key: FilePath,
+}
+
+/// Where mail goes. One of `host`, `hosts`, `mx` or `preset` says to whom.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("x-one-of" = ["host", "hosts", "mx", "preset"]))]
+pub(crate) struct Relay {
+    /// Host name or address.
+    pub(crate) host: Option<Host>,
+    /// Host names or addresses, tried in order.
+    #[schemars(length(min = 1))]
+    pub(crate) hosts: Option<Vec<Host>>,
+    /// A domain whose MX records name the hosts.
+    #[schemars(extend("x-not-available" = "error"))]
+    pub(crate) mx: Option<Domain>,
+    /// A provider whose host, port and TLS are known.
+    pub(crate) preset: Option<Preset>,
+    /// The domain at the provider, for presets that ask for it.
+    pub(crate) domain: Option<Domain>,
+    /// TCP port; 25 unless said, 465 with `implicit`.
+    #[schemars(range(min = 1))]
+    pub(crate) port: Option<u16>,
+    /// What TLS is asked for; `opportunistic` unless said.
+    pub(crate) tls: Option<RelayTls>,
+    /// TLS from the first byte (RFC 8314).
+    pub(crate) implicit: Option<bool>,
+    /// PEM file with the CAs to believe instead of the system's.
+    pub(crate) ca: Option<FilePath>,
+    /// Where the credentials are found.
+    pub(crate) auth: Option<Secret>,
+    /// The client certificate to show.
+    #[schemars(extend("x-not-available" = "error"))]
+    pub(crate) client_certificate: Option<Secret>,
+    /// The local address to connect from.
+    pub(crate) source_ip: Option<Ip>,
+    /// What the next hop bears.
+    pub(crate) limits: Option<RelayLimits>,
+    /// When to try again.
+    pub(crate) retry: Option<Retry>,
+}
+
+/// A provider whose host, port and TLS are known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Preset {
+    /// Google Workspace, incoming: `aspmx.l.google.com`, port 25.
+    GoogleWorkspace,
+    /// Microsoft 365, incoming: the host made from `domain`, port 25.
+    #[serde(rename = "microsoft-365")]
+    Microsoft365,
+    /// Google's SMTP relay service, outgoing.
+    #[schemars(extend("x-not-available" = "error"))]
+    GoogleRelay,
+    /// Amazon SES, outgoing.
+    #[schemars(extend("x-not-available" = "error"))]
+    AmazonSes,
+}
+
+/// What TLS is asked for on the way to a next hop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RelayTls {
+    /// Plain text.
+    None,
+    /// When offered, with any certificate.
+    Opportunistic,
+    /// Always, with any certificate.
+    Required,
+    /// Always, with a certificate for the host's name from a believed CA.
+    Verify,
+    /// As TLSA records say (RFC 7672).
+    #[schemars(extend("x-not-available" = "error"))]
+    Dane,
+    /// As the domain's policy says (RFC 8461).
+    #[schemars(extend("x-not-available" = "error"))]
+    MtaSts,
+}
+
+/// Where a secret is found; never the secret itself.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(extend("x-secret" = true))]
+pub(crate) enum Secret {
+    /// Name or ARN in AWS Secrets Manager; the secret is `{"username": …, "password": …}`.
+    Secret(Line),
+    /// A file with the same JSON.
+    File(FilePath),
+    /// An environment variable with the same JSON.
+    Env(Line),
+}
+
+/// What the next hop bears.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RelayLimits {
+    /// Connections at a time.
+    #[schemars(range(min = 1))]
+    pub(crate) connections: Option<u32>,
+    /// Recipients of one transaction.
+    #[schemars(range(min = 1))]
+    pub(crate) recipients_per_message: Option<u32>,
+    /// Messages in one minute.
+    #[schemars(range(min = 1), extend("x-not-available" = "error"))]
+    pub(crate) messages_per_minute: Option<u32>,
+    /// Recipients in one day.
+    #[schemars(range(min = 1), extend("x-not-available" = "error"))]
+    pub(crate) recipients_per_day: Option<u32>,
+}
+
+/// When to try again.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Retry {
+    /// Wait after the first attempt; `1m` unless said.
+    pub(crate) first: Option<TimeSpan>,
+    /// Growth from one wait to the next; 2 unless said.
+    #[schemars(range(min = 1, max = 100))]
+    pub(crate) factor: Option<f64>,
+    /// Longest wait; `1h` unless said.
+    pub(crate) longest: Option<TimeSpan>,
+    /// Age at which a message is bounced; `4d` unless said.
+    pub(crate) give_up: Option<TimeSpan>,
+}
+
+/// A list in a file.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ListFile {
+    /// Addresses: CSV with the header `address`, or JSON `{"items":[{"address":…}]}`. Networks: one a line, `#` comments.
+    pub(crate) file: FilePath,
+}
+
+/// A content analyzer.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Analyzer {
+    /// Its kind.
+    pub(crate) r#type: AnalyzerType,
+    /// Zone of a DNS list.
+    pub(crate) zone: Option<Domain>,
+    /// Where it answers.
+    pub(crate) url: Option<Line>,
+    /// How long an answer is waited for.
+    pub(crate) timeout: Option<TimeSpan>,
+}
+
+/// Kind of an analyzer.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum AnalyzerType {
+    /// A DNS list.
+    Dnsbl,
+    /// Rspamd.
+    Rspamd,
+    /// ClamAV.
+    Clamav,
+}
+
+/// An archive.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ArchiveDefinition {
+    /// How long messages are kept.
+    pub(crate) retention: Option<Line>,
+}
+
+/// A mailbox: `lmtp` or `maildir`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("x-one-of" = ["lmtp", "maildir"]))]
+pub(crate) struct Mailbox {
+    /// Where the LMTP server answers.
+    pub(crate) lmtp: Option<Line>,
+    /// The folder.
+    pub(crate) maildir: Option<FilePath>,
+}
+
+/// Where accepted mail waits: `path` or `postgres`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("x-one-of" = ["path", "postgres"]))]
+pub(crate) struct Spool {
+    /// A folder of this machine.
+    pub(crate) path: Option<FilePath>,
+    /// A database that several gateways share.
+    #[schemars(extend("x-not-available" = "error"))]
+    pub(crate) postgres: Option<Line>,
+    /// Where large contents go.
+    #[schemars(extend("x-not-available" = "error"))]
+    pub(crate) blobs: Option<Line>,
+}
+
+/// DNS servers.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Resolver {
+    /// Addresses and ports.
+    pub(crate) servers: OneOrMany<Listen>,
+    /// How long an answer is waited for.
+    pub(crate) timeout: Option<TimeSpan>,
+}
+
+/// The administrative HTTP server.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Admin {
+    /// Address and port to listen on.
+    pub(crate) listen: Listen,
+}

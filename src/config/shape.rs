@@ -1,0 +1,445 @@
+//! Checks a tree against the JSON Schema made from the models, and reports every mistake where it stands.
+//!
+//! It understands the part of JSON Schema that `schemars` makes of the models, and the extensions that
+//! [`super::model`] lists. What it lets pass, serde reads without an error.
+
+use serde_json::Value as Json;
+
+use super::diagnostic::{Code, Diagnostic, Reference, Severity, Sink};
+use super::formats;
+use super::source::Span;
+use super::suggest::suggest;
+use super::tree::{Entry, Node, Value};
+
+/// The schema of one kind of file.
+#[derive(Debug)]
+pub(crate) struct Shape {
+    schema: Json,
+}
+
+impl Shape {
+    /// Of a model.
+    pub(crate) fn of<T: schemars::JsonSchema>() -> Self {
+        Self { schema: schemars::schema_for!(T).to_value() }
+    }
+
+    /// Walks through the tree; mistakes and references go to the sink.
+    pub(crate) fn check(&self, node: &Node, sink: &mut Sink) {
+        Walker { shape: self, sink }.node(node, &self.schema);
+    }
+
+    /// Follows `$ref`; a schema without one is its own.
+    fn resolve<'a>(&'a self, schema: &'a Json) -> &'a Json {
+        let mut schema = schema;
+        // References of references do not occur; the bound keeps a circle from hanging.
+        for _ in 0..8 {
+            let Some(name) = schema.get("$ref").and_then(Json::as_str).and_then(|path| path.strip_prefix("#/$defs/")) else { break };
+            let Some(target) = self.schema.get("$defs").and_then(|defs| defs.get(name)) else { break };
+            schema = target;
+        }
+        schema
+    }
+}
+
+struct Walker<'a> {
+    shape: &'a Shape,
+    sink: &'a mut Sink,
+}
+
+/// One way to write a union: a word, or a mapping with this one key.
+struct Variant<'a> {
+    name: &'a str,
+    content: Option<&'a Json>,
+    schema: &'a Json,
+}
+
+impl<'a> Walker<'a> {
+    fn node(&mut self, node: &Node, schema: &'a Json) {
+        let schema = self.shape.resolve(schema);
+        if schema.get("x-secret").is_some() && self.secret(node) {
+            return;
+        }
+        if let Some(choices) = schema.get("anyOf").and_then(Json::as_array) {
+            return self.any_of(node, schema, choices);
+        }
+        if let Some(choices) = schema.get("oneOf").and_then(Json::as_array) {
+            let variants: Vec<Variant<'a>> = choices.iter().flat_map(|choice| variants(choice)).collect();
+            return self.union(node, &variants);
+        }
+        if schema.get("enum").is_some() || schema.get("const").is_some() {
+            return self.union(node, &variants(schema));
+        }
+        if !self.has_type(node, schema) {
+            return self.wrong_type(node, &[schema]);
+        }
+        match &node.value {
+            Value::Mapping(entries) if schema.get("properties").is_some() => self.structure(node, entries, schema),
+            Value::Mapping(entries) => self.map(node, entries, schema),
+            Value::Sequence(items) => self.sequence(node, items, schema),
+            Value::Text(text) => self.text(&node.span, text, schema),
+            Value::Integer(number) => self.number(node, *number as f64, schema),
+            Value::Float(number) => self.number(node, *number, schema),
+            Value::Boolean(_) | Value::Null => {}
+        }
+    }
+
+    fn any_of(&mut self, node: &Node, schema: &'a Json, choices: &'a [Json]) {
+        let real: Vec<&'a Json> =
+            choices.iter().map(|c| self.shape.resolve(c)).filter(|c| c.get("type").and_then(Json::as_str) != Some("null")).collect();
+        if let [only] = real.as_slice() {
+            return self.node(node, only);
+        }
+        let fitting =
+            real.iter().find(|choice| self.has_type(node, choice) || choice.get("oneOf").is_some() || choice.get("enum").is_some());
+        // Of "one or a list of words" the list has a type of its own; the words take what is left.
+        let exact = real.iter().find(|choice| choice.get("type").is_some() && choice.get("enum").is_none() && self.has_type(node, choice));
+        match exact.or(fitting) {
+            Some(choice) => self.node(node, choice),
+            None => {
+                let _ = schema;
+                self.wrong_type(node, &real);
+            }
+        }
+    }
+
+    fn union(&mut self, node: &Node, variants: &[Variant<'a>]) {
+        let words = variants.iter().all(|variant| variant.content.is_none());
+        match &node.value {
+            Value::Text(word) => self.word(node, word, variants),
+            Value::Mapping(entries) if !words => match entries.as_slice() {
+                [entry] => self.variant(entry, variants),
+                [] => {
+                    let help = format!("one of {}", list(variants.iter().map(|v| v.name)));
+                    self.sink.broken(Code::OneKey, node.span.clone(), "one key is missing here").help(help);
+                }
+                [first, second, ..] => {
+                    let message = match entries.len() {
+                        2 => format!(
+                            "one key belongs here, and there are two: `{}` and `{}`",
+                            formats::clip(&first.key),
+                            formats::clip(&second.key)
+                        ),
+                        count => format!(
+                            "one key belongs here, and there are {count}: {}",
+                            list(entries.iter().take(8).map(|entry| entry.key.as_str()))
+                        ),
+                    };
+                    let diagnostic = self.sink.broken(Code::OneKey, second.key_span.clone(), message);
+                    diagnostic.note(first.key_span.clone(), "the first").help("give each an item of its own, with its own `-`");
+                    for entry in entries {
+                        self.variant(entry, variants);
+                    }
+                }
+            },
+            _ if words => {
+                let help = format!("one of {}", list(variants.iter().map(|v| v.name)));
+                self.sink.broken(Code::WrongType, node.head(), format!("a word is expected here, not {}", kind(&node.value))).help(help);
+            }
+            _ => {
+                let help = format!("it begins with one of {}", list(variants.iter().map(|v| v.name)));
+                self.sink
+                    .broken(Code::WrongType, node.head(), format!("`key: value` is expected here, not {}", kind(&node.value)))
+                    .help(help);
+            }
+        }
+    }
+
+    fn word(&mut self, node: &Node, word: &str, variants: &[Variant<'a>]) {
+        match variants.iter().find(|variant| variant.name == word) {
+            Some(Variant { content: None, schema, .. }) => self.availability(&node.span, word, schema),
+            Some(Variant { content: Some(content), .. }) => {
+                let fields: Vec<&str> = self
+                    .shape
+                    .resolve(content)
+                    .get("properties")
+                    .and_then(Json::as_object)
+                    .map(|p| p.keys().map(String::as_str).collect())
+                    .unwrap_or_default();
+                let diagnostic = self.sink.broken(Code::WrongType, node.span.clone(), format!("`{word}` needs more than its name"));
+                if fields.is_empty() {
+                    diagnostic.help(format!("write `{word}: …`"));
+                } else {
+                    diagnostic
+                        .help(format!("write `{word}: {{ {} }}`", fields.iter().map(|f| format!("{f}: …")).collect::<Vec<_>>().join(", ")));
+                }
+            }
+            None => {
+                let message = format!("`{}` is not one of the possible words", formats::clip(word));
+                self.unknown(Code::BadValue, node.span.clone(), message, word, variants.iter().map(|v| v.name));
+            }
+        }
+    }
+
+    fn variant(&mut self, entry: &Entry, variants: &[Variant<'a>]) {
+        match variants.iter().find(|variant| variant.name == entry.key) {
+            Some(Variant { content: Some(content), schema, .. }) => {
+                self.availability(&entry.key_span, &entry.key, schema);
+                self.node(&entry.value, content);
+            }
+            Some(Variant { content: None, name, .. }) => {
+                self.sink
+                    .broken(Code::WrongType, entry.key_span.clone(), format!("`{name}` takes nothing behind it"))
+                    .help(format!("write `{name}` without a colon"));
+            }
+            None => {
+                let message = format!("`{}` is not known here", formats::clip(&entry.key));
+                self.unknown(Code::UnknownKey, entry.key_span.clone(), message, &entry.key, variants.iter().map(|v| v.name));
+            }
+        }
+    }
+
+    fn structure(&mut self, node: &Node, entries: &[Entry], schema: &'a Json) {
+        let Some(fields) = schema.get("properties").and_then(Json::as_object) else { return };
+        for entry in entries {
+            match fields.get(&entry.key) {
+                Some(field) => {
+                    self.availability(&entry.key_span, &entry.key, field);
+                    self.node(&entry.value, field);
+                }
+                None => {
+                    let absent = fields.keys().map(String::as_str).filter(|name| node.get(name).is_none());
+                    let message = format!("the key `{}` is not known here", formats::clip(&entry.key));
+                    self.unknown(Code::UnknownKey, entry.key_span.clone(), message, &entry.key, absent);
+                }
+            }
+        }
+        for required in schema.get("required").and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_str) {
+            if node.get(required).is_none() {
+                let diagnostic = self.sink.broken(Code::MissingKey, node.head(), format!("the key `{required}` is missing"));
+                if let Some(about) = fields.get(required).and_then(|field| description(self.shape, field)) {
+                    diagnostic.help(format!("`{required}`: {about}"));
+                }
+            }
+        }
+        self.one_of(node, schema);
+    }
+
+    fn one_of(&mut self, node: &Node, schema: &'a Json) {
+        let Some(keys) = schema.get("x-one-of").and_then(Json::as_array) else { return };
+        let keys: Vec<&str> = keys.iter().filter_map(Json::as_str).collect();
+        let mut there = keys.iter().filter_map(|key| node.entry(key));
+        match (there.next(), there.next()) {
+            (None, _) => {
+                let help = format!("one of {}", list(keys.iter().copied()));
+                self.sink.broken(Code::OneKey, node.head(), "a key is missing that says what is meant").help(help);
+            }
+            (Some(first), Some(second)) => {
+                let message = format!("`{}` and `{}` exclude each other", first.key, second.key);
+                self.sink.broken(Code::OneKey, second.key_span.clone(), message).note(first.key_span.clone(), "the first");
+            }
+            (Some(_), None) => {}
+        }
+    }
+
+    fn map(&mut self, node: &Node, entries: &[Entry], schema: &'a Json) {
+        let key_format = schema.get("propertyNames").and_then(|names| names.get("format")).and_then(Json::as_str);
+        if entries.is_empty() && schema.get("minProperties").is_some() {
+            self.sink.broken(Code::Empty, node.span.clone(), "at least one entry belongs here");
+        }
+        for entry in entries {
+            if let Some(format) = key_format {
+                self.format(&entry.key_span, &entry.key, format);
+            }
+            if let Some(value) = schema.get("additionalProperties").filter(|value| value.is_object()) {
+                self.node(&entry.value, value);
+            }
+        }
+    }
+
+    fn sequence(&mut self, node: &Node, items: &[Node], schema: &'a Json) {
+        if items.is_empty() && schema.get("minItems").and_then(Json::as_u64).unwrap_or(0) > 0 {
+            self.sink.broken(Code::Empty, node.span.clone(), "the list is empty; at least one item belongs here");
+        }
+        if let Some(item) = schema.get("items") {
+            for node in items {
+                self.node(node, item);
+            }
+        }
+    }
+
+    fn text(&mut self, span: &Span, text: &str, schema: &'a Json) {
+        if let Some(format) = schema.get("format").and_then(Json::as_str) {
+            self.format(span, text, format);
+        }
+    }
+
+    fn format(&mut self, span: &Span, text: &str, format: &'a str) {
+        if let Some(kind) = reference_kind(format) {
+            self.sink.references.push(Reference { kind, name: text.to_owned(), span: span.clone() });
+            return;
+        }
+        let (mistake, severity) = match formats::check(format, text) {
+            Ok(None) => return,
+            Ok(Some(warning)) => (warning, Severity::Warning),
+            Err(error) => (error, Severity::Error),
+        };
+        let diagnostic = match severity {
+            Severity::Warning => self.sink.warning(mistake.code, span.clone(), mistake.message),
+            Severity::Error => self.sink.broken(mistake.code, span.clone(), mistake.message),
+        };
+        if let Some(help) = mistake.help {
+            diagnostic.help(help);
+        }
+    }
+
+    fn number(&mut self, node: &Node, number: f64, schema: &'a Json) {
+        let limit = |name: &str| schema.get(name).and_then(Json::as_f64);
+        let (minimum, maximum) = (limit("minimum"), limit("maximum"));
+        if minimum.is_none_or(|minimum| number >= minimum) && maximum.is_none_or(|maximum| number <= maximum) {
+            return;
+        }
+        let range = match (minimum, maximum) {
+            (Some(minimum), Some(maximum)) => format!("from {minimum} to {maximum}"),
+            (Some(minimum), None) => format!("at least {minimum}"),
+            (None, Some(maximum)) => format!("at most {maximum}"),
+            (None, None) => String::new(),
+        };
+        let code = if schema.get("format").and_then(Json::as_str) == Some("reply-code") { Code::ReplyCode } else { Code::BadValue };
+        self.sink.broken(code, node.span.clone(), format!("{number} is out of range")).help(format!("{range} is possible"));
+    }
+
+    /// Reports credentials that stand in the file; true when that is all there is to say.
+    fn secret(&mut self, node: &Node) -> bool {
+        let telltale =
+            |entry: &&Entry| matches!(entry.key.to_ascii_lowercase().as_str(), "username" | "user" | "password" | "pass" | "token");
+        let Some(entry) = node.entries().iter().find(telltale) else { return false };
+        self.sink
+            .broken(Code::SecretInline, entry.key_span.clone(), "credentials do not belong into this file")
+            .help("put {\"username\": …, \"password\": …} where only the gateway can read it and name the place: `{ secret: NAME }`, `{ file: PATH }` or `{ env: NAME }`");
+        true
+    }
+
+    fn availability(&mut self, span: &Span, name: &str, schema: &'a Json) {
+        if schema.get("x-no-verdict").is_some() {
+            self.sink
+                .warning(Code::NoVerdictYet, span.clone(), format!("`{name}` has no value in this version"))
+                .help("until it has, `equals` and the other positive operators never match, and `not_equals` always does");
+        }
+        let message = format!("`{name}` is not available in this version");
+        match schema.get("x-not-available").and_then(Json::as_str) {
+            Some("warning") => {
+                drop_diagnostic(self.sink.warning(Code::NotAvailable, span.clone(), message).help("it is checked, and has no effect"))
+            }
+            Some(_) => drop_diagnostic(self.sink.error(Code::NotAvailable, span.clone(), message)),
+            None => {}
+        }
+    }
+
+    fn unknown<'n>(&mut self, code: Code, span: Span, message: String, word: &str, candidates: impl Iterator<Item = &'n str> + Clone) {
+        let help = match suggest(word, candidates.clone()) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => format!("one of {}", list(candidates)),
+        };
+        self.sink.broken(code, span, message).help(help);
+    }
+
+    fn has_type(&self, node: &Node, schema: &Json) -> bool {
+        let fits = |name: &str| match (name, &node.value) {
+            ("string", Value::Text(_))
+            | ("boolean", Value::Boolean(_))
+            | ("integer", Value::Integer(_))
+            | ("number", Value::Integer(_) | Value::Float(_))
+            | ("array", Value::Sequence(_))
+            | ("object", Value::Mapping(_)) => true,
+            // Null is never taken for "not given": a key with nothing behind it is a mistake more often than not.
+            _ => false,
+        };
+        match schema.get("type") {
+            Some(Json::String(name)) => fits(name),
+            Some(Json::Array(names)) => names.iter().filter_map(Json::as_str).any(fits),
+            _ => schema.get("oneOf").is_none() && schema.get("anyOf").is_none(),
+        }
+    }
+
+    fn wrong_type(&mut self, node: &Node, schemas: &[&'a Json]) {
+        let mut expected: Vec<&str> = schemas.iter().flat_map(|schema| expected(schema)).collect();
+        expected.dedup();
+        let message = format!("{} is expected here, not {}", expected.join(" or "), kind(&node.value));
+        let wants = |name: &str| expected.contains(&name);
+        let written = self.sink.source().text.get(node.span.clone()).map(formats::clip).unwrap_or_default();
+        let help = match &node.value {
+            Value::Null => Some("write the value, or remove the key".to_owned()),
+            Value::Integer(_) | Value::Float(_) if wants("a length of time") => Some(format!("with its unit: `{written}s`, `{written}m`")),
+            Value::Integer(_) | Value::Float(_) | Value::Boolean(_) if wants("a text") => {
+                Some(format!("in quotes it is a text: `\"{written}\"`"))
+            }
+            Value::Text(text) if wants("true or false") => match text.to_ascii_lowercase().as_str() {
+                "yes" | "on" | "y" => Some("did you mean `true`?".to_owned()),
+                "no" | "off" | "n" => Some("did you mean `false`?".to_owned()),
+                "true" | "false" => Some(format!("without quotes: `{}`", text.to_ascii_lowercase())),
+                _ => None,
+            },
+            Value::Text(text) if wants("a whole number") && text.parse::<i64>().is_ok() => Some(format!("without quotes: `{text}`")),
+            Value::Mapping(_) if expected == ["a list"] => Some("every item of a list begins with `- `".to_owned()),
+            _ => None,
+        };
+        let diagnostic = self.sink.broken(Code::WrongType, node.head(), message);
+        if let Some(help) = help {
+            diagnostic.help(help);
+        }
+    }
+}
+
+fn drop_diagnostic(_: &mut Diagnostic) {}
+
+/// The ways that one member of `oneOf`, or an `enum`, offers.
+fn variants(schema: &Json) -> Vec<Variant<'_>> {
+    if let Some(word) = schema.get("const").and_then(Json::as_str) {
+        return vec![Variant { name: word, content: None, schema }];
+    }
+    if let Some(words) = schema.get("enum").and_then(Json::as_array) {
+        return words.iter().filter_map(Json::as_str).map(|name| Variant { name, content: None, schema }).collect();
+    }
+    let fields = schema.get("properties").and_then(Json::as_object);
+    fields.into_iter().flatten().map(|(name, content)| Variant { name, content: Some(content), schema }).collect()
+}
+
+/// Which names a format stands for.
+fn reference_kind(format: &str) -> Option<&'static str> {
+    ["relay", "address-list", "ip-list", "archive", "analyzer", "mailbox", "policy", "rule-set"]
+        .into_iter()
+        .find(|kind| format.strip_suffix("-name") == Some(*kind))
+}
+
+fn description<'a>(shape: &'a Shape, field: &'a Json) -> Option<&'a str> {
+    field.get("description").or_else(|| shape.resolve(field).get("description")).and_then(Json::as_str)
+}
+
+fn expected(schema: &Json) -> Vec<&'static str> {
+    let name = |name: &str| match (name, schema.get("format").and_then(Json::as_str)) {
+        ("string" | "integer", Some("size")) => "a size",
+        ("string", Some("duration")) => "a length of time",
+        ("string", _) => "a text",
+        ("integer", _) => "a whole number",
+        ("number", _) => "a number",
+        ("boolean", _) => "true or false",
+        ("array", _) => "a list",
+        _ => "a mapping",
+    };
+    match schema.get("type") {
+        Some(Json::String(one)) => vec![name(one)],
+        Some(Json::Array(many)) => many.iter().filter_map(Json::as_str).filter(|one| *one != "null").map(name).collect(),
+        _ => vec!["a word"],
+    }
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "nothing",
+        Value::Boolean(_) => "true or false",
+        Value::Integer(_) | Value::Float(_) => "a number",
+        Value::Text(_) => "a text",
+        Value::Sequence(_) => "a list",
+        Value::Mapping(_) => "a mapping",
+    }
+}
+
+/// `a`, `b` or `c`.
+fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let names: Vec<String> = names.into_iter().map(|name| format!("`{}`", formats::clip(name))).collect();
+    match names.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, others)) => format!("{} or {last}", others.join(", ")),
+        None => "nothing".to_owned(),
+    }
+}

@@ -1,0 +1,323 @@
+//! YAML, read strictly, as a tree in which every node knows its place.
+//!
+//! What could make a file mean something else than it looks like is refused here: duplicate keys, anchors, aliases, merge
+//! keys, tags, a second document, keys that are not text. Size and nesting are bounded, so no text takes long.
+
+use granit_parser::{Event, Parser, ScalarStyle, StructureStyle};
+
+use super::diagnostic::{Code, Sink};
+use super::source::Span;
+use crate::limits;
+
+/// A value and where it stands.
+#[derive(Clone, Debug)]
+pub(crate) struct Node {
+    /// From its first to behind its last byte.
+    pub(crate) span: Span,
+    /// What it is.
+    pub(crate) value: Value,
+}
+
+/// What a [`Node`] is.
+#[derive(Clone, Debug)]
+pub(crate) enum Value {
+    /// Nothing, `~` or `null`.
+    Null,
+    /// `true` or `false`.
+    Boolean(bool),
+    /// A whole number.
+    Integer(i64),
+    /// Another number.
+    Float(f64),
+    /// A text.
+    Text(String),
+    /// `[…]` or lines with `-`.
+    Sequence(Vec<Node>),
+    /// `{…}` or lines with `key:`.
+    Mapping(Vec<Entry>),
+}
+
+/// A key and its value.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    /// The key's text.
+    pub(crate) key: String,
+    /// Where the key stands.
+    pub(crate) key_span: Span,
+    /// The value.
+    pub(crate) value: Node,
+}
+
+impl Node {
+    /// The value of a key, if this is a mapping that has it.
+    pub(crate) fn get(&self, key: &str) -> Option<&Node> {
+        self.entry(key).map(|entry| &entry.value)
+    }
+
+    /// The entry of a key, if this is a mapping that has it.
+    pub(crate) fn entry(&self, key: &str) -> Option<&Entry> {
+        self.entries().iter().find(|entry| entry.key == key)
+    }
+
+    /// The entries of a mapping; none for everything else.
+    pub(crate) fn entries(&self) -> &[Entry] {
+        if let Value::Mapping(entries) = &self.value { entries } else { &[] }
+    }
+
+    /// The items of a sequence; none for everything else.
+    pub(crate) fn items(&self) -> &[Node] {
+        if let Value::Sequence(items) = &self.value { items } else { &[] }
+    }
+
+    /// The items of a sequence, or the node itself.
+    pub(crate) fn one_or_many(&self) -> &[Node] {
+        if let Value::Sequence(items) = &self.value { items } else { std::slice::from_ref(self) }
+    }
+
+    /// The text of a text node.
+    pub(crate) fn text(&self) -> Option<&str> {
+        if let Value::Text(text) = &self.value { Some(text) } else { None }
+    }
+
+    /// Where to point at for the node as a whole: a mapping's first key, a sequence's start, a scalar.
+    pub(crate) fn head(&self) -> Span {
+        match &self.value {
+            Value::Mapping(entries) => entries.first().map_or_else(|| self.span.clone(), |entry| entry.key_span.clone()),
+            _ => self.span.clone(),
+        }
+    }
+
+    /// The same value for serde.
+    pub(crate) fn to_serde(&self) -> serde_yaml::Value {
+        match &self.value {
+            Value::Null => serde_yaml::Value::Null,
+            Value::Boolean(value) => (*value).into(),
+            Value::Integer(value) => (*value).into(),
+            Value::Float(value) => (*value).into(),
+            Value::Text(text) => text.as_str().into(),
+            Value::Sequence(items) => serde_yaml::Value::Sequence(items.iter().map(Self::to_serde).collect()),
+            Value::Mapping(entries) => {
+                serde_yaml::Value::Mapping(entries.iter().map(|entry| (entry.key.as_str().into(), entry.value.to_serde())).collect())
+            }
+        }
+    }
+}
+
+/// Reads the sink's file. `None` when it cannot be made sense of; the mistakes are in the sink either way.
+pub(crate) fn parse(sink: &mut Sink) -> Option<Node> {
+    let source = sink.source();
+    if source.text.len() > limits::YAML_FILE_BYTES_MAX {
+        sink.error(Code::TooLarge, 0..0, format!("the file is larger than {} MiB", limits::YAML_FILE_BYTES_MAX >> 20));
+        return None;
+    }
+    let options = granit_parser::options! {
+        flow_nesting_limit: limits::YAML_DEPTH_MAX,
+        block_nesting_limit: limits::YAML_DEPTH_MAX,
+        disallow_directives: true,
+        emit_unresolved_aliases: true,
+    };
+    let mut builder = Builder { sink, open: Vec::new(), root: None, documents: 0 };
+    for event in Parser::new_from_str_with_options(&source.text, options) {
+        match event {
+            Ok((event, span)) => {
+                let span = span.byte_range().unwrap_or(0..0);
+                if !builder.take(event, span) {
+                    return None;
+                }
+            }
+            Err(error) => {
+                let at = error.marker().byte_offset().unwrap_or(0);
+                builder.scan_error(&error, at, &source.text);
+                return None;
+            }
+        }
+    }
+    let Builder { sink, root, .. } = builder;
+    if root.is_none() {
+        sink.error(Code::Syntax, 0..0, "the file is empty");
+    }
+    root
+}
+
+struct Builder<'a> {
+    sink: &'a mut Sink,
+    open: Vec<Open>,
+    root: Option<Node>,
+    documents: usize,
+}
+
+/// A collection that has not ended.
+struct Open {
+    start: usize,
+    flow: bool,
+    items: Vec<Node>,
+    mapping: Option<Vec<Entry>>,
+    key: Option<(String, Span)>,
+    /// Keys so far, to find one that stands twice without looking at all of them.
+    seen: std::collections::HashMap<String, Span>,
+}
+
+impl Builder<'_> {
+    /// Whether to go on.
+    fn take(&mut self, event: Event<'_>, span: Span) -> bool {
+        match event {
+            Event::DocumentStart(..) => {
+                self.documents = self.documents.saturating_add(1);
+                if self.documents > 1 {
+                    self.sink
+                        .error(Code::ManyDocuments, span, "a second document begins here; a file holds one")
+                        .help("remove the `---`, or use two files");
+                    return false;
+                }
+            }
+            Event::Alias(_) | Event::UnresolvedAlias(_) => {
+                self.sink.error(Code::Anchor, span.clone(), "aliases are not allowed").help("write the value out");
+                self.value(Node { span, value: Value::Null });
+            }
+            Event::Scalar(text, style, anchor, tag) => {
+                self.properties(anchor, tag.is_some(), &span);
+                let value = if style == ScalarStyle::Plain { plain(&text) } else { Value::Text(text.into_owned()) };
+                self.scalar(value, span);
+            }
+            Event::SequenceStart(style, anchor, tag) => {
+                self.properties(anchor, tag.is_some(), &span);
+                self.start(span, style, false);
+            }
+            Event::MappingStart(style, anchor, tag) => {
+                self.properties(anchor, tag.is_some(), &span);
+                self.start(span, style, true);
+            }
+            Event::SequenceEnd | Event::MappingEnd => self.end(span),
+            _ => {}
+        }
+        true
+    }
+
+    fn properties(&mut self, anchor: usize, tag: bool, span: &Span) {
+        if anchor != 0 {
+            self.sink.error(Code::Anchor, span.clone(), "anchors are not allowed").help("write the value out where it is needed");
+        }
+        if tag {
+            self.sink.error(Code::Tag, span.clone(), "tags are not allowed").help("remove the word that begins with `!`");
+        }
+    }
+
+    fn start(&mut self, span: Span, style: StructureStyle, mapping: bool) {
+        if let Some(open) = self.open.last_mut()
+            && open.mapping.is_some()
+            && open.key.is_none()
+        {
+            self.sink.error(Code::KeyType, span.clone(), "a key is a text, not a list or a mapping");
+            open.key = Some((String::new(), span.clone()));
+            // The key's collection is built and forgotten: its end finds the key set and becomes the "value" below it.
+        }
+        self.open.push(Open {
+            start: span.start,
+            flow: style == StructureStyle::Flow,
+            items: Vec::new(),
+            mapping: mapping.then(Vec::new),
+            key: None,
+            seen: std::collections::HashMap::new(),
+        });
+    }
+
+    fn end(&mut self, span: Span) {
+        let Some(open) = self.open.pop() else { return };
+        let last = match &open.mapping {
+            Some(entries) => entries.last().map(|entry| entry.value.span.end.max(entry.key_span.end)),
+            None => open.items.last().map(|item| item.span.end),
+        };
+        let end = if open.flow { span.end } else { last.unwrap_or(span.end) };
+        let span = open.start..end.max(open.start);
+        let value = match open.mapping {
+            Some(entries) => Value::Mapping(entries),
+            None => Value::Sequence(open.items),
+        };
+        self.value(Node { span, value });
+    }
+
+    fn scalar(&mut self, value: Value, span: Span) {
+        let source = self.sink.source();
+        let Some(open) = self.open.last_mut() else { return self.value(Node { span, value }) };
+        if open.mapping.is_none() || open.key.is_some() {
+            return self.value(Node { span, value });
+        }
+        let key = match value {
+            Value::Text(key) => key,
+            _ => {
+                self.sink.error(Code::KeyType, span.clone(), "a key is a text").help("put it in quotes");
+                source.text.get(span.clone()).unwrap_or_default().to_owned()
+            }
+        };
+        if key == "<<" {
+            self.sink.error(Code::Anchor, span.clone(), "merge keys are not allowed").help("write the keys out");
+        }
+        if let Some(first) = open.seen.insert(key.clone(), span.clone()) {
+            self.sink
+                .error(Code::DuplicateKey, span.clone(), format!("the key `{key}` stands twice in one mapping"))
+                .note(first, "it is here first");
+        }
+        open.key = Some((key, span));
+    }
+
+    fn value(&mut self, node: Node) {
+        let Some(open) = self.open.last_mut() else {
+            self.root = Some(node);
+            return;
+        };
+        match &mut open.mapping {
+            None => open.items.push(node),
+            Some(entries) => match open.key.take() {
+                Some((key, key_span)) => entries.push(Entry { key, key_span, value: node }),
+                // Only an alias gets here: a scalar or a collection in a key's place has set the key.
+                None => open.key = Some((String::new(), node.span)),
+            },
+        }
+    }
+
+    fn scan_error(&mut self, error: &granit_parser::ScanError, at: usize, text: &str) {
+        let message = error.info();
+        if message.contains("nest") || message.contains("recursion") {
+            self.sink.error(Code::TooDeep, at..at, format!("more than {} levels of nesting", limits::YAML_DEPTH_MAX));
+            return;
+        }
+        let line_start = text.get(..at).and_then(|before| before.rfind('\n')).map_or(0, |newline| newline.saturating_add(1));
+        let line = text.get(line_start..).and_then(|rest| rest.lines().next()).unwrap_or_default();
+        let indentation = line.len().saturating_sub(line.trim_start().len());
+        let tab = line.get(..indentation).and_then(|white| white.find('\t'));
+        match tab {
+            Some(tab) => {
+                let at = line_start.saturating_add(tab);
+                self.sink.error(Code::Syntax, at..at.saturating_add(1), "a tab in the indentation").help("YAML is indented with spaces");
+            }
+            None => {
+                self.sink.error(Code::Syntax, at..at, format!("not valid YAML: {message}"));
+            }
+        }
+    }
+}
+
+/// A plain scalar by YAML 1.2's core schema (§10.3.2).
+fn plain(text: &str) -> Value {
+    match text {
+        "" | "~" | "null" | "Null" | "NULL" => return Value::Null,
+        "true" | "True" | "TRUE" => return Value::Boolean(true),
+        "false" | "False" | "FALSE" => return Value::Boolean(false),
+        _ => {}
+    }
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    if !digits.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
+        return Value::Text(text.to_owned());
+    }
+    if digits.bytes().all(|b| b.is_ascii_digit())
+        && let Ok(value) = text.parse()
+    {
+        return Value::Integer(value);
+    }
+    if digits.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'E' | b'-' | b'+'))
+        && let Ok(value) = text.parse()
+    {
+        return Value::Float(value);
+    }
+    Value::Text(text.to_owned())
+}

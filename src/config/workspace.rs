@@ -1,0 +1,395 @@
+//! One deployment and the files that belong to it, read and checked together.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock};
+
+use super::build::deployment::{Deployment, ListPath};
+use super::build::lists::Lists;
+use super::build::{self};
+use super::diagnostic::{Code, Sink};
+use super::files::{self, Reader};
+use super::model::deployment::DeploymentFile;
+use super::model::policy::PolicyFile;
+use super::model::rules::RuleSetFile;
+use super::shape::Shape;
+use super::source::Source;
+use super::suggest::suggest;
+use super::tree::{self, Node};
+use super::{Endpoint, Report, Snapshot};
+use crate::limits;
+use crate::policy::Policy;
+use crate::rules::RuleSet;
+
+/// What a file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Deployment,
+    Policy,
+    RuleSet,
+}
+
+impl Kind {
+    fn shape(self) -> &'static Shape {
+        static DEPLOYMENT: LazyLock<Shape> = LazyLock::new(Shape::of::<DeploymentFile>);
+        static POLICY: LazyLock<Shape> = LazyLock::new(Shape::of::<PolicyFile>);
+        static RULE_SET: LazyLock<Shape> = LazyLock::new(Shape::of::<RuleSetFile>);
+        match self {
+            Self::Deployment => &DEPLOYMENT,
+            Self::Policy => &POLICY,
+            Self::RuleSet => &RULE_SET,
+        }
+    }
+
+    fn of_path(path: &Path) -> Option<Self> {
+        if path.file_name().is_some_and(|name| name == "gateway.yaml") {
+            return Some(Self::Deployment);
+        }
+        let folder = path.parent()?;
+        if files::is_folder(folder, "policies") {
+            return Some(Self::Policy);
+        }
+        files::is_folder(folder, "rules").then_some(Self::RuleSet)
+    }
+
+    fn of_content(tree: &Node) -> Option<Self> {
+        [("endpoints", Self::Deployment), ("rules", Self::RuleSet), ("default", Self::Policy)]
+            .into_iter()
+            .find(|(key, _)| tree.get(key).is_some())
+            .map(|(_, kind)| kind)
+    }
+}
+
+/// A file of a workspace.
+#[derive(Debug)]
+struct Document {
+    kind: Option<Kind>,
+    /// The file's stem.
+    name: String,
+    sink: Sink,
+    tree: Option<Node>,
+    /// Whether its mistakes are asked for, or only what it defines and uses.
+    wanted: bool,
+}
+
+impl Document {
+    fn open(path: &Path, wanted: bool, reader: &mut Reader) -> Self {
+        let mut sink = reader.read(path, files::yaml_bytes_max());
+        let tree = if sink.has_errors() { None } else { tree::parse(&mut sink) };
+        let kind = Kind::of_path(path).or_else(|| tree.as_ref().and_then(Kind::of_content));
+        if let Some(tree) = &tree {
+            match kind {
+                Some(kind) => kind.shape().check(tree, &mut sink),
+                None => {
+                    sink.error(Code::UnknownKind, tree.head(), "it cannot be told what this file is")
+                        .help("a rule set has `rules:`, a policy has `default:`, a deployment has `endpoints:`; or put it into `rules/` or `policies/`");
+                }
+            }
+        }
+        if path.extension().is_some_and(|extension| extension == "yml") {
+            let name = path.with_extension("yaml");
+            let name = name.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            sink.warning(Code::FileName, 0..0, "a file that ends with `.yml` is not found by its name")
+                .help(format!("rename it to `{name}`"));
+        }
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        Self { kind, name, sink, tree, wanted }
+    }
+}
+
+/// A deployment with its policies and rule sets.
+#[derive(Debug, Default)]
+pub(crate) struct Workspace {
+    reader: Reader,
+    /// The folder of `gateway.yaml`.
+    root: Option<PathBuf>,
+    gateway: Option<Document>,
+    documents: Vec<Document>,
+    /// Sinks of list files and of what concerns no file that was read.
+    others: Vec<Sink>,
+}
+
+/// What was built of a workspace without errors.
+#[derive(Debug, Default)]
+struct Built {
+    deployment: Deployment,
+    policies: BTreeMap<String, Arc<Policy>>,
+    rule_sets: BTreeMap<String, Arc<RuleSet>>,
+}
+
+impl Workspace {
+    /// A deployment with just what it uses.
+    pub(crate) fn of_deployment(gateway_yaml: &Path) -> Self {
+        let mut workspace = Self::default();
+        let path = std::path::absolute(gateway_yaml).unwrap_or_else(|_| gateway_yaml.to_owned());
+        let root = path.parent().unwrap_or(Path::new("/")).to_owned();
+        let gateway = Document::open(&path, true, &mut workspace.reader);
+        let mut used = BTreeSet::new();
+        for reference in &gateway.sink.references {
+            let folder = match reference.kind {
+                "policy" => "policies",
+                "rule-set" => "rules",
+                _ => continue,
+            };
+            let file = root.join(folder).join(format!("{}.yaml", reference.name));
+            if is_file_name(&reference.name) && file.is_file() {
+                used.insert(file);
+            }
+        }
+        workspace.gateway = Some(gateway);
+        workspace.documents = used.iter().map(|file| Document::open(file, true, &mut workspace.reader)).collect();
+        workspace.root = Some(root);
+        workspace
+    }
+
+    /// The files that are asked for, below one `gateway.yaml` or none.
+    pub(crate) fn of_files(root: Option<PathBuf>, wanted: &BTreeSet<PathBuf>) -> Self {
+        let mut workspace = Self::default();
+        let gateway = root.as_ref().map(|root| root.join("gateway.yaml"));
+        if let Some(gateway) = &gateway {
+            workspace.gateway = Some(Document::open(gateway, wanted.contains(gateway), &mut workspace.reader));
+        }
+        for file in wanted.iter().filter(|file| Some(*file) != gateway.as_ref()) {
+            workspace.documents.push(Document::open(file, true, &mut workspace.reader));
+        }
+        // Whether something of the deployment is used can only be said when all that might use it is read.
+        if let Some(root) = &root
+            && gateway.as_ref().is_some_and(|gateway| wanted.contains(gateway))
+        {
+            for folder in ["policies", "rules"] {
+                for file in files::below(&root.join(folder)).unwrap_or_default() {
+                    if !wanted.contains(&file) {
+                        workspace.documents.push(Document::open(&file, false, &mut workspace.reader));
+                    }
+                }
+            }
+        }
+        workspace.root = root;
+        workspace
+    }
+
+    /// Checks all that is to be known of the files together; `unused` reports what nothing refers to.
+    pub(crate) fn check(mut self, unused: bool) -> Vec<Sink> {
+        self.build(unused);
+        self.into_sinks()
+    }
+
+    /// The snapshot, when there is no error.
+    pub(crate) fn load(mut self) -> Result<(Snapshot, Report), Report> {
+        let built = self.build(false);
+        let files = std::mem::take(&mut self.reader.files);
+        let hash = self.reader.hash();
+        let report = Report::new(self.into_sinks());
+        if report.errors() > 0 {
+            return Err(report);
+        }
+        match snapshot(built, hash, files) {
+            Some(snapshot) => Ok((snapshot, report)),
+            None => Err(report),
+        }
+    }
+
+    fn into_sinks(self) -> Vec<Sink> {
+        self.gateway
+            .into_iter()
+            .chain(self.documents)
+            .filter(|document| document.wanted)
+            .map(|document| document.sink)
+            .chain(self.others)
+            .collect()
+    }
+
+    fn build(&mut self, unused: bool) -> Built {
+        let mut built = Built::default();
+        let root = self.root.clone();
+        if let (Some(gateway), Some(root)) = (&mut self.gateway, &root)
+            && let Some(tree) = &gateway.tree
+        {
+            built.deployment = build::deployment::build(tree, root, &mut gateway.sink);
+        }
+        self.names(unused);
+        let lists = self.lists(&built.deployment);
+        for document in &mut self.documents {
+            let Some(tree) = &document.tree else { continue };
+            match document.kind {
+                Some(Kind::Policy) => {
+                    let policy = build::policy::build(&document.name, tree, &lists, &mut document.sink);
+                    built.policies.extend(policy.map(|policy| (document.name.clone(), Arc::new(policy))));
+                }
+                Some(Kind::RuleSet) => {
+                    let rules = build::rules::build(&document.name, tree, &lists, &mut document.sink);
+                    built.rule_sets.extend(rules.map(|rules| (document.name.clone(), Arc::new(rules))));
+                }
+                // A second deployment under a name of its own: its shape is all that can be said of it.
+                Some(Kind::Deployment) | None => {}
+            }
+        }
+        for file in std::mem::take(&mut built.deployment.files) {
+            self.reader.add_file(file);
+        }
+        built
+    }
+
+    /// Reads the lists, when the deployment itself is asked for.
+    fn lists(&mut self, deployment: &Deployment) -> Lists {
+        let mut lists = Lists::default();
+        let Some(gateway) = self.gateway.as_mut().filter(|gateway| gateway.wanted) else { return lists };
+        let mut read = |path: &ListPath| {
+            if let Err(error) = std::fs::File::open(&path.path) {
+                let message = format!("`{}` cannot be read: {}", files::shown(&path.path).display(), files::why(&error));
+                gateway
+                    .sink
+                    .error(Code::Unreadable, path.named_at.clone(), message)
+                    .help("a relative path begins at the folder of gateway.yaml");
+                self.reader.files.push(path.path.clone());
+                return None;
+            }
+            Some(self.reader.read(&path.path, limits::LIST_FILE_BYTES_MAX))
+        };
+        for (name, path) in &deployment.address_lists {
+            if let Some(mut sink) = read(path) {
+                if !sink.has_errors() {
+                    lists.address.insert(name.clone(), Arc::new(build::lists::addresses(&mut sink)));
+                }
+                self.others.push(sink);
+            }
+        }
+        for (name, path) in &deployment.ip_lists {
+            if let Some(mut sink) = read(path) {
+                if !sink.has_errors() {
+                    lists.ip.insert(name.clone(), Arc::new(build::lists::networks(&mut sink)));
+                }
+                self.others.push(sink);
+            }
+        }
+        lists
+    }
+
+    /// Looks up every name that is used.
+    fn names(&mut self, unused: bool) {
+        let defined = self.defined();
+        if self.gateway.is_none() {
+            let used = |document: &&mut Document| {
+                document.sink.references.iter().any(|reference| reference.kind != "policy" && reference.kind != "rule-set")
+            };
+            if let Some(document) = self.documents.iter_mut().find(used)
+                && let Some(reference) = document.sink.references.first().cloned()
+            {
+                document
+                    .sink
+                    .warning(
+                        Code::NamesUnchecked,
+                        reference.span,
+                        "there is no gateway.yaml above this file: names of relays and lists cannot be checked",
+                    )
+                    .help("validate the folder of the deployment, or put a gateway.yaml into it");
+            }
+        }
+        let hinders = |gateway: &Document| !gateway.wanted && gateway.sink.has_errors();
+        if let Some(gateway) = self.gateway.as_ref().filter(|gateway| hinders(gateway)) {
+            let mut sink = Sink::new(Source::new(gateway.sink.source().path.clone(), String::new()));
+            sink.warning(Code::GatewayMistakes, 0..0, "gateway.yaml, which defines the names, has mistakes itself").help("validate it too");
+            self.others.push(sink);
+        }
+        let Some(defined) = defined else { return };
+        for document in self.gateway.iter_mut().chain(&mut self.documents) {
+            for reference in document.sink.references.clone() {
+                let names = defined.get(reference.kind);
+                if names.is_some_and(|names| names.contains(&reference.name)) {
+                    continue;
+                }
+                let what = reference.kind.replace('-', " ");
+                let message = format!("there is no {what} `{}`", super::formats::clip(&reference.name));
+                let near = names.and_then(|names| suggest(&reference.name, names.iter().map(String::as_str)));
+                let help = match (near, reference.kind) {
+                    (Some(near), _) => format!("did you mean `{near}`?"),
+                    (None, "policy") => format!("it would be the file `policies/{}.yaml`", super::formats::clip(&reference.name)),
+                    (None, "rule-set") => format!("it would be the file `rules/{}.yaml`", super::formats::clip(&reference.name)),
+                    (None, kind) => format!("define it under `{}:` in gateway.yaml", section(kind)),
+                };
+                document.sink.error(Code::UnknownName, reference.span, message).help(help);
+            }
+        }
+        if unused {
+            self.unused();
+        }
+    }
+
+    /// The names by kind; `None` when there is no deployment that could define any.
+    fn defined(&self) -> Option<BTreeMap<&'static str, BTreeSet<String>>> {
+        let tree = self.gateway.as_ref()?.tree.as_ref()?;
+        let mut defined: BTreeMap<&'static str, BTreeSet<String>> = BTreeMap::new();
+        for kind in SECTIONS.iter().map(|(kind, _)| *kind) {
+            let entries = tree.get(section(kind)).map(Node::entries).unwrap_or_default();
+            defined.insert(kind, entries.iter().map(|entry| entry.key.clone()).collect());
+        }
+        let root = self.root.as_ref()?;
+        for (kind, folder) in [("policy", "policies"), ("rule-set", "rules")] {
+            let names = std::fs::read_dir(root.join(folder)).into_iter().flatten().flatten().map(|entry| entry.path());
+            let names = names.filter(|path| path.extension().is_some_and(|extension| extension == "yaml"));
+            defined.insert(kind, names.filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned())).collect());
+        }
+        Some(defined)
+    }
+
+    /// Reports relays and lists that nothing refers to.
+    fn unused(&mut self) {
+        let readable = self.documents.iter().all(|document| document.tree.is_some());
+        let Some(gateway) = self.gateway.as_mut().filter(|gateway| gateway.wanted && readable) else { return };
+        let Some(tree) = &gateway.tree else { return };
+        let used: BTreeSet<(&str, &str)> =
+            self.documents.iter().flat_map(|document| &document.sink.references).map(|used| (used.kind, used.name.as_str())).collect();
+        for (kind, section) in [("relay", "relays"), ("address-list", "address_lists"), ("ip-list", "ip_lists")] {
+            for entry in tree.get(section).map(Node::entries).unwrap_or_default() {
+                if !used.contains(&(kind, entry.key.as_str())) {
+                    let message = format!("the {} `{}` is never used", kind.replace('-', " "), super::formats::clip(&entry.key));
+                    gateway
+                        .sink
+                        .warning(Code::Unused, entry.key_span.clone(), message)
+                        .help("no rule set and no policy of this deployment names it");
+                }
+            }
+        }
+    }
+}
+
+/// Kinds of names that `gateway.yaml` defines, and under which key.
+const SECTIONS: &[(&str, &str)] = &[
+    ("relay", "relays"),
+    ("address-list", "address_lists"),
+    ("ip-list", "ip_lists"),
+    ("archive", "archives"),
+    ("analyzer", "analyzers"),
+    ("mailbox", "mailboxes"),
+];
+
+fn section(kind: &str) -> &'static str {
+    SECTIONS.iter().find(|(name, _)| *name == kind).map_or("", |(_, section)| section)
+}
+
+/// Whether a name is just a name, so that it cannot lead out of the folder.
+fn is_file_name(name: &str) -> bool {
+    !name.is_empty() && !name.contains(['/', '\\', '\0']) && name != "." && name != ".."
+}
+
+fn snapshot(built: Built, hash: String, files: Vec<PathBuf>) -> Option<Snapshot> {
+    let Built { deployment, policies, rule_sets } = built;
+    let mut endpoints = BTreeMap::new();
+    for (name, endpoint) in deployment.endpoints {
+        let name: Arc<str> = Arc::from(name);
+        let policy = Arc::clone(policies.get(&endpoint.policy)?);
+        let rules = Arc::clone(rule_sets.get(&endpoint.rules)?);
+        let endpoint =
+            Endpoint { name: Arc::clone(&name), listen: endpoint.listen, policy, rules, tls: endpoint.tls, delivery: endpoint.delivery };
+        endpoints.insert(name, Arc::new(endpoint));
+    }
+    Some(Snapshot {
+        hash: Arc::from(hash),
+        hostname: deployment.hostname?,
+        domains: deployment.domains?,
+        endpoints,
+        relays: deployment.relays,
+        spool: deployment.spool,
+        files,
+    })
+}

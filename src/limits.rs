@@ -185,7 +185,7 @@ pub const YAML_FILE_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub const YAML_DEPTH_MAX: usize = 64;
 /// One file of an address list or IP list; a million entries take about 40 MB.
 pub const LIST_FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
-/// Mistakes shown of one file; the others are counted.
+/// Mistakes shown of one file; that there are more is said.
 pub const DIAGNOSTICS_PER_FILE_MAX: usize = 100;
 /// Compiled size of one regular expression of a rule.
 pub const REGEX_BYTES_MAX: usize = 1024 * 1024;

@@ -1,6 +1,6 @@
 //! What is reported about a configuration: a code, a place, what is wrong and what was probably meant.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -226,14 +226,15 @@ impl Report {
 pub(crate) struct Sink {
     source: Arc<Source>,
     diagnostics: Vec<Diagnostic>,
-    overflow: usize,
     errors: usize,
-    /// What was not counted in is written here and forgotten.
+    /// What there is no room for is written here and forgotten.
     spare: Option<Diagnostic>,
     /// Names that were used, to be looked up when all files are read.
     pub(crate) references: Vec<Reference>,
-    /// Where the shape is wrong; units that hold one of these places are not built.
-    pub(crate) broken: Vec<Span>,
+    /// Where what is wrong begins; units that hold one of these places are not built.
+    broken: BTreeSet<usize>,
+    /// Secrets that stand in the file; no output shows them.
+    secrets: Vec<Span>,
 }
 
 /// A name that was used.
@@ -253,11 +254,11 @@ impl Sink {
         Self {
             source: Arc::new(source),
             diagnostics: Vec::new(),
-            overflow: 0,
             errors: 0,
             spare: None,
             references: Vec::new(),
-            broken: Vec::new(),
+            broken: BTreeSet::new(),
+            secrets: Vec::new(),
         }
     }
 
@@ -283,38 +284,56 @@ impl Sink {
 
     /// Reports an error in the shape of what stands at `span`: nothing is built from it.
     pub(crate) fn broken(&mut self, code: Code, span: Span, message: impl Into<String>) -> &mut Diagnostic {
-        self.broken.push(span.clone());
+        self.broken.insert(span.start);
         self.report(code, Severity::Error, span, message.into())
     }
 
     /// Whether the shape is right within `span`.
     pub(crate) fn is_sound(&self, span: &Span) -> bool {
-        !self.broken.iter().any(|at| at.start >= span.start && at.start <= span.end)
+        self.broken.range(span.start..=span.end.max(span.start)).next().is_none()
+    }
+
+    /// Whether there is no room for more.
+    pub(crate) fn is_full(&self) -> bool {
+        self.diagnostics.len() >= limits::DIAGNOSTICS_PER_FILE_MAX
+    }
+
+    /// Whether what begins at `span` has been reported.
+    pub(crate) fn is_broken_at(&self, span: &Span) -> bool {
+        self.broken.contains(&span.start)
+    }
+
+    /// Keeps what stands at `span` from being shown.
+    pub(crate) fn conceal(&mut self, span: Span) {
+        self.secrets.push(span);
     }
 
     fn report(&mut self, code: Code, severity: Severity, span: Span, message: String) -> &mut Diagnostic {
-        let (line, column) = self.source.position(span.start);
-        let file = self.source.path.clone();
-        let source = Arc::clone(&self.source);
-        let diagnostic = Diagnostic { code, severity, message, file, line, column, help: Vec::new(), span, note: None, source };
         if severity == Severity::Error {
             self.errors = self.errors.saturating_add(1);
         }
-        if self.diagnostics.len() >= limits::DIAGNOSTICS_PER_FILE_MAX {
-            self.overflow = self.overflow.saturating_add(1);
-            return self.spare.insert(diagnostic);
-        }
-        self.diagnostics.push_mut(diagnostic)
+        let full = self.is_full();
+        // Finding the column walks the line: not for what is never shown.
+        let (line, column) = if full { (0, 0) } else { self.source.position(span.start) };
+        let (file, source) = (self.source.path.clone(), Arc::clone(&self.source));
+        let diagnostic = Diagnostic { code, severity, message, file, line, column, help: Vec::new(), span, note: None, source };
+        if full { self.spare.insert(diagnostic) } else { self.diagnostics.push_mut(diagnostic) }
     }
 
     fn into_diagnostics(mut self) -> Vec<Diagnostic> {
-        if self.overflow > 0 {
+        if !self.secrets.is_empty() {
+            let concealed = Arc::new(self.source.conceal(&self.secrets));
+            for diagnostic in &mut self.diagnostics {
+                diagnostic.source = Arc::clone(&concealed);
+            }
+        }
+        if self.spare.is_some() {
             let end = self.source.text.len();
             let (line, column) = self.source.position(end);
             self.diagnostics.push(Diagnostic {
                 code: Code::TooMany,
                 severity: if self.errors > 0 { Severity::Error } else { Severity::Warning },
-                message: format!("{} more mistakes in this file are not shown", self.overflow),
+                message: "further mistakes in this file are not shown".to_owned(),
                 file: self.source.path.clone(),
                 line,
                 column,

@@ -12,6 +12,8 @@ mod rule_texts;
 mod shape;
 mod source;
 mod suggest;
+#[cfg(test)]
+mod tests;
 mod tree;
 mod typed;
 mod workspace;

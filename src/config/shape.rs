@@ -55,12 +55,19 @@ struct Variant<'a> {
 
 impl<'a> Walker<'a> {
     fn node(&mut self, node: &Node, schema: &'a Json) {
+        if self.sink.is_full() {
+            return;
+        }
+        // An alias stands for nothing; that it is one has been reported.
+        if matches!(node.value, Value::Null) && self.sink.is_broken_at(&node.span) {
+            return;
+        }
         let schema = self.shape.resolve(schema);
         if schema.get("x-secret").is_some() && self.secret(node) {
             return;
         }
         if let Some(choices) = schema.get("anyOf").and_then(Json::as_array) {
-            return self.any_of(node, schema, choices);
+            return self.any_of(node, choices);
         }
         if let Some(choices) = schema.get("oneOf").and_then(Json::as_array) {
             let variants: Vec<Variant<'a>> = choices.iter().flat_map(|choice| variants(choice)).collect();
@@ -83,7 +90,7 @@ impl<'a> Walker<'a> {
         }
     }
 
-    fn any_of(&mut self, node: &Node, schema: &'a Json, choices: &'a [Json]) {
+    fn any_of(&mut self, node: &Node, choices: &'a [Json]) {
         let real: Vec<&'a Json> =
             choices.iter().map(|c| self.shape.resolve(c)).filter(|c| c.get("type").and_then(Json::as_str) != Some("null")).collect();
         if let [only] = real.as_slice() {
@@ -95,10 +102,7 @@ impl<'a> Walker<'a> {
         let exact = real.iter().find(|choice| choice.get("type").is_some() && choice.get("enum").is_none() && self.has_type(node, choice));
         match exact.or(fitting) {
             Some(choice) => self.node(node, choice),
-            None => {
-                let _ = schema;
-                self.wrong_type(node, &real);
-            }
+            None => self.wrong_type(node, &real),
         }
     }
 
@@ -196,10 +200,17 @@ impl<'a> Walker<'a> {
                     self.availability(&entry.key_span, &entry.key, field);
                     self.node(&entry.value, field);
                 }
+                None if self.sink.is_broken_at(&entry.key_span) => {}
                 None => {
-                    let absent = fields.keys().map(String::as_str).filter(|name| node.get(name).is_none());
+                    let names = || fields.keys().map(String::as_str);
+                    let absent = || names().filter(|name| node.get(name).is_none());
                     let message = format!("the key `{}` is not known here", formats::clip(&entry.key));
-                    self.unknown(Code::UnknownKey, entry.key_span.clone(), message, &entry.key, absent);
+                    match (suggest(&entry.key, absent()), suggest(&entry.key, names())) {
+                        (None, Some(there)) => {
+                            self.sink.broken(Code::UnknownKey, entry.key_span.clone(), message).help(format!("`{there}` is here already"));
+                        }
+                        _ => self.unknown(Code::UnknownKey, entry.key_span.clone(), message, &entry.key, absent()),
+                    }
                 }
             }
         }
@@ -217,7 +228,7 @@ impl<'a> Walker<'a> {
     fn one_of(&mut self, node: &Node, schema: &'a Json) {
         let Some(keys) = schema.get("x-one-of").and_then(Json::as_array) else { return };
         let keys: Vec<&str> = keys.iter().filter_map(Json::as_str).collect();
-        let mut there = keys.iter().filter_map(|key| node.entry(key));
+        let mut there = node.entries().iter().filter(|entry| keys.contains(&entry.key.as_str()));
         match (there.next(), there.next()) {
             (None, _) => {
                 let help = format!("one of {}", list(keys.iter().copied()));
@@ -303,6 +314,9 @@ impl<'a> Walker<'a> {
         let telltale =
             |entry: &&Entry| matches!(entry.key.to_ascii_lowercase().as_str(), "username" | "user" | "password" | "pass" | "token");
         let Some(entry) = node.entries().iter().find(telltale) else { return false };
+        for secret in node.entries().iter().filter(telltale) {
+            self.sink.conceal(secret.value.span.clone());
+        }
         self.sink
             .broken(Code::SecretInline, entry.key_span.clone(), "credentials do not belong into this file")
             .help("put {\"username\": …, \"password\": …} where only the gateway can read it and name the place: `{ secret: NAME }`, `{ file: PATH }` or `{ env: NAME }`");

@@ -41,6 +41,20 @@ impl Source {
         start..end.max(start)
     }
 
+    /// The same text with stars in these places.
+    pub(crate) fn conceal(&self, places: &[Span]) -> Self {
+        let mut text = self.text.clone();
+        for place in places {
+            let (start, end) = (self.floor(place.start), self.floor(place.end));
+            // As many bytes as before, so that all places stay where they are; line ends stay line ends.
+            let stars: String = text.get(start..end).unwrap_or_default().bytes().map(|b| if b == b'\n' { '\n' } else { '*' }).collect();
+            if start < end {
+                text.replace_range(start..end, &stars);
+            }
+        }
+        Self::new(self.path.clone(), text)
+    }
+
     /// The nearest position at or before `offset` that divides two characters.
     pub(crate) fn floor(&self, offset: usize) -> usize {
         let mut offset = offset.min(self.text.len());
@@ -61,7 +75,7 @@ mod tests {
         assert_eq!(source.position(0), (1, 1));
         assert_eq!(source.position(4), (1, 3));
         assert_eq!(source.position(3), (1, 2));
-        assert_eq!(source.position(9), (2, 2));
+        assert_eq!(source.position(9), (2, 1));
         assert_eq!(source.position(999), (3, 1));
         assert_eq!(source.text.get(source.line(1)), Some("äö: 1"));
         assert_eq!(source.text.get(source.line(3)), Some(""));

@@ -115,6 +115,7 @@ pub(crate) fn parse(sink: &mut Sink) -> Option<Node> {
         block_nesting_limit: limits::YAML_DEPTH_MAX,
         disallow_directives: true,
         emit_unresolved_aliases: true,
+        emit_anchor_events: true,
     };
     let mut builder = Builder { sink, open: Vec::new(), root: None, documents: 0 };
     for event in Parser::new_from_str_with_options(&source.text, options) {
@@ -171,21 +172,24 @@ impl Builder<'_> {
                 }
             }
             Event::Alias(_) | Event::UnresolvedAlias(_) => {
-                self.sink.error(Code::Anchor, span.clone(), "aliases are not allowed").help("write the value out");
-                self.value(Node { span, value: Value::Null });
+                self.sink.broken(Code::Anchor, span.clone(), "aliases are not allowed").help("write the value out");
+                self.alias(span);
             }
-            Event::Scalar(text, style, anchor, tag) => {
-                self.properties(anchor, tag.is_some(), &span);
+            Event::Anchor(..) => {
+                self.sink.error(Code::Anchor, span, "anchors are not allowed").help("write the value out where it is needed");
+            }
+            Event::Scalar(text, style, _, tag) => {
+                self.tag(tag.is_some(), &span);
                 let value = if style == ScalarStyle::Plain { plain(&text) } else { Value::Text(text.into_owned()) };
                 self.scalar(value, span);
             }
-            Event::SequenceStart(style, anchor, tag) => {
-                self.properties(anchor, tag.is_some(), &span);
-                self.start(span, style, false);
+            Event::SequenceStart(style, _, tag) => {
+                self.tag(tag.is_some(), &span);
+                return self.start(span, style, false);
             }
-            Event::MappingStart(style, anchor, tag) => {
-                self.properties(anchor, tag.is_some(), &span);
-                self.start(span, style, true);
+            Event::MappingStart(style, _, tag) => {
+                self.tag(tag.is_some(), &span);
+                return self.start(span, style, true);
             }
             Event::SequenceEnd | Event::MappingEnd => self.end(span),
             _ => {}
@@ -193,23 +197,21 @@ impl Builder<'_> {
         true
     }
 
-    fn properties(&mut self, anchor: usize, tag: bool, span: &Span) {
-        if anchor != 0 {
-            self.sink.error(Code::Anchor, span.clone(), "anchors are not allowed").help("write the value out where it is needed");
-        }
+    fn tag(&mut self, tag: bool, span: &Span) {
         if tag {
             self.sink.error(Code::Tag, span.clone(), "tags are not allowed").help("remove the word that begins with `!`");
         }
     }
 
-    fn start(&mut self, span: Span, style: StructureStyle, mapping: bool) {
-        if let Some(open) = self.open.last_mut()
-            && open.mapping.is_some()
-            && open.key.is_none()
-        {
-            self.sink.error(Code::KeyType, span.clone(), "a key is a text, not a list or a mapping");
-            open.key = Some((String::new(), span.clone()));
-            // The key's collection is built and forgotten: its end finds the key set and becomes the "value" below it.
+    /// Whether a key is expected next.
+    fn at_key(&self) -> bool {
+        self.open.last().is_some_and(|open| open.mapping.is_some() && open.key.is_none())
+    }
+
+    fn start(&mut self, span: Span, style: StructureStyle, mapping: bool) -> bool {
+        if self.at_key() {
+            self.sink.error(Code::KeyType, span, "a key is a text, not a list or a mapping");
+            return false;
         }
         self.open.push(Open {
             start: span.start,
@@ -219,6 +221,7 @@ impl Builder<'_> {
             key: None,
             seen: std::collections::HashMap::new(),
         });
+        true
     }
 
     fn end(&mut self, span: Span) {
@@ -245,12 +248,12 @@ impl Builder<'_> {
         let key = match value {
             Value::Text(key) => key,
             _ => {
-                self.sink.error(Code::KeyType, span.clone(), "a key is a text").help("put it in quotes");
+                self.sink.broken(Code::KeyType, span.clone(), "a key is a text").help("put it in quotes");
                 source.text.get(span.clone()).unwrap_or_default().to_owned()
             }
         };
         if key == "<<" {
-            self.sink.error(Code::Anchor, span.clone(), "merge keys are not allowed").help("write the keys out");
+            self.sink.broken(Code::Anchor, span.clone(), "merge keys are not allowed").help("write the keys out");
         }
         if let Some(first) = open.seen.insert(key.clone(), span.clone()) {
             self.sink
@@ -267,11 +270,17 @@ impl Builder<'_> {
         };
         match &mut open.mapping {
             None => open.items.push(node),
-            Some(entries) => match open.key.take() {
-                Some((key, key_span)) => entries.push(Entry { key, key_span, value: node }),
-                // Only an alias gets here: a scalar or a collection in a key's place has set the key.
-                None => open.key = Some((String::new(), node.span)),
-            },
+            // Whatever stands in a key's place has set the key before its value comes.
+            Some(entries) => entries.extend(open.key.take().map(|(key, key_span)| Entry { key, key_span, value: node })),
+        }
+    }
+
+    /// An alias stands for nothing, as a key too.
+    fn alias(&mut self, span: Span) {
+        let at_key = self.at_key();
+        match self.open.last_mut() {
+            Some(open) if at_key => open.key = Some((String::new(), span)),
+            _ => self.value(Node { span, value: Value::Null }),
         }
     }
 
@@ -281,19 +290,14 @@ impl Builder<'_> {
             self.sink.error(Code::TooDeep, at..at, format!("more than {} levels of nesting", limits::YAML_DEPTH_MAX));
             return;
         }
-        let line_start = text.get(..at).and_then(|before| before.rfind('\n')).map_or(0, |newline| newline.saturating_add(1));
-        let line = text.get(line_start..).and_then(|rest| rest.lines().next()).unwrap_or_default();
-        let indentation = line.len().saturating_sub(line.trim_start().len());
-        let tab = line.get(..indentation).and_then(|white| white.find('\t'));
-        match tab {
-            Some(tab) => {
-                let at = line_start.saturating_add(tab);
-                self.sink.error(Code::Syntax, at..at.saturating_add(1), "a tab in the indentation").help("YAML is indented with spaces");
-            }
-            None => {
-                self.sink.error(Code::Syntax, at..at, format!("not valid YAML: {message}"));
-            }
+        if message.contains("tab")
+            && let Some(tab) = text.get(at..).and_then(|rest| rest.find('\t'))
+        {
+            let at = at.saturating_add(tab);
+            self.sink.error(Code::Syntax, at..at.saturating_add(1), "a tab where YAML wants spaces").help("indent with spaces");
+            return;
         }
+        self.sink.error(Code::Syntax, at..at, format!("not valid YAML: {message}"));
     }
 }
 

@@ -148,7 +148,9 @@ fn json(text: &str, sink: &mut Sink) -> Vec<(String, Span)> {
         Err(error) => {
             let line = sink.source().line(error.line());
             let at = line.start.saturating_add(error.column().saturating_sub(1)).min(line.end);
-            sink.error(Code::ListEntry, at..at, format!("not a list of addresses: {error}"))
+            let text = error.to_string();
+            let why = text.split(" at line ").next().unwrap_or_default();
+            sink.error(Code::ListEntry, at..at, format!("not a list of addresses: {why}"))
                 .help("it is written {\"items\":[{\"address\":\"bob@acme.example\"}]}");
             return Vec::new();
         }

@@ -194,7 +194,12 @@ impl<'a> Walker<'a> {
 
     fn structure(&mut self, node: &Node, entries: &[Entry], schema: &'a Json) {
         let Some(fields) = schema.get("properties").and_then(Json::as_object) else { return };
+        // Once for all keys: a mapping may have very many that are not known.
+        let absent: Vec<&str> = fields.keys().map(String::as_str).filter(|name| node.get(name).is_none()).collect();
         for entry in entries {
+            if self.sink.is_full() {
+                return;
+            }
             match fields.get(&entry.key) {
                 Some(field) => {
                     self.availability(&entry.key_span, &entry.key, field);
@@ -202,10 +207,9 @@ impl<'a> Walker<'a> {
                 }
                 None if self.sink.is_broken_at(&entry.key_span) => {}
                 None => {
-                    let names = || fields.keys().map(String::as_str);
-                    let absent = || names().filter(|name| node.get(name).is_none());
+                    let absent = || absent.iter().copied();
                     let message = format!("the key `{}` is not known here", formats::clip(&entry.key));
-                    match (suggest(&entry.key, absent()), suggest(&entry.key, names())) {
+                    match (suggest(&entry.key, absent()), suggest(&entry.key, fields.keys().map(String::as_str))) {
                         (None, Some(there)) => {
                             self.sink.broken(Code::UnknownKey, entry.key_span.clone(), message).help(format!("`{there}` is here already"));
                         }

@@ -130,7 +130,7 @@ impl<'a> Walker<'a> {
                     };
                     let diagnostic = self.sink.broken(Code::OneKey, second.key_span.clone(), message);
                     diagnostic.note(first.key_span.clone(), "the first").help("give each an item of its own, with its own `-`");
-                    for entry in entries {
+                    for entry in entries.iter().take(8) {
                         self.variant(entry, variants);
                     }
                 }

@@ -70,7 +70,7 @@ impl<'a> Walker<'a> {
             return self.any_of(node, choices);
         }
         if let Some(choices) = schema.get("oneOf").and_then(Json::as_array) {
-            let variants: Vec<Variant<'a>> = choices.iter().flat_map(|choice| variants(choice)).collect();
+            let variants: Vec<Variant<'a>> = choices.iter().flat_map(variants).collect();
             return self.union(node, &variants);
         }
         if schema.get("enum").is_some() || schema.get("const").is_some() {
@@ -206,6 +206,7 @@ impl<'a> Walker<'a> {
                     self.node(&entry.value, field);
                 }
                 None if self.sink.is_broken_at(&entry.key_span) => {}
+                None if is_secret(&entry.key) => self.secret_inline(entry),
                 None => {
                     let absent = || absent.iter().copied();
                     let message = format!("the key `{}` is not known here", formats::clip(&entry.key));
@@ -315,16 +316,18 @@ impl<'a> Walker<'a> {
 
     /// Reports credentials that stand in the file; true when that is all there is to say.
     fn secret(&mut self, node: &Node) -> bool {
-        let telltale =
-            |entry: &&Entry| matches!(entry.key.to_ascii_lowercase().as_str(), "username" | "user" | "password" | "pass" | "token");
-        let Some(entry) = node.entries().iter().find(telltale) else { return false };
-        for secret in node.entries().iter().filter(telltale) {
-            self.sink.conceal(secret.value.span.clone());
-        }
+        let mut secrets = node.entries().iter().filter(|entry| is_secret(&entry.key));
+        let Some(first) = secrets.next() else { return false };
+        self.secret_inline(first);
+        secrets.for_each(|entry| self.sink.conceal(entry.value.span.clone()));
+        true
+    }
+
+    fn secret_inline(&mut self, entry: &Entry) {
+        self.sink.conceal(entry.value.span.clone());
         self.sink
             .broken(Code::SecretInline, entry.key_span.clone(), "credentials do not belong into this file")
             .help("put {\"username\": …, \"password\": …} where only the gateway can read it and name the place: `{ secret: NAME }`, `{ file: PATH }` or `{ env: NAME }`");
-        true
     }
 
     fn availability(&mut self, span: &Span, name: &str, schema: &'a Json) {
@@ -396,6 +399,11 @@ impl<'a> Walker<'a> {
             diagnostic.help(help);
         }
     }
+}
+
+/// Whether a key's value looks like credentials.
+fn is_secret(key: &str) -> bool {
+    matches!(key.to_ascii_lowercase().as_str(), "username" | "user" | "password" | "pass" | "passwd" | "token" | "api_key")
 }
 
 fn drop_diagnostic(_: &mut Diagnostic) {}

@@ -285,6 +285,7 @@ pub(crate) enum RelayTls {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[schemars(extend("x-secret" = true))]
+#[allow(clippy::enum_variant_names, reason = "the names are the keys")]
 pub(crate) enum Secret {
     /// Name or ARN in AWS Secrets Manager; the secret is `{"username": …, "password": …}`.
     Secret(Line),

@@ -67,7 +67,7 @@ pub(crate) enum PolicyCondition {
     SpfResult(VerdictTest<SpfResult>),
     /// What an analyzer found.
     #[schemars(extend("x-not-available" = "error"))]
-    Analysis(AnalysisTest),
+    Analysis(Box<AnalysisTest>),
 }
 
 /// A test of the TLS version; plain text is below every version.

@@ -142,7 +142,7 @@ pub(crate) enum Condition {
     DmarcPolicy(VerdictTest<DmarcPolicy>),
     /// What an analyzer found.
     #[schemars(extend("x-not-available" = "error"))]
-    Analysis(AnalysisTest),
+    Analysis(Box<AnalysisTest>),
     /// At least one of these matches.
     Any(#[schemars(length(min = 1))] Vec<Condition>),
     /// Every one of these matches.

@@ -109,6 +109,24 @@ fn a_deployment_that_is_not_there_is_reported_and_not_loaded() {
 }
 
 #[test]
+fn the_command_says_by_its_exit_code_how_it_went() {
+    let examples = repository().join("tests/diagnostics");
+    let run = |arguments: &[&str], path: &Path| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_gateway")).arg("validate").args(arguments).arg(path).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, out, err) = run(&[], &repository().join("rules"));
+    assert_eq!((code, out.as_str(), err.ends_with("files checked: no mistakes\n")), (Some(0), "", true), "{err}");
+    let (code, out, err) = run(&[], &examples.join("cidr"));
+    assert_eq!((code, err.as_str()), (Some(1), "3 errors in 1 file\n"));
+    assert!(out.contains("error[cidr]") && !out.contains('\u{1b}'), "{out}");
+    assert_eq!(run(&[], &examples.join("contains-domain")).0, Some(0));
+    assert_eq!(run(&["--strict"], &examples.join("contains-domain")).0, Some(1));
+    assert_eq!(run(&[], &examples.join("is-not-there")).0, Some(2));
+    assert_eq!(run(&["--compat", "mail-manager"], &examples.join("cidr")).0, Some(2));
+}
+
+#[test]
 fn tests_of_rules_are_no_rule_sets() {
     let text = fs::read_to_string(repository().join("gateway.yaml")).unwrap();
     let folder = deployment(&text);

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use gateway::smtp::{Address, Command, Decoder, Event, Session, SessionConfig, stuff};
+use gateway::message::Content;
+use gateway::smtp::{Address, Command, Decoder, DotStuffer, Event, Session, SessionConfig, line_ends_are_crlf};
 
 /// A session says the same however the network cuts its input, every reply is made of whole lines of printable ASCII, and no
 /// message with a bare CR or LF comes through.
@@ -35,10 +36,10 @@ fn run_session(bytes: &[u8], step: usize) -> (Vec<u8>, Vec<String>) {
                 Event::NeedInput => break,
                 Event::Helo { .. } | Event::Mail { .. } | Event::Rcpt { .. } | Event::Data => session.answer(Ok(())),
                 Event::Message { data } => {
-                    assert!(stuff(std::slice::from_ref(data)).is_ok(), "a bare CR or LF came through");
+                    assert!(line_ends_are_crlf(&Content::from(data.clone())), "a bare CR or LF came through");
                     session.finish_message(gateway::smtp::Reply::new(250, None, "Taken"));
                 }
-                Event::Reset => {}
+                Event::Reset | Event::Refused { .. } => {}
                 Event::StartTls | Event::Close => {
                     events.push(format!("{event:?}"));
                     break 'connection;
@@ -74,8 +75,9 @@ pub fn data(input: &[u8]) {
     let end = framed.windows(5).position(|window| window == b"\r\n.\r\n").map(|at| at + 3);
     assert_eq!(whole.as_ref().map(|(consumed, _)| *consumed), end);
     let Some((_, Some(message))) = whole else { return };
-    let segments = [Bytes::from(message.clone())];
-    let wire: Vec<u8> = stuff(&segments).expect("the decoder refuses bare CR and LF").flatten().copied().collect();
+    let content = Content::from(Bytes::from(message.clone()));
+    assert!(line_ends_are_crlf(&content), "a bare CR or LF came through");
+    let wire = DotStuffer::new(&content).collect::<Vec<Bytes>>().concat();
     assert_eq!(decode(&wire, wire.len()), Some((wire.len(), Some(message))));
 }
 

@@ -32,6 +32,8 @@ pub const SESSION_IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 pub const SESSION_TIMEOUT: Duration = Duration::from_secs(3600);
 /// TLS handshake with a client.
 pub const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Closing a connection in an orderly way; a client that neither reads its last replies nor closes gets no more time.
+pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Largest message when a policy sets none. Google takes 50 MB, Mail Manager 40 MB.
 pub const MESSAGE_BYTES_DEFAULT: u64 = 40 * 1024 * 1024;
 /// Received fields before a message counts as looping (RFC 5321 §6.3 asks for at least 100 or so; mail in practice stays under 30).
@@ -60,6 +62,8 @@ pub const CONNECTIONS_MAX: usize = 12_000;
 pub const CONNECTIONS_PER_CLIENT_MAX: usize = 100;
 /// Listen backlog; a short one loses SYNs under load.
 pub const LISTEN_BACKLOG: i32 = 4096;
+/// Pause after a connection could not be accepted (out of file descriptors).
+pub const ACCEPT_ERROR_PAUSE: Duration = Duration::from_millis(100);
 /// Bytes of messages held in memory over all sessions; above it DATA gets 452.
 pub const MESSAGE_MEMORY_BYTES_MAX: usize = 1024 * 1024 * 1024;
 /// What a session reads at a time.
@@ -109,6 +113,8 @@ pub const RELAY_CONNECTION_MESSAGES_MAX: u32 = 100;
 pub const RELAY_CONNECTION_IDLE_MAX: Duration = Duration::from_secs(30);
 /// A host of a relay that could not be reached is tried last for this long.
 pub const RELAY_HOST_PENALTY: Duration = Duration::from_secs(30);
+/// Mail exchangers of one domain that are tried (RFC 5321 §5.1 asks for at least two).
+pub const MX_HOSTS_MAX: usize = 5;
 /// Retry schedule: first wait.
 pub const RETRY_FIRST: Duration = Duration::from_secs(60);
 /// Retry schedule: growth from one wait to the next.
@@ -117,10 +123,16 @@ pub const RETRY_FACTOR: f64 = 2.0;
 pub const RETRY_LONGEST: Duration = Duration::from_secs(3600);
 /// Retry schedule: age at which the message is bounced. RFC 5321 §4.5.4.1 asks for 4 to 5 days.
 pub const RETRY_GIVE_UP: Duration = Duration::from_secs(4 * 24 * 3600);
+/// One attempt out of the spool, all hosts and transactions of it; above the sum of RFC 5321's timers for one transaction.
+pub const QUEUE_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+/// Pause before the spool is asked again after it failed.
+pub const SPOOL_ERROR_PAUSE: Duration = Duration::from_secs(5);
 /// Delay notice to the sender (sendmail and Exim warn after 4 hours and 24 hours).
 pub const DELAY_NOTICE_AFTER: Duration = Duration::from_secs(4 * 3600);
 /// Header bytes of the original returned in a DSN.
 pub const DSN_HEADER_BYTES_MAX: usize = 64 * 1024;
+/// Characters of a next hop's reply repeated in a DSN; a line must stay under 998 octets (RFC 5322 §2.1.1).
+pub const DSN_REPLY_CHARS_MAX: usize = 500;
 /// DSNs created in one minute; more are recorded as suppressed.
 pub const DSN_PER_MINUTE_MAX: u32 = 600;
 
@@ -205,3 +217,7 @@ pub const RELOAD_POLL: Duration = Duration::from_secs(2);
 
 /// Log lines waiting for a sink that does not take them; further ones are counted and dropped.
 pub const LOG_BUFFER_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Characters of a message's Message-ID that a log line repeats; RFC 5322 §2.1.1 allows 998 in a line.
+pub const LOG_MESSAGE_ID_CHARS_MAX: usize = 256;
+/// Time that the log's last lines get at the end of the process, should nobody read them.
+pub const LOG_CLOSE_TIMEOUT: Duration = Duration::from_secs(5);

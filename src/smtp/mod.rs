@@ -14,7 +14,6 @@ mod replies;
 mod reply;
 mod reply_parser;
 mod session;
-mod stuffing;
 
 pub use address::{Address, AddressError, ReversePath};
 pub use client::Client;
@@ -26,4 +25,3 @@ pub use data::Decoder;
 pub use reply::{Reply, Status};
 pub use reply_parser::{ReplyError, ReplyParser};
 pub use session::{Event, Session, SessionConfig};
-pub use stuffing::{BareLineEnding, Stuffed, check_line_endings, stuff};

@@ -95,6 +95,11 @@ pub enum Event {
     StartTls,
     /// The transaction is gone: RSET, HELO, EHLO, STARTTLS, or a message that the session itself has refused at its end.
     Reset,
+    /// The session itself refused something and has said so; for the log.
+    Refused {
+        /// What the client was told.
+        reply: Reply,
+    },
     /// Write the output and close the connection.
     Close,
 }
@@ -315,12 +320,12 @@ impl Session {
 
     fn refused(&mut self, reply: &Reply) -> Option<Event> {
         self.refuse(reply);
-        None
+        Some(Event::Refused { reply: reply.clone() })
     }
 
     fn closed_with(&mut self, reply: &Reply) -> Option<Event> {
         self.close_with(reply);
-        None
+        (!reply.is_positive()).then(|| Event::Refused { reply: reply.clone() })
     }
 
     /// Queues a reply that may be negative, and draws the consequences.

@@ -49,7 +49,7 @@ impl Driver {
                 }
                 Event::StartTls => self.handshake = true,
                 Event::Close => self.closed = true,
-                Event::Reset => {}
+                Event::Reset | Event::Refused { .. } => {}
             }
             self.events.push(shown(&event));
             if self.closed || self.handshake {
@@ -92,6 +92,7 @@ fn shown(event: &Event) -> String {
         Event::Data => "Data".into(),
         Event::StartTls => "StartTls".into(),
         Event::Reset => "Reset".into(),
+        Event::Refused { reply } => format!("Refused {reply}"),
         Event::Close => "Close".into(),
     }
 }
@@ -157,6 +158,7 @@ fn a_message_is_taken() {
         E: Message Subject: hi\r\n\r\n.dot\r\n
         C: RCPT TO:<b@y.example>
         S: 503 5.5.1
+        E: Refused 503 5.5.1 Send MAIL first
         C: QUIT
         S: 221 2.0.0
         E: Close
@@ -280,6 +282,7 @@ fn the_driver_hears_of_dropped_transactions() {
         E: Mail <a@x> None false false
         E: Rcpt b@y false
         E: Data
+        E: Refused 550 5.6.11 Message with bare CR or LF; lines must end with CRLF
         E: Reset
         ",
     );
@@ -373,7 +376,7 @@ fn http_is_sent_away() {
         let mut driver = Driver::new(config());
         driver.send(request.as_bytes());
         assert_eq!(driver.take_lines(), ["220 mx.example ESMTP", "554 5.5.1 This is SMTP, not HTTP"]);
-        assert_eq!(driver.events, ["Close"]);
+        assert_eq!(driver.events, ["Refused 554 5.5.1 This is SMTP, not HTTP", "Close"]);
     }
 }
 

@@ -3,6 +3,7 @@
 //! The bytes are looked at once and never changed; a field is a range of them. What follows the last field, the empty line
 //! included, is never interpreted here.
 
+use std::fmt;
 use std::ops::Range;
 
 use bytes::Bytes;
@@ -47,6 +48,17 @@ pub enum HeaderError {
     TooManyFields,
 }
 
+impl fmt::Display for HeaderError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLarge => write!(f, "The header is larger than {HEADER_BYTES_MAX} octets"),
+            Self::TooManyFields => write!(f, "The header has more than {HEADER_FIELDS_MAX} fields"),
+        }
+    }
+}
+
+impl std::error::Error for HeaderError {}
+
 impl Original {
     /// Indexes the header. The header ends at an empty line, or, as in other MTAs, before the first line that is no field:
     /// what begins without a field is all body.
@@ -73,6 +85,11 @@ impl Original {
     /// The header fields, from the top.
     pub fn fields(&self) -> &[Field] {
         &self.header.fields
+    }
+
+    /// The header fields as they were received, without the empty line.
+    pub fn header(&self) -> &[u8] {
+        self.slice(0..self.header.end)
     }
 
     /// Begin of the body: behind the empty line, or where the header ends without one.

@@ -5,6 +5,7 @@ use std::cell::OnceCell;
 use super::{Effect, Known, Policy, PolicyCondition, PolicyFacts, Statement, TlsTest, Verdict};
 use crate::message::{Text, TlsVersion};
 use crate::rules::{TextTest, Value};
+use crate::smtp::ReversePath;
 
 impl Policy {
     /// Judges the session. The effect of a verdict is final: no fact that becomes known later changes it. With every fact
@@ -85,7 +86,10 @@ impl PolicyCondition {
         match self {
             Self::SenderIp(test) => Some(test.holds(texts.facts.client_ip)),
             Self::Recipient(test) => Some(is_fitting(test, &texts.recipient, known(texts.facts.recipient)?)),
-            Self::MailFrom(test) => Some(is_fitting(test, &texts.mail_from, known(texts.facts.mail_from)?.as_str())),
+            Self::MailFrom(test) => Some(match known(texts.facts.mail_from)? {
+                ReversePath::Null => is_fitting(test, &texts.mail_from, ""),
+                ReversePath::Address(address) => is_fitting(test, &texts.mail_from, &address.canonical()),
+            }),
             // No HELO is no value, not an empty one.
             Self::Helo(test) => match known(texts.facts.helo)? {
                 "" => Some(test.holds(std::iter::empty())),
@@ -132,7 +136,7 @@ mod tests {
 
     use super::*;
     use crate::rules::{AddressList, Folded, IpSet, IpTest};
-    use crate::smtp::{Address, ReversePath};
+    use crate::smtp::Address;
 
     fn texts(texts: &[&str]) -> Vec<Folded> {
         texts.iter().map(|text| Folded::new(text)).collect()
@@ -211,6 +215,21 @@ mod tests {
         facts.helo = Known::Value("");
         let helo = policy(Effect::Deny, vec![], vec![statement("a", vec![PolicyCondition::Helo(TextTest::Exists(true))])]);
         assert_eq!(helo.judge(&facts), Verdict::Decided(Effect::Deny, None));
+    }
+
+    #[test]
+    fn needless_quoting_does_not_evade_a_statement() {
+        let sender = || PolicyCondition::MailFrom(TextTest::Equals(texts(&["bob@x.example"])));
+        let policy = policy(Effect::Allow, vec![statement("bob", vec![sender()])], vec![]);
+        for (text, expected) in [
+            ("\"bob\"@x.example", says(Effect::Deny, "bob")),
+            ("\"b\\ob\"@x.example", says(Effect::Deny, "bob")),
+            ("\"b ob\"@x.example", Verdict::Decided(Effect::Allow, None)),
+        ] {
+            let mail_from = ReversePath::Address(Address::parse(text, false).expect("an address"));
+            let facts = PolicyFacts { mail_from: Known::Value(&mail_from), ..at_connect("203.0.113.9") };
+            assert_eq!(policy.judge(&facts), expected, "{text}");
+        }
     }
 
     #[test]

@@ -89,7 +89,7 @@ pub struct PolicyFacts<'a> {
     pub tls: Known<Option<TlsVersion>>,
     /// Known after MAIL.
     pub mail_from: Known<&'a ReversePath>,
-    /// Known at RCPT.
+    /// Known at RCPT; without needless quoting ([`crate::smtp::Address::canonical`]), which must not evade a statement.
     pub recipient: Known<&'a str>,
 }
 

@@ -146,7 +146,7 @@ impl<'a> Facts<'a> {
     fn mail_from(&self) -> &Text {
         self.mail_from.get_or_init(|| match &self.message.envelope.reverse_path {
             ReversePath::Null => Text::default(),
-            ReversePath::Address(address) => Text::new(address.as_str()),
+            ReversePath::Address(address) => Text::new(&*address.canonical()),
         })
     }
 

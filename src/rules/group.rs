@@ -88,16 +88,20 @@ impl Member {
         Self { address, originals, text: OnceCell::new(), base: OnceCell::new() }
     }
 
-    /// The address.
+    /// The address, without needless quoting: `"bob"@x` must not evade a condition on `bob@x`.
     pub(super) fn text(&self) -> &Text {
-        self.text.get_or_init(|| Text::new(self.address.as_str()))
+        self.text.get_or_init(|| Text::new(&*self.address.canonical()))
     }
 
     /// The address without `+tag`; a quoted local part has none.
     pub(super) fn base(&self) -> &Text {
-        self.base.get_or_init(|| match self.address.local_part().split_once('+') {
-            Some((base, _)) if !base.is_empty() && !base.starts_with('"') => Text::new(format!("{base}@{}", self.address.domain())),
-            _ => Text::new(self.address.as_str()),
+        self.base.get_or_init(|| {
+            let address = self.address.canonical();
+            let local_part = address.rsplit_once('@').map_or("", |(local_part, _)| local_part);
+            match local_part.split_once('+') {
+                Some((base, _)) if !base.is_empty() && !base.starts_with('"') => Text::new(format!("{base}@{}", self.address.domain())),
+                _ => Text::new(&*address),
+            }
         })
     }
 }
@@ -173,7 +177,7 @@ pub(super) fn united(members: impl Iterator<Item = Member>) -> Vec<Member> {
 /// The new address by the first entry that fits.
 fn mapped(entries: &[(MapFrom, MapTo)], address: &Address) -> Option<Address> {
     let fits = |from: &MapFrom| match from {
-        MapFrom::Address(from) => from.as_str().eq_ignore_ascii_case(address.as_str()),
+        MapFrom::Address(from) => from.canonical().eq_ignore_ascii_case(&address.canonical()),
         MapFrom::Domain(domain) => !domain.is_empty() && address.domain().eq_ignore_ascii_case(domain),
     };
     let (_, to) = entries.iter().find(|(from, _)| fits(from))?;

@@ -7,6 +7,7 @@ use ipnet::IpNet;
 
 use crate::limits::LIST_DOMAIN_LEVELS_MAX;
 use crate::message::fold;
+use crate::smtp::Address;
 
 /// A named list of addresses with Mail Manager's wildcard rules.
 ///
@@ -96,7 +97,9 @@ impl AddressList {
         } else if local.contains('*') {
             return wrong("a `*` may only stand directly before or behind the `@`, or before `.domain`");
         } else {
-            self.exact.insert(entry.into());
+            // Questions come without needless quoting, so the entry stands without it.
+            let plain = Address::parse(entry, true).map(|address| address.canonical().into_owned());
+            self.exact.insert(plain.unwrap_or_else(|_| entry.to_owned()).into());
         }
         Ok(())
     }

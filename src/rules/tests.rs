@@ -497,3 +497,23 @@ proptest! {
         }
     }
 }
+
+/// A sender chooses the quoting; what it means is the same (RFC 5321 §4.1.2).
+#[test]
+fn needless_quoting_evades_no_condition_list_or_map() {
+    let list = || TextTest::InList(vec![Arc::new(AddressList::build(["bob@acme.example", "\"eve\"@acme.example"].into_iter()).0)]);
+    let mut world = World::new(&["\"bob\"@acme.example"]);
+    world.envelope.reverse_path = ReversePath::Address(address("\"e\\ve\"@acme.example"));
+    assert!(world.holds(to(&["bob@acme.example"])));
+    assert!(world.holds(Condition::Text(TextAttribute::Recipient, list())));
+    assert!(world.holds(Condition::Text(TextAttribute::MailFrom, equals("eve@acme.example"))));
+    assert!(world.holds(Condition::Text(TextAttribute::MailFrom, list())));
+    world.envelope.recipients = vec![address("\"bob+tag\"@acme.example")];
+    assert!(world.holds(Condition::Text(TextAttribute::RecipientBase, equals("bob@acme.example"))));
+    world.envelope.recipients = vec![address("\"b ob\"@acme.example")];
+    assert!(!world.holds(to(&["bob@acme.example"])));
+    let map = Replacement::Map(vec![(MapFrom::Address(address("bob@acme.example")), MapTo::Address(address("robert@acme.example")))]);
+    world.envelope.recipients = vec![address("\"Bob\"@acme.example")];
+    let plan = world.evaluate(vec![rule("r", vec![], vec![Action::ReplaceRecipient(map), relay("google")])]);
+    assert_eq!(steps(&plan), ["google: robert@acme.example[0]"]);
+}

@@ -14,7 +14,7 @@ use crate::config::{self, Format};
 #[command(
     after_help = "Examples:\n  gateway validate\n  gateway validate rules/ policies/edge.yaml\n  gateway validate --strict --format github ."
 )]
-pub struct Args {
+pub(super) struct Args {
     /// Files and folders; the working directory when there is none.
     #[arg(value_name = "PATH", default_value = ".")]
     paths: Vec<PathBuf>,
@@ -37,7 +37,7 @@ enum Compat {
 }
 
 /// Runs the command.
-pub fn run(args: Args) -> ExitCode {
+pub(super) fn run(args: Args) -> ExitCode {
     if args.compat.is_some() {
         eprintln!("gateway validate: --compat is not available in this version");
         return ExitCode::from(2);

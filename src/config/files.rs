@@ -47,10 +47,8 @@ impl Reader {
     }
 
     /// Counts a file in that others read.
-    pub(crate) fn add_file(&mut self, path: PathBuf) {
-        if let Ok(bytes) = std::fs::read(&path) {
-            self.add(&path, &bytes);
-        }
+    pub(crate) fn add_file(&mut self, path: PathBuf, content: &[u8]) {
+        self.add(&path, content);
         self.files.push(path);
     }
 

@@ -6,8 +6,10 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::diagnostic::Code;
-use super::rule_texts;
-use crate::rules::Template;
+use super::suggest::suggest;
+
+use crate::message::is_field_name;
+use crate::rules::{self, Template, TemplateErrorKind};
 use crate::smtp::{Address, AddressError, Status};
 
 /// Why a text does not have its format.
@@ -179,7 +181,7 @@ pub(crate) fn host(text: &str) -> Result<String, Mistake> {
 
 /// A regular expression within the bounds of rules.
 pub(crate) fn pattern(text: &str) -> Result<regex::Regex, Mistake> {
-    rule_texts::regex(text).map_err(|error| match error {
+    rules::regex(text).map_err(|error| match error {
         regex::Error::CompiledTooBig(_) => Mistake::new(Code::Regex, "the regular expression is too large")
             .help("large repetitions like `{1,1000}` of classes grow it most; an address list may be what is needed"),
         error => {
@@ -226,12 +228,12 @@ pub(crate) fn map_address(text: &str) -> Result<Result<Address, String>, Mistake
 
 /// A field name (RFC 5322 §2.2, at most 77 octets so that it stays within a line).
 pub(crate) fn header_name(text: &str) -> Result<(), Mistake> {
-    if rule_texts::is_field_name(text) {
+    if is_field_name(text) {
         return Ok(());
     }
     let mistake = Mistake::new(Code::HeaderName, format!("`{}` is not the name of a header field", clip(text)));
     Err(match text.strip_suffix(':') {
-        Some(name) if rule_texts::is_field_name(name) => mistake.help(format!("without the colon: `{name}`")),
+        Some(name) if is_field_name(name) => mistake.help(format!("without the colon: `{name}`")),
         _ => mistake.help("printable ASCII characters without spaces and colons (RFC 5322 §2.2)"),
     })
 }
@@ -239,10 +241,18 @@ pub(crate) fn header_name(text: &str) -> Result<(), Mistake> {
 /// A text with `{{ attribute }}`.
 pub(crate) fn template(text: &str) -> Result<Template, Mistake> {
     line(text)?;
-    rule_texts::template(text).map_err(|why| {
-        Mistake::new(Code::Template, why).help(
-            "attributes are written `{{ subject }}`; the text attributes of conditions, `source_ip` and `message_size` can be filled in",
-        )
+    Template::parse(text).map_err(|error| {
+        let meant = match &error.kind {
+            TemplateErrorKind::UnknownAttribute(name) => suggest(name, Template::names()),
+            TemplateErrorKind::Unclosed => None,
+        };
+        let mistake = Mistake::new(Code::Template, error.to_string());
+        match meant {
+            Some(name) => mistake.help(format!("did you mean `{name}`?")),
+            None => mistake.help(
+                "attributes are written `{{ subject }}`; the text attributes of conditions, `source_ip` and `message_size` can be filled in",
+            ),
+        }
     })
 }
 

@@ -7,8 +7,9 @@ mod diagnostic;
 mod files;
 mod formats;
 mod model;
+#[cfg(test)]
+mod reference;
 mod render;
-mod rule_texts;
 mod shape;
 mod source;
 mod suggest;
@@ -88,6 +89,8 @@ pub struct Snapshot {
     pub endpoints: BTreeMap<Arc<str>, Arc<Endpoint>>,
     /// By name.
     pub relays: BTreeMap<Arc<str>, Arc<RelayConfig>>,
+    /// The relay that notifications to senders go out by; `None`: by the MX records of the sender's domain.
+    pub bounce_relay: Option<Arc<str>>,
     /// The local spool's folder, absolute.
     pub spool: PathBuf,
     /// Every file the snapshot was made from, certificates and lists included: a change of one of them asks for a reload.

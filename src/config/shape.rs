@@ -196,6 +196,8 @@ impl<'a> Walker<'a> {
         let Some(fields) = schema.get("properties").and_then(Json::as_object) else { return };
         // Once for all keys: a mapping may have very many that are not known.
         let absent: Vec<&str> = fields.keys().map(String::as_str).filter(|name| node.get(name).is_none()).collect();
+        // Keys that are there under a wrong name, which is reported: they are not missing as well.
+        let mut misspelt: Vec<&str> = Vec::new();
         for entry in entries {
             if self.sink.is_full() {
                 return;
@@ -210,7 +212,9 @@ impl<'a> Walker<'a> {
                 None => {
                     let absent = || absent.iter().copied();
                     let message = format!("the key `{}` is not known here", formats::clip(&entry.key));
-                    match (suggest(&entry.key, absent()), suggest(&entry.key, fields.keys().map(String::as_str))) {
+                    let meant = suggest(&entry.key, absent());
+                    misspelt.extend(meant);
+                    match (meant, suggest(&entry.key, fields.keys().map(String::as_str))) {
                         (None, Some(there)) => {
                             self.sink.broken(Code::UnknownKey, entry.key_span.clone(), message).help(format!("`{there}` is here already"));
                         }
@@ -220,7 +224,7 @@ impl<'a> Walker<'a> {
             }
         }
         for required in schema.get("required").and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_str) {
-            if node.get(required).is_none() {
+            if node.get(required).is_none() && !misspelt.contains(&required) {
                 let diagnostic = self.sink.broken(Code::MissingKey, node.head(), format!("the key `{required}` is missing"));
                 if let Some(about) = fields.get(required).and_then(|field| description(self.shape, field)) {
                     diagnostic.help(format!("`{required}`: {about}"));

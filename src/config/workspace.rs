@@ -224,8 +224,8 @@ impl Workspace {
                 Some(Kind::Deployment) | None => {}
             }
         }
-        for file in std::mem::take(&mut built.deployment.files) {
-            self.reader.add_file(file);
+        for (file, content) in std::mem::take(&mut built.deployment.files) {
+            self.reader.add_file(file, &content);
         }
         built
     }
@@ -384,6 +384,7 @@ fn snapshot(built: Built, hash: String, files: Vec<PathBuf>) -> Option<Snapshot>
         endpoints.insert(name, Arc::new(endpoint));
     }
     Some(Snapshot {
+        bounce_relay: deployment.bounce_relay,
         hash: Arc::from(hash),
         hostname: deployment.hostname?,
         domains: deployment.domains?,

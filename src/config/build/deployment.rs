@@ -26,9 +26,11 @@ pub(crate) struct Deployment {
     pub(crate) relays: BTreeMap<Arc<str>, Arc<RelayConfig>>,
     pub(crate) address_lists: BTreeMap<String, ListPath>,
     pub(crate) ip_lists: BTreeMap<String, ListPath>,
+    pub(crate) bounce_relay: Option<Arc<str>>,
     pub(crate) spool: PathBuf,
-    /// Certificates and keys.
-    pub(crate) files: Vec<PathBuf>,
+    /// Certificates and keys, as they were before they were used: what changes in between has the checksum of the older content,
+    /// so that the next look at the files finds a change.
+    pub(crate) files: Vec<(PathBuf, Vec<u8>)>,
 }
 
 /// An endpoint whose policy and rule set are still names.
@@ -61,12 +63,14 @@ pub(crate) fn build(tree: &Node, folder: &Path, sink: &mut Sink) -> Deployment {
     for entry in tree.get("relays").map(Node::entries).unwrap_or_default() {
         let built = relay(&entry.key, &entry.value, folder, sink);
         if let Some(file) = built.as_ref().and_then(|relay| relay.ca_file.clone()) {
-            deployment.files.push(file);
+            deployment.files.push(with_content(file));
         }
         deployment.relays.extend(built.map(|relay| (Arc::clone(&relay.name), Arc::new(relay))));
     }
     deployment.address_lists = lists(tree.get("address_lists"), folder, sink);
     deployment.ip_lists = lists(tree.get("ip_lists"), folder, sink);
+    let bounces = tree.get("bounces").and_then(|node| typed::<model::Bounces>(node, sink));
+    deployment.bounce_relay = bounces.map(|bounces| Arc::from(bounces.relay.0));
     if let Some(node) = tree.get("spool")
         && let Some(model::Spool { path: Some(path), .. }) = typed::<model::Spool>(node, sink)
     {
@@ -97,7 +101,7 @@ fn endpoint(
     node: &Node,
     folder: &Path,
     listening: &mut HashMap<SocketAddr, Span>,
-    files: &mut Vec<PathBuf>,
+    files: &mut Vec<(PathBuf, Vec<u8>)>,
     sink: &mut Sink,
 ) -> Option<Endpoint> {
     let model: model::Endpoint = typed(node, sink)?;
@@ -129,9 +133,15 @@ fn endpoint(
     })
 }
 
-fn endpoint_tls(tls: &model::EndpointTls, node: &Node, folder: &Path, files: &mut Vec<PathBuf>, sink: &mut Sink) -> Option<EndpointTls> {
+fn endpoint_tls(
+    tls: &model::EndpointTls,
+    node: &Node,
+    folder: &Path,
+    files: &mut Vec<(PathBuf, Vec<u8>)>,
+    sink: &mut Sink,
+) -> Option<EndpointTls> {
     let (certificate, key) = (folder.join(&tls.certificate.0), folder.join(&tls.key.0));
-    files.extend([certificate.clone(), key.clone()]);
+    files.extend([certificate.clone(), key.clone()].map(with_content));
     let mut there = true;
     for (name, path) in [("certificate", &certificate), ("key", &key)] {
         there &= exists(node.get(name), path, sink);
@@ -151,6 +161,12 @@ fn endpoint_tls(tls: &model::EndpointTls, node: &Node, folder: &Path, files: &mu
             None
         }
     }
+}
+
+/// A file that cannot be read has no content; whoever needs it reports that.
+fn with_content(path: PathBuf) -> (PathBuf, Vec<u8>) {
+    let content = std::fs::read(&path).unwrap_or_default();
+    (path, content)
 }
 
 /// Reports a file that cannot be opened.

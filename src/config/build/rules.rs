@@ -7,7 +7,7 @@ use super::lists::Lists;
 use super::tests_of::{self, Operators};
 use crate::config::diagnostic::{Code, Sink};
 use crate::config::formats;
-use crate::config::model::{OneOrMany, Size, rules as model};
+use crate::config::model::{OneOrMany, Size, actions, rules as model};
 use crate::config::source::Span;
 use crate::config::tree::Node;
 use crate::config::typed::typed;
@@ -217,54 +217,54 @@ fn verdict(attribute: VerdictAttribute, node: &Node) -> Option<Condition> {
     Some(Condition::Verdict { attribute, negated: entry.key == "not_equals", values })
 }
 
-fn action(model: &model::Action, node: &Node, sink: &mut Sink) -> Option<Action> {
+fn action(model: &actions::Action, node: &Node, sink: &mut Sink) -> Option<Action> {
     let fields = node.entries().first().map(|entry| &entry.value);
     match model {
-        model::Action::SmtpRelay(relay) => Some(Action::SmtpRelay {
+        actions::Action::SmtpRelay(relay) => Some(Action::SmtpRelay {
             relay: Arc::from(relay.relay.0.as_str()),
             mail_from: match relay.mail_from {
-                None | Some(model::MailFrom::Preserve) => MailFrom::Preserve,
-                Some(model::MailFrom::Replace) => MailFrom::Replace,
-                Some(model::MailFrom::Srs) => return None,
+                None | Some(actions::MailFrom::Preserve) => MailFrom::Preserve,
+                Some(actions::MailFrom::Replace) => MailFrom::Replace,
+                Some(actions::MailFrom::Srs) => return None,
             },
             on_failure: match relay.on_failure {
-                None | Some(model::OnFailure::Bounce) => OnFailure::Bounce,
-                Some(model::OnFailure::Continue) => OnFailure::Continue,
-                Some(model::OnFailure::Drop) => OnFailure::Drop,
+                None | Some(actions::OnFailure::Bounce) => OnFailure::Bounce,
+                Some(actions::OnFailure::Continue) => OnFailure::Continue,
+                Some(actions::OnFailure::Drop) => OnFailure::Drop,
             },
         }),
-        model::Action::AddHeader(header) => {
+        actions::Action::AddHeader(header) => {
             reserved(&header.name.0, fields, sink);
             Some(Action::AddHeader { name: Arc::from(header.name.0.as_str()), value: header.value.0.clone() })
         }
-        model::Action::RemoveHeader(header) => {
+        actions::Action::RemoveHeader(header) => {
             reserved(&header.name.0, fields, sink);
             Some(Action::RemoveHeader { name: Arc::from(header.name.0.as_str()) })
         }
-        model::Action::PrefixSubject(prefix) => Some(Action::PrefixSubject { text: Arc::from(prefix.text.0.as_str()) }),
-        model::Action::ReplaceRecipient(replace) => replacement(replace, fields).map(Action::ReplaceRecipient),
-        model::Action::Drop => Some(Action::Drop),
-        model::Action::Stop => Some(Action::Stop),
-        model::Action::Reject(reject) => {
+        actions::Action::PrefixSubject(prefix) => Some(Action::PrefixSubject { text: Arc::from(prefix.text.0.as_str()) }),
+        actions::Action::ReplaceRecipient(replace) => replacement(replace, fields).map(Action::ReplaceRecipient),
+        actions::Action::Drop => Some(Action::Drop),
+        actions::Action::Stop => Some(Action::Stop),
+        actions::Action::Reject(reject) => {
             let status = reject.status.as_ref().map_or(Status(5, 7, 1), |status| status.0);
             let text = reject.text.as_ref().map_or("Message refused by policy", |text| &text.0);
             reply(reject.code.unwrap_or(550), status, text, fields, sink).map(Action::Reject)
         }
-        model::Action::Defer(defer) => {
+        actions::Action::Defer(defer) => {
             let status = defer.status.as_ref().map_or(Status(4, 7, 1), |status| status.0);
             let text = defer.text.as_ref().map_or("Message deferred by policy, try again later", |text| &text.0);
             reply(defer.code.unwrap_or(450), status, text, fields, sink).map(Action::Defer)
         }
         // Reported as not available when the shape was checked.
-        model::Action::Archive(_)
-        | model::Action::WriteToS3(_)
-        | model::Action::PublishToSns(_)
-        | model::Action::InvokeLambda(_)
-        | model::Action::Send(_)
-        | model::Action::DeliverToMailbox(_)
-        | model::Action::DeliverToQBusiness(_)
-        | model::Action::Bounce(_)
-        | model::Action::Quarantine(_) => None,
+        actions::Action::Archive(_)
+        | actions::Action::WriteToS3(_)
+        | actions::Action::PublishToSns(_)
+        | actions::Action::InvokeLambda(_)
+        | actions::Action::Send(_)
+        | actions::Action::DeliverToMailbox(_)
+        | actions::Action::DeliverToQBusiness(_)
+        | actions::Action::Bounce(_)
+        | actions::Action::Quarantine(_) => None,
     }
 }
 
@@ -283,7 +283,7 @@ fn reply(code: u16, status: Status, text: &str, fields: Option<&Node>, sink: &mu
     None
 }
 
-fn replacement(model: &model::ReplaceRecipient, fields: Option<&Node>) -> Option<Replacement> {
+fn replacement(model: &actions::ReplaceRecipient, fields: Option<&Node>) -> Option<Replacement> {
     if let Some(with) = &model.with {
         return Some(Replacement::With(with.0.iter().map(|address| address.0.clone()).collect()));
     }

@@ -40,6 +40,8 @@ pub(crate) struct DeploymentFile {
     #[serde(default)]
     #[schemars(extend("x-not-available" = "warning"))]
     pub(crate) mailboxes: BTreeMap<String, Mailbox>,
+    /// How notifications to senders leave.
+    pub(crate) bounces: Option<Bounces>,
     /// Where accepted mail waits; `{ path: var/spool }` unless said.
     pub(crate) spool: Option<Spool>,
     /// DNS servers; absent, the system's.
@@ -48,6 +50,14 @@ pub(crate) struct DeploymentFile {
     /// The administrative HTTP server.
     #[schemars(extend("x-not-available" = "warning"))]
     pub(crate) admin: Option<Admin>,
+}
+
+/// How notifications to senders (DSNs) leave; absent: by the MX records of the sender's domain.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Bounces {
+    /// The relay that takes them, whatever their recipient's domain.
+    pub(crate) relay: RelayName,
 }
 
 /// Accepted domains: a list, or `{ ses: true }`.

@@ -15,6 +15,7 @@ mod connection;
 mod deliver;
 mod failures;
 mod hosts;
+mod internet;
 mod login;
 mod pool;
 mod stream;
@@ -48,6 +49,7 @@ struct Inner {
     pools: Mutex<Pools>,
     tls_anyone: tls::LazyConfig,
     tls_system: tls::LazyConfig,
+    exchangers: internet::MailExchangers,
 }
 
 #[derive(Debug, Default)]
@@ -63,14 +65,18 @@ impl Relays {
     }
 
     fn with_source(hostname: Arc<str>, secrets: Arc<dyn login::CredentialSource>) -> Self {
-        let (tls_anyone, tls_system) = Default::default();
-        Self { inner: Arc::new(Inner { hostname, secrets, pools: Mutex::default(), tls_anyone, tls_system }) }
+        let (tls_anyone, tls_system, exchangers) = Default::default();
+        Self { inner: Arc::new(Inner { hostname, secrets, pools: Mutex::default(), tls_anyone, tls_system, exchangers }) }
     }
 
     /// Delivers to one relay. Every recipient has an outcome when it returns, which is at `deadline` at the latest.
     pub async fn deliver(&self, relay: &Arc<RelayConfig>, delivery: &Delivery, deadline: tokio::time::Instant) -> DeliveryReport {
         let pool = self.pool(relay);
-        deliver::deliver(&self.inner, &pool, delivery, deadline).await
+        let report = deliver::deliver(&self.inner, &pool, delivery, deadline).await;
+        if is_of_the_moment(relay) {
+            goodbye(pool.close());
+        }
+        report
     }
 
     /// Says goodbye on all idle connections; those in use are not kept when they become idle.
@@ -86,6 +92,10 @@ impl Relays {
 
     /// The pool of a relay; a changed configuration gets a new one, and the old one's idle connections are closed.
     fn pool(&self, relay: &Arc<RelayConfig>) -> Arc<pool::Pool> {
+        if is_of_the_moment(relay) {
+            // There are as many of them as senders have domains: none is remembered.
+            return Arc::new(pool::Pool::new(Arc::clone(relay)));
+        }
         let (pool, replaced) = {
             let mut pools = pool::lock(&self.inner.pools);
             if let Some(pool) = pools.by_name.get(&relay.name).filter(|pool| pool.serves(relay)) {
@@ -100,10 +110,51 @@ impl Relays {
                 (pool, replaced)
             }
         };
-        for connection in replaced.iter().flat_map(|pool| pool.close()) {
-            drop(tokio::spawn(connection.quit()));
-        }
+        goodbye(replaced.iter().flat_map(|pool| pool.close()));
         pool
+    }
+}
+
+/// Says goodbye on connections that are not needed any more; nobody waits for it.
+fn goodbye(connections: impl IntoIterator<Item = connection::Connection>) {
+    for connection in connections {
+        drop(tokio::spawn(connection.quit()));
+    }
+}
+
+/// Whether the relay was made by [`NextHops::exchangers`] for one delivery.
+fn is_of_the_moment(relay: &RelayConfig) -> bool {
+    relay.name.starts_with(INTERNET)
+}
+
+/// Whoever can deliver to a relay: [`Relays`] in service, a simulation in tests.
+pub trait NextHops: Send + Sync + 'static {
+    /// See [`Relays::deliver`].
+    fn deliver(
+        &self,
+        relay: &Arc<RelayConfig>,
+        delivery: &Delivery,
+        deadline: tokio::time::Instant,
+    ) -> impl Future<Output = DeliveryReport> + Send;
+
+    /// The hosts that take mail for a domain, as a relay of the moment.
+    fn exchangers(&self, domain: &str) -> impl Future<Output = Result<Arc<RelayConfig>, Failure>> + Send;
+
+    /// See [`Relays::close`].
+    fn close(&self) -> impl Future<Output = ()> + Send;
+}
+
+impl NextHops for Relays {
+    async fn deliver(&self, relay: &Arc<RelayConfig>, delivery: &Delivery, deadline: tokio::time::Instant) -> DeliveryReport {
+        Self::deliver(self, relay, delivery, deadline).await
+    }
+
+    async fn exchangers(&self, domain: &str) -> Result<Arc<RelayConfig>, Failure> {
+        self.inner.exchangers.find(domain).await
+    }
+
+    async fn close(&self) {
+        Self::close(self).await;
     }
 }
 
@@ -226,3 +277,14 @@ pub struct Accepted {
     pub tls: Option<TlsVersion>,
     _made_here: (),
 }
+
+#[cfg(test)]
+impl Accepted {
+    /// An acceptance by a simulated next hop.
+    pub(crate) fn simulated(reply: Reply, host: &str) -> Self {
+        Self { reply, host: host.into(), tls: None, _made_here: () }
+    }
+}
+
+/// The lane of what goes to the internet by the MX records of its recipients: notifications, when no relay is named for them.
+pub const INTERNET: &str = "(internet)";

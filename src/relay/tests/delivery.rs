@@ -303,3 +303,21 @@ async fn a_connection_carries_a_limited_number_of_messages() {
     }
     assert_eq!(hop.log().connections, 2);
 }
+
+#[tokio::test]
+async fn relays_of_the_moment_leave_neither_pool_nor_connection() {
+    let hop = Hop::start(Script::default()).await;
+    let relays = relays();
+    for domain in ["one.example", "other.example"] {
+        let report = deliver(&relays, RelayConfig { name: format!("{INTERNET} {domain}").into(), ..config(&hop) }, &["a@b.example"]).await;
+        assert_eq!(short(&report), ["250"]);
+    }
+    assert!(pool::lock(&relays.inner.pools).by_name.is_empty());
+    tokio::time::timeout(PLENTY, async {
+        while hop.count("QUIT") < 2 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .unwrap();
+}

@@ -151,6 +151,9 @@ pub trait Spool: Send + Sync + 'static {
     /// Ends the job.
     fn finish(&self, claim: &Claim) -> impl Future<Output = Result<(), SpoolError>> + Send;
 
+    /// Notified when a job may have become claimable sooner than before. It keeps one permit, so one waiter misses nothing.
+    fn changed(&self) -> &tokio::sync::Notify;
+
     /// Figures.
     fn stats(&self) -> impl Future<Output = Result<SpoolStats, SpoolError>> + Send;
 }

@@ -85,12 +85,6 @@ impl LocalSpool {
         Ok((Self { shared, clock: Box::new(clock), commands: Some(commands), thread }, recovered.report))
     }
 
-    /// Notified when a job may have become claimable sooner than before: after an append, a reschedule, or the release of a claim that
-    /// nobody received. It keeps one permit, so one waiter misses nothing.
-    pub fn changed(&self) -> &Notify {
-        &self.shared.changed
-    }
-
     /// Records found damaged since the spool was opened; those found by opening are in the report.
     pub fn damaged(&self) -> u64 {
         self.shared.damaged()
@@ -250,6 +244,10 @@ impl Spool for LocalSpool {
     async fn finish(&self, claim: &Claim) -> Result<(), SpoolError> {
         let JobId { entry: id, job } = claim.id;
         self.end(claim, Record::Finished { id, job }, Outcome::Finished).await
+    }
+
+    fn changed(&self) -> &Notify {
+        &self.shared.changed
     }
 
     async fn stats(&self) -> Result<SpoolStats, SpoolError> {

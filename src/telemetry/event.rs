@@ -97,13 +97,16 @@ pub enum Event<'a> {
         tls: Option<TlsVersion>,
         duration_ms: u64,
         recipients: Vec<AttemptRecipient<'a>>,
-        detail: Option<&'a str>,
+        /// What was tried on the way, in order; left out when it was a single transaction.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        tries: Vec<Try<'a>>,
     },
     /// What finally became of an envelope recipient.
     Outcome {
         session: SessionId,
         message: MessageId,
         recipient: &'a Address,
+        delivered_to: Option<&'a Address>,
         outcome: &'static str,
         rule: Option<&'a str>,
         relay: Option<&'a str>,
@@ -121,6 +124,18 @@ pub enum Event<'a> {
         notification: Option<MessageId>,
         detail: Option<&'a str>,
     },
+}
+
+/// One connection or transaction of an attempt.
+#[derive(Debug, Serialize)]
+pub struct Try<'a> {
+    /// `name[address]:port`.
+    pub host: &'a str,
+    /// The reply to the final dot, or the first failure.
+    pub reply: &'a Reply,
+    /// What went wrong, beyond the reply.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub detail: &'a str,
 }
 
 /// One recipient of an attempt.

@@ -1,8 +1,6 @@
 //! Events for a person at a terminal: time, id, what happened, then the facts as `name=value`.
 
-use std::io::Write;
-
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::Event;
 
@@ -12,25 +10,28 @@ const OFF: &str = "\x1b[0m";
 
 /// Appends the event's line, without its end.
 pub(super) fn write(out: &mut Vec<u8>, now: &str, event: &Event<'_>, color: bool) {
-    let (dim, bold, off) = if color { (DIM, BOLD, OFF) } else { ("", "", "") };
-    let Ok(Value::Object(mut fields)) = serde_json::to_value(event) else { return };
-    let name = fields.remove("event");
-    let session = fields.remove("session");
-    let id = fields.remove("message").filter(|id| !id.is_null()).or(session);
-    let clock = now.get(11..23).unwrap_or(now);
-    // Writing to memory cannot fail.
-    let _ = write!(out, "{dim}{clock} {:<18}{off} {bold}{:<13}{off}", text(id.as_ref()), text(name.as_ref()));
-    for (key, value) in fields.iter().filter(|(_, value)| !value.is_null()) {
-        let _ = write!(out, " {dim}{key}={off}{}", shown(value));
-    }
+    let Ok(Value::Object(fields)) = serde_json::to_value(event) else { return };
+    out.extend_from_slice(line(now, &fields, color).as_bytes());
 }
 
-fn text(value: Option<&Value>) -> &str {
-    value.and_then(Value::as_str).unwrap_or("-")
+/// The line of an event that was read back from its JSON form.
+pub fn line(now: &str, fields: &Map<String, Value>, color: bool) -> String {
+    let (dim, bold, off) = if color { (DIM, BOLD, OFF) } else { ("", "", "") };
+    let known = ["ts", "event", "session", "message"];
+    let of = |key: &str| fields.get(key).and_then(Value::as_str);
+    let id = of("message").or(of("session")).unwrap_or("-");
+    let clock = now.get(11..23).unwrap_or(now);
+    let mut line = format!("{dim}{clock} {id:<18}{off} {bold}{:<13}{off}", of("event").unwrap_or("-"));
+    for (key, value) in fields.iter().filter(|(key, value)| !value.is_null() && !known.contains(&key.as_str())) {
+        line.push_str(&format!(" {dim}{key}={off}{}", shown(value)));
+    }
+    line
 }
 
 fn shown(value: &Value) -> String {
     match value {
+        // A terminal obeys control characters, and some of these texts are a client's.
+        Value::String(text) if text.contains(char::is_control) => text.escape_debug().to_string(),
         Value::String(text) if !text.is_empty() && !text.contains([' ', '"']) => text.clone(),
         Value::Array(items) => format!("[{}]", items.iter().map(shown).collect::<Vec<_>>().join(", ")),
         Value::Object(fields) if fields.contains_key("code") => reply(fields),
@@ -42,7 +43,23 @@ fn shown(value: &Value) -> String {
 }
 
 /// A reply as one reads it on the wire.
-fn reply(fields: &serde_json::Map<String, Value>) -> String {
-    let text = |key: &str| fields.get(key).and_then(Value::as_str).unwrap_or_default().replace('\n', " ");
+fn reply(fields: &Map<String, Value>) -> String {
+    let text = |key: &str| fields.get(key).and_then(Value::as_str).unwrap_or_default().replace(char::is_control, " ");
     format!("\"{} {} {}\"", fields.get("code").and_then(Value::as_u64).unwrap_or_default(), text("status"), text("text"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_a_client_says_reaches_the_terminal_as_a_command() {
+        let detail = "a\x1b[2Jb\r\n12:00:00.000 forged\u{9b}31m";
+        let event = Event::Problem { what: "\x1b]0;x\x07", detail };
+        let mut out = Vec::new();
+        write(&mut out, "2026-11-21T12:00:00.000Z", &event, false);
+        let line = String::from_utf8(out).unwrap();
+        assert!(!line.contains(char::is_control), "{line:?}");
+        assert!(line.contains("forged"));
+    }
 }

@@ -3,13 +3,14 @@
 use std::io::Write;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use time::OffsetDateTime;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 
 use super::{Event, human};
-use crate::limits::LOG_BUFFER_BYTES_MAX;
+use crate::limits::{LOG_BUFFER_BYTES_MAX, LOG_CLOSE_TIMEOUT};
 
 /// The form of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,19 +25,20 @@ pub enum Format {
 }
 
 /// The log. Cloning it clones a reference.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Log {
     shared: Arc<Shared>,
     format: Format,
 }
 
+#[derive(Debug)]
 struct Shared {
     buffer: Mutex<Buffer>,
     filled: Condvar,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Buffer {
     bytes: Vec<u8>,
     lost: u64,
@@ -79,12 +81,17 @@ impl Log {
         }
     }
 
-    /// Writes what is left and ends the writer thread.
+    /// Writes what is left and ends the writer thread. A sink that takes nothing is not waited for beyond a limit: the process must end.
     pub fn close(&self) {
         lock(&self.shared.buffer).closed = true;
         self.shared.filled.notify_one();
         let writer = lock(&self.shared.writer).take();
-        if let Some(writer) = writer {
+        let Some(writer) = writer else { return };
+        let until = Instant::now() + LOG_CLOSE_TIMEOUT;
+        while !writer.is_finished() && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        if writer.is_finished() {
             let _ = writer.join();
         }
     }

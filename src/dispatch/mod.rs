@@ -1,1 +1,134 @@
-//! dispatch
+//! Dispatch: from a judged message to a reply, and from the spool to the next hops.
+//!
+//! - A positive reply to DATA is made from an [`Acceptance`], and that from a spool receipt, a next hop's reply or a plan that drops.
+//! - Outcomes are on stable storage before they are forgotten; the notification of a failure is stored before the failure is.
+//! - Opens no socket and reads no file itself: `relay` and `spool` do.
+
+mod acceptance;
+mod decide;
+mod dsn;
+mod inline;
+mod job;
+mod lanes;
+mod queue;
+mod report;
+mod retry;
+mod take;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use arc_swap::ArcSwap;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::{Endpoint, Snapshot};
+use crate::message::{Envelope, MessageId, SessionFacts, SessionIds};
+use crate::relay::NextHops;
+use crate::smtp::Reply;
+use crate::spool::{Spool, UnixMillis};
+use crate::telemetry::Log;
+
+pub use acceptance::Acceptance;
+
+/// Everything that a reply to DATA is made from.
+#[derive(Debug)]
+pub struct Incoming {
+    /// The message's id.
+    pub id: MessageId,
+    /// The configuration that it is judged by.
+    pub snapshot: Arc<Snapshot>,
+    /// The endpoint that took it.
+    pub endpoint: Arc<Endpoint>,
+    /// Who brought it.
+    pub session: SessionFacts,
+    /// From whom and for whom.
+    pub envelope: Envelope,
+    /// What stood between DATA and the final dot, decoded.
+    pub data: bytes::Bytes,
+}
+
+/// Whoever answers for a complete message: [`Dispatcher`] in service.
+pub trait Intake: Send + Sync + 'static {
+    /// Judges a message and answers for it. A positive reply is a promise; see [`Acceptance`].
+    fn take(self: &Arc<Self>, incoming: Incoming) -> impl Future<Output = Reply> + Send;
+}
+
+/// Takes messages and delivers them: at once, or through the spool.
+#[derive(Debug)]
+pub struct Dispatcher<S, N> {
+    spool: Arc<S>,
+    next_hops: N,
+    log: Log,
+    ids: Arc<SessionIds>,
+    snapshot: ArcSwap<Snapshot>,
+    lanes: lanes::Lanes,
+    dsn_rate: Mutex<dsn::Rate>,
+    tasks: TaskTracker,
+    stopping: CancellationToken,
+    clock: Clock,
+}
+
+impl<S: Spool, N: NextHops> Dispatcher<S, N> {
+    /// A dispatcher that delivers by `snapshot`'s relays. Nothing is taken out of the spool before [`Self::start`].
+    pub fn new(spool: Arc<S>, next_hops: N, log: Log, ids: Arc<SessionIds>, snapshot: Arc<Snapshot>) -> Arc<Self> {
+        Self::with_clock(spool, next_hops, log, ids, snapshot, Clock(Arc::new(unix_millis)))
+    }
+
+    fn with_clock(spool: Arc<S>, next_hops: N, log: Log, ids: Arc<SessionIds>, snapshot: Arc<Snapshot>, clock: Clock) -> Arc<Self> {
+        Arc::new(Self {
+            spool,
+            next_hops,
+            log,
+            ids,
+            snapshot: ArcSwap::new(snapshot),
+            lanes: lanes::Lanes::default(),
+            dsn_rate: Mutex::default(),
+            tasks: TaskTracker::new(),
+            stopping: CancellationToken::new(),
+            clock,
+        })
+    }
+
+    /// Begins to work through the spool.
+    pub fn start(self: &Arc<Self>) {
+        self.tasks.spawn(Arc::clone(self).schedule());
+    }
+
+    /// From now on, spooled messages go by this configuration's relays.
+    pub fn reload(&self, snapshot: Arc<Snapshot>) {
+        self.snapshot.store(snapshot);
+        // The lanes may have become wider, or a relay come back.
+        self.lanes.freed().notify_one();
+    }
+
+    /// Takes nothing more out of the spool and waits for the attempts under way, at most `patience`.
+    pub async fn drain(&self, patience: std::time::Duration) {
+        self.stopping.cancel();
+        self.tasks.close();
+        // What does not end in time is claimed again after the next start.
+        let _ = tokio::time::timeout(patience, self.tasks.wait()).await;
+        self.next_hops.close().await;
+    }
+
+    fn now(&self) -> UnixMillis {
+        (self.clock.0)()
+    }
+}
+
+/// The time of day; in tests one that can be moved.
+struct Clock(Arc<dyn Fn() -> UnixMillis + Send + Sync>);
+
+impl std::fmt::Debug for Clock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Clock")
+    }
+}
+
+/// Milliseconds since the epoch.
+pub(crate) fn unix_millis() -> UnixMillis {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,130 @@
+//! Delivery while the client waits: the next hop's answer becomes ours, and what it does not settle goes to the spool.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::acceptance::Acceptance;
+use super::job::JobState;
+use super::take::{Judged, new_entry, not_stored};
+use super::{Dispatcher, retry};
+use crate::actions::smtp_relay;
+use crate::failure::{Failure, Side};
+use crate::limits::INLINE_BUDGET;
+use crate::relay::{Accepted, NextHops, Outcome};
+use crate::smtp::{Reply, Status};
+use crate::spool::{Receipt, Spool};
+
+/// What the next hop left of a plan; each state holds the recipients it is about.
+#[derive(Default)]
+struct Rest {
+    delivered: Option<Arc<Accepted>>,
+    /// May work later.
+    later: Vec<JobState>,
+    /// Refused for good.
+    refused: Vec<JobState>,
+}
+
+impl<S: Spool, N: NextHops> Dispatcher<S, N> {
+    /// Asks the relay for every recipient, then answers:
+    ///
+    /// - all refused for good: the client gets the refusal, nothing is stored;
+    /// - all taken: the client gets the next hop's words, nothing is stored;
+    /// - else what may work later is spooled, and the sender is notified of what was refused beside others that were taken.
+    pub(super) async fn deliver_inline(self: &Arc<Self>, judged: Judged, relay: &Arc<str>) -> Result<Acceptance, Failure> {
+        let deadline = Instant::now() + INLINE_BUDGET;
+        // Judged by the configuration of its connection, delivered by the one in force: two versions of a relay at a time would
+        // have two pools, and drive each other out.
+        let snapshot = self.snapshot.load_full();
+        let mut rest = Rest::default();
+        for step in &judged.plan.steps {
+            let mut state = JobState::new(step);
+            state.attempts = 1;
+            let delivery = state.delivery(judged.id(), &snapshot.hostname, &judged.envelope, &judged.original);
+            let report = smtp_relay::deliver(&self.next_hops, &snapshot, relay, &delivery, deadline).await;
+            self.report_attempt(judged.id(), relay, 1, &delivery, &report);
+            let outcome = self.sort_inline(&judged, state, report.outcomes, &mut rest);
+            self.report_step(judged.id(), step, outcome);
+        }
+        self.settle(judged, rest).await
+    }
+
+    /// Parts a step's recipients by outcome; the word says what became of the step.
+    fn sort_inline(&self, judged: &Judged, mut state: JobState, outcomes: Vec<Outcome>, rest: &mut Rest) -> &'static str {
+        let (mut later, mut refused) = (Vec::new(), Vec::new());
+        for (mut pending, outcome) in std::mem::take(&mut state.recipients).into_iter().zip(outcomes) {
+            match outcome {
+                Outcome::Delivered(accepted) => {
+                    self.report_delivered(judged.id(), &judged.envelope, &state, &pending, &accepted);
+                    rest.delivered = Some(accepted);
+                }
+                Outcome::Failed(failure) => {
+                    pending.last = Some(Failure::clone(&failure));
+                    if failure.is_temporary() { &mut later } else { &mut refused }.push(pending);
+                }
+            }
+        }
+        let word = match (later.is_empty(), refused.is_empty()) {
+            (true, true) => "delivered",
+            (false, _) => "deferred",
+            (true, false) => "refused",
+        };
+        for (recipients, states) in [(later, &mut rest.later), (refused, &mut rest.refused)] {
+            if !recipients.is_empty() {
+                states.push(state.for_recipients(recipients));
+            }
+        }
+        word
+    }
+
+    async fn settle(self: &Arc<Self>, judged: Judged, rest: Rest) -> Result<Acceptance, Failure> {
+        let Rest { delivered, later, refused } = rest;
+        let report = |outcome| {
+            for state in &refused {
+                self.report_failed(judged.id(), &judged.envelope, state, &state.recipients, outcome);
+            }
+        };
+        if delivered.is_none() && later.is_empty() {
+            let reason = refused.iter().flat_map(|state| &state.recipients).find_map(|pending| pending.last.as_ref());
+            report("rejected");
+            self.report_ended(&judged);
+            return Err(reason.map_or_else(no_recipient, in_our_words));
+        }
+        let refusals = refused.iter().flat_map(|state| state.recipients.iter().cloned()).collect();
+        let receipt = self.spool_rest(&judged, &later, self.notice(&judged, refusals)).await?;
+        report("bounced");
+        self.report_ended(&judged);
+        match (receipt, delivered) {
+            (Some(receipt), _) => Ok(Acceptance::stored(judged.id(), &receipt)),
+            (None, Some(accepted)) => Ok(Acceptance::delivered(judged.id(), &accepted)),
+            (None, None) => Err(no_recipient()),
+        }
+    }
+
+    /// Stores what may work later and the notice of what does not, both or none.
+    async fn spool_rest(&self, judged: &Judged, later: &[JobState], notice: Option<JobState>) -> Result<Option<Receipt>, Failure> {
+        let now = self.now();
+        let due = |state: &JobState| retry::due(&self.retry_schedule(&state.relay), 1, now, judged.id().to_u128());
+        let jobs = later.iter().map(|state| (state, due(state))).chain(notice.as_ref().map(|notice| (notice, now)));
+        let entry = new_entry(judged, jobs);
+        if entry.jobs.is_empty() {
+            return Ok(None);
+        }
+        self.spool.append(entry).await.map(Some).map_err(not_stored)
+    }
+}
+
+/// A next hop's refusal as the client is told it: our code of the same class, its status, its text.
+fn in_our_words(failure: &Failure) -> Failure {
+    let Reply { code, status, text } = &failure.reply;
+    let status = status.filter(|status| status.0 == 5).unwrap_or(Status(5, 0, 0));
+    // A code of the next hop's own dialogue (503, 530 ...) would mislead the client about ours.
+    let code = if matches!(code, 550..=559) { *code } else { 554 };
+    let text = format!("The next hop refused it: {text}");
+    Failure { side: Side::Relay, retry: failure.retry, reply: Reply::new(code, Some(status), text), detail: failure.detail.clone() }
+}
+
+/// A plan without recipients; the rules make none, and if they did, nothing would be acknowledged.
+fn no_recipient() -> Failure {
+    Failure::new(Side::Us, Reply::fixed(451, Status(4, 3, 0), "Nothing was done with the message, try again later"), "empty plan")
+}

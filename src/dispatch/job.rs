@@ -1,0 +1,246 @@
+//! What the spool keeps for dispatch: the envelope of a message and the state of each of its jobs, as versioned JSON.
+//!
+//! The stored content is what the client sent. A job's header changes are kept as changes, so that groups of recipients share one body.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::failure::Failure;
+use crate::message::{Content, Edits, MessageId, Original};
+use crate::relay::Delivery;
+use crate::rules::{MailFrom, OnFailure, Step, StepAction};
+use crate::smtp::{Address, ReversePath};
+
+const VERSION: u32 = 1;
+
+/// The lane of notices. No relay has this name: in `gateway.yaml` it is no name.
+const NOTICES: &str = "(notices)";
+
+/// What is the same for all jobs of a message.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct StoredEnvelope {
+    version: u32,
+    pub(super) reverse_path: ReversePath,
+    /// As given in RCPT.
+    pub(super) recipients: Vec<Address>,
+    pub(super) smtputf8: bool,
+    pub(super) eight_bit: bool,
+    /// Our Received field.
+    #[serde(with = "latin1")]
+    pub(super) trace: Bytes,
+    /// The configuration that judged it.
+    pub(super) config: Arc<str>,
+}
+
+/// One step of a plan and how far it has come.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct JobState {
+    version: u32,
+    pub(super) rule: Arc<str>,
+    pub(super) relay: Arc<str>,
+    mail_from: MailFrom,
+    pub(super) on_failure: OnFailure,
+    added: Vec<Latin1>,
+    removed: Vec<usize>,
+    replaced: Vec<(usize, Latin1)>,
+    /// Those that are still to be delivered.
+    pub(super) recipients: Vec<Pending>,
+    /// Attempts made before it was stored.
+    pub(super) attempts: u32,
+    /// The sender was told of the delay.
+    pub(super) delay_notified: bool,
+}
+
+/// A recipient that is still to be delivered.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Pending {
+    pub(super) address: Address,
+    /// Positions in [`StoredEnvelope::recipients`].
+    pub(super) originals: Vec<usize>,
+    /// What the last attempt met.
+    pub(super) last: Option<Failure>,
+}
+
+/// A stored form that this version does not understand.
+#[derive(Debug)]
+pub(super) struct Unreadable(pub(super) String);
+
+impl StoredEnvelope {
+    pub(super) fn new(
+        reverse_path: ReversePath,
+        recipients: Vec<Address>,
+        smtputf8: bool,
+        eight_bit: bool,
+        trace: Bytes,
+        config: Arc<str>,
+    ) -> Self {
+        Self { version: VERSION, reverse_path, recipients, smtputf8, eight_bit, trace, config }
+    }
+
+    pub(super) fn encode(&self) -> Bytes {
+        encode(self)
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, Unreadable> {
+        decode(bytes, |envelope: &Self| envelope.version)
+    }
+
+    /// The envelope recipients that a pending one stands for.
+    pub(super) fn originals<'a>(&'a self, pending: &'a Pending) -> impl Iterator<Item = &'a Address> {
+        pending.originals.iter().filter_map(|position| self.recipients.get(*position))
+    }
+}
+
+impl JobState {
+    pub(super) fn new(step: &Step) -> Self {
+        let StepAction::SmtpRelay { relay, mail_from } = &step.action;
+        Self {
+            version: VERSION,
+            rule: Arc::clone(&step.rule),
+            relay: Arc::clone(relay),
+            mail_from: mail_from.clone(),
+            on_failure: step.on_failure,
+            added: step.edits.added.iter().cloned().map(Latin1).collect(),
+            removed: step.edits.removed.clone(),
+            replaced: step.edits.replaced.iter().map(|(position, field)| (*position, Latin1(field.clone()))).collect(),
+            recipients: step
+                .recipients
+                .iter()
+                .map(|one| Pending { address: one.address.clone(), originals: one.originals.clone(), last: None })
+                .collect(),
+            attempts: 0,
+            delay_notified: false,
+        }
+    }
+
+    /// The job of a notification, which is complete as it stands.
+    pub(super) fn notification(relay: Arc<str>, to: Address) -> Self {
+        let to = Pending { address: to, originals: vec![0], last: None };
+        Self::of_gateway(relay, OnFailure::Drop, vec![to])
+    }
+
+    /// The job of telling the sender that these recipients were refused, each for its `last`, while others of the message were taken.
+    /// It is stored with the message, so that there is never one without the other.
+    pub(super) fn notice(refused: Vec<Pending>) -> Self {
+        Self::of_gateway(NOTICES.into(), OnFailure::Bounce, refused)
+    }
+
+    /// A job that no rule planned.
+    fn of_gateway(relay: Arc<str>, on_failure: OnFailure, recipients: Vec<Pending>) -> Self {
+        Self {
+            version: VERSION,
+            rule: "dsn".into(),
+            relay,
+            mail_from: MailFrom::Preserve,
+            on_failure,
+            added: Vec::new(),
+            removed: Vec::new(),
+            replaced: Vec::new(),
+            recipients,
+            attempts: 0,
+            delay_notified: true,
+        }
+    }
+
+    pub(super) fn is_notice(&self) -> bool {
+        &*self.relay == NOTICES
+    }
+
+    /// The same step for these recipients only.
+    pub(super) fn for_recipients(&self, recipients: Vec<Pending>) -> Self {
+        Self { recipients, ..self.clone() }
+    }
+
+    pub(super) fn encode(&self) -> Bytes {
+        encode(self)
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, Unreadable> {
+        decode(bytes, |state: &Self| state.version)
+    }
+
+    /// What the relay is to do for those that are left.
+    pub(super) fn delivery(&self, id: MessageId, hostname: &str, envelope: &StoredEnvelope, original: &Original) -> Delivery {
+        let recipients: Vec<Address> = self.recipients.iter().map(|pending| pending.address.clone()).collect();
+        let reverse_path = self.reverse_path(hostname, &envelope.reverse_path);
+        let utf8_addresses = !reverse_path.as_str().is_ascii() || recipients.iter().any(|address| !address.is_ascii());
+        Delivery {
+            message: id,
+            reverse_path,
+            recipients,
+            content: self.content(envelope, original),
+            // RFC 6531 §3.4: what needs the extension is the addresses and the header; all else travels without.
+            smtputf8: envelope.smtputf8 && (utf8_addresses || !original.header().is_ascii()),
+            eight_bit: envelope.eight_bit,
+        }
+    }
+
+    fn content(&self, envelope: &StoredEnvelope, original: &Original) -> Content {
+        let edits = Edits {
+            added: self.added.iter().map(|field| field.0.clone()).collect(),
+            removed: self.removed.clone(),
+            replaced: self.replaced.iter().map(|(position, field)| (*position, field.0.clone())).collect(),
+        };
+        edits.render(original, envelope.trace.clone())
+    }
+
+    fn reverse_path(&self, hostname: &str, sender: &ReversePath) -> ReversePath {
+        match (&self.mail_from, sender) {
+            // RFC 5321 §4.5.5: a notification stays one.
+            (_, ReversePath::Null) => ReversePath::Null,
+            (MailFrom::Preserve, sender) => sender.clone(),
+            (MailFrom::Replace, _) => {
+                Address::parse(&format!("postmaster@{hostname}"), false).map_or(ReversePath::Null, ReversePath::Address)
+            }
+        }
+    }
+}
+
+fn encode(value: &impl Serialize) -> Bytes {
+    // Plain data with text keys: serialising it into memory cannot fail.
+    serde_json::to_vec(value).unwrap_or_default().into()
+}
+
+fn decode<T: for<'de> Deserialize<'de>>(bytes: &[u8], version: fn(&T) -> u32) -> Result<T, Unreadable> {
+    let value: T = serde_json::from_slice(bytes).map_err(|error| Unreadable(error.to_string()))?;
+    match version(&value) {
+        VERSION => Ok(value),
+        other => Err(Unreadable(format!("format {other} is not known"))),
+    }
+}
+
+/// Header bytes in JSON: each byte is the character of the same number.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Latin1(#[serde(with = "latin1")] Bytes);
+
+mod latin1 {
+    use bytes::Bytes;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &Bytes, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&bytes.iter().map(|byte| char::from(*byte)).collect::<String>())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let bytes: Result<Vec<u8>, _> = text.chars().map(u8::try_from).collect();
+        bytes.map(Bytes::from).map_err(|_| serde::de::Error::custom("a character beyond 8 bits"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_byte_survives_and_other_versions_are_refused() {
+        let all: Vec<u8> = (0..=255).collect();
+        let envelope = StoredEnvelope::new(ReversePath::Null, Vec::new(), true, true, all.clone().into(), "cafe".into());
+        let stored = envelope.encode();
+        assert_eq!(StoredEnvelope::decode(&stored).unwrap().trace, all);
+        let newer = String::from_utf8(stored.to_vec()).unwrap().replace("\"version\":1", "\"version\":2");
+        assert!(StoredEnvelope::decode(newer.as_bytes()).is_err());
+    }
+}

@@ -1,0 +1,178 @@
+//! A complete message: loop check, rules, and the decision that its plan asks for.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::acceptance::Acceptance;
+use super::decide::{Decision, decide};
+use super::job::{JobState, Pending, StoredEnvelope};
+use super::{Dispatcher, Incoming, Intake};
+use crate::failure::{Failure, Side};
+use crate::limits::HOPS_MAX;
+use crate::message::{Content, MessageId, Original, received};
+use crate::relay::NextHops;
+use crate::rules::{self, Disposition, Plan, Step, StepAction};
+use crate::smtp::{Reply, Status};
+use crate::spool::{NewEntry, NewJob, Spool, SpoolError, UnixMillis};
+use crate::telemetry::Event;
+
+/// A message that was judged, with all that dispatch needs to carry out its plan.
+#[derive(Debug)]
+pub(super) struct Judged {
+    pub(super) incoming: Incoming,
+    pub(super) original: Arc<Original>,
+    pub(super) envelope: Arc<StoredEnvelope>,
+    pub(super) plan: Plan,
+}
+
+impl Judged {
+    pub(super) fn id(&self) -> MessageId {
+        self.incoming.id
+    }
+}
+
+impl<S: Spool, N: NextHops> Intake for Dispatcher<S, N> {
+    async fn take(self: &Arc<Self>, incoming: Incoming) -> Reply {
+        let (id, started) = (incoming.id, Instant::now());
+        let (spooled, reply) = match self.accept(incoming).await {
+            Ok(acceptance) => (acceptance.is_spooled(), acceptance.into_reply()),
+            Err(failure) => {
+                // The client learns that we failed, the operator why.
+                if failure.side == Side::Us {
+                    self.log.emit(&Event::Problem { what: "message", detail: &format!("message {id}: {}", failure.detail) });
+                }
+                (false, failure.reply)
+            }
+        };
+        let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.log.emit(&Event::Replied { session: id.session, message: id, reply: &reply, spooled, duration_ms });
+        reply
+    }
+}
+
+impl<S: Spool, N: NextHops> Dispatcher<S, N> {
+    async fn accept(self: &Arc<Self>, mut incoming: Incoming) -> Result<Acceptance, Failure> {
+        let original = Original::parse(std::mem::take(&mut incoming.data))
+            .map_err(|error| Failure::new(Side::Client, Reply::new(554, Some(Status(5, 6, 0)), error.to_string()), ""))?;
+        self.report_message(&incoming, &original);
+        refuse_loop(&original, &incoming.snapshot.hostname)?;
+        let message = rules::Message { session: &incoming.session, envelope: &incoming.envelope, original: &original };
+        let plan = rules::evaluate(&incoming.endpoint.rules, &message);
+        let envelope = Arc::new(stored_envelope(&incoming, &original, self.now()));
+        let judged = Judged { incoming, original: Arc::new(original), envelope, plan };
+        self.report_matches(&judged);
+        self.carry_out(judged).await
+    }
+
+    async fn carry_out(self: &Arc<Self>, judged: Judged) -> Result<Acceptance, Failure> {
+        match decide(&judged.plan, judged.incoming.endpoint.delivery) {
+            Decision::Refuse(reply) => {
+                self.report_ended(&judged);
+                Err(Failure::new(Side::Client, reply, "refused by rule"))
+            }
+            Decision::Drop(proof) => {
+                self.report_ended(&judged);
+                Ok(Acceptance::dropped(judged.id(), &proof))
+            }
+            Decision::Inline(relay) => self.deliver_inline(judged, &relay).await,
+            Decision::Spool => self.spool(judged).await,
+        }
+    }
+
+    /// Stores the message with one job a step; what the lanes have room for is begun at once, from memory.
+    async fn spool(self: &Arc<Self>, judged: Judged) -> Result<Acceptance, Failure> {
+        let mut states: Vec<JobState> = judged.plan.steps.iter().map(JobState::new).collect();
+        states.extend(self.notice(&judged, rejections(&judged.plan)));
+        let now = self.now();
+        let entry = new_entry(&judged, states.iter().map(|state| (state, now)));
+        // After the drain has begun an attempt would only be cut.
+        let lanes = Some(&self.lanes).filter(|_| !self.stopping.is_cancelled());
+        let places = lanes.and_then(|lanes| lanes.try_enter(states.iter().map(|state| &state.relay), &self.snapshot.load()));
+        let receipt = match places {
+            Some(places) => {
+                let (receipt, claims) = self.spool.append_claimed(entry).await.map_err(not_stored)?;
+                for ((claim, state), place) in claims.into_iter().zip(states).zip(places) {
+                    self.begin(claim, Arc::clone(&judged.envelope), state, Arc::clone(&judged.original), place);
+                }
+                receipt
+            }
+            None => self.spool.append(entry).await.map_err(not_stored)?,
+        };
+        self.report_spooled(&judged);
+        self.report_ended(&judged);
+        Ok(Acceptance::stored(judged.id(), &receipt))
+    }
+}
+
+/// The message with these jobs, each due at its time.
+pub(super) fn new_entry<'a>(judged: &Judged, jobs: impl Iterator<Item = (&'a JobState, UnixMillis)>) -> NewEntry {
+    NewEntry {
+        id: judged.id(),
+        envelope: judged.envelope.encode(),
+        content: Content::from(judged.original.bytes().clone()),
+        jobs: jobs.map(|(state, due)| NewJob { lane: Arc::clone(&state.relay), due, state: state.encode() }).collect(),
+    }
+}
+
+/// The recipients that rules reject, each with the reply for it.
+fn rejections(plan: &Plan) -> Vec<Pending> {
+    let rejected = plan.recipients.iter().enumerate().filter_map(|(place, recipient)| match &recipient.disposition {
+        Disposition::Rejected { reply, .. } => {
+            let last = Some(Failure::new(Side::Us, reply.clone(), "rejected by rule"));
+            Some(Pending { address: recipient.address.clone(), originals: vec![place], last })
+        }
+        _ => None,
+    });
+    rejected.collect()
+}
+
+/// The reply when the spool could not take a message: never an acknowledgement.
+pub(super) fn not_stored(error: SpoolError) -> Failure {
+    let reply = match error {
+        SpoolError::Full => Reply::fixed(452, Status(4, 3, 1), "Not enough storage, try again later"),
+        _ => Reply::fixed(451, Status(4, 3, 0), "Could not be stored, try again later"),
+    };
+    Failure::new(Side::Us, reply, error.to_string())
+}
+
+/// RFC 5321 §6.3: a message that came through here before, or through too many hosts, is refused for good.
+fn refuse_loop(original: &Original, hostname: &str) -> Result<(), Failure> {
+    let text = if original.has_received_by(hostname) {
+        "This message has been here before: mail loop"
+    } else if original.hops() > HOPS_MAX {
+        "Too many hops: mail loop"
+    } else {
+        return Ok(());
+    };
+    Err(Failure::new(Side::Client, Reply::fixed(554, Status(5, 4, 6), text), ""))
+}
+
+fn stored_envelope(incoming: &Incoming, original: &Original, now: UnixMillis) -> StoredEnvelope {
+    let Incoming { id, snapshot, session, envelope, .. } = incoming;
+    let seconds = i64::try_from(now / 1000).unwrap_or(i64::MAX);
+    let trace = received(&snapshot.hostname, session, *id, &envelope.recipients, envelope.smtputf8, seconds);
+    StoredEnvelope::new(
+        envelope.reverse_path.clone(),
+        envelope.recipients.clone(),
+        envelope.smtputf8,
+        envelope.eight_bit || original.has_8bit(),
+        trace,
+        Arc::clone(&snapshot.hash),
+    )
+}
+
+/// The relay that a step goes to.
+pub(super) fn relay_of(step: &Step) -> &Arc<str> {
+    let StepAction::SmtpRelay { relay, .. } = &step.action;
+    relay
+}
+
+/// Whether a recipient's way ended without a step, and how: outcome, rule, reply.
+pub(super) fn ended(disposition: &Disposition) -> Option<(&'static str, &Arc<str>, Option<&Reply>)> {
+    match disposition {
+        Disposition::Planned => None,
+        Disposition::Dropped { rule } => Some(("dropped", rule, None)),
+        Disposition::Rejected { rule, reply } => Some(("rejected", rule, Some(reply))),
+        Disposition::Deferred { rule, reply } => Some(("deferred", rule, Some(reply))),
+    }
+}

@@ -1,0 +1,151 @@
+//! Next hops that do as their recipients' addresses say, and remember everything.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Random;
+use crate::failure::{Failure, Side};
+use crate::limits::{RETRY_FACTOR, RETRY_FIRST, RETRY_GIVE_UP, RETRY_LONGEST};
+use crate::message::MessageId;
+use crate::relay::{Accepted, Delivery, DeliveryReport, INTERNET, NextHops, Outcome, RelayConfig, RetrySchedule, TlsMode};
+use crate::smtp::{Address, Reply, ReversePath, Status};
+use crate::spool::UnixMillis;
+
+/// All next hops. What they do to a recipient stands in its local part, as words divided by dots:
+/// `bad` is refused with 5xx, `grey` with 4xx at first, `dead` with 4xx for ever, `lost` is taken although the first reply gets
+/// lost, `slow` takes a minute, `hang` takes until the deadline the first time, `panic` panics the first time.
+#[derive(Clone, Default)]
+pub(super) struct Hops(pub(super) Arc<Mutex<World>>);
+
+/// What the next hops have seen.
+#[derive(Default)]
+pub(super) struct World {
+    pub(super) now: Option<Arc<dyn Fn() -> UnixMillis + Send + Sync>>,
+    pub(super) attempts: HashMap<Key, u32>,
+    pub(super) delivered: Vec<Delivered>,
+    /// Of other answers than those that addresses ask for, in percent.
+    pub(super) weather: u64,
+    pub(super) random: Option<Random>,
+}
+
+/// A recipient of a message at a relay.
+pub(super) type Key = (MessageId, String, String);
+
+/// A message that a next hop has taken for a recipient.
+#[derive(Clone, Debug)]
+pub(super) struct Delivered {
+    pub(super) message: MessageId,
+    pub(super) relay: String,
+    pub(super) recipient: Address,
+    pub(super) reverse_path: ReversePath,
+    pub(super) content: String,
+    pub(super) at: UnixMillis,
+}
+
+impl Hops {
+    pub(super) fn world(&self) -> MutexGuard<'_, World> {
+        self.0.lock().unwrap()
+    }
+
+    /// What a relay has taken, as `recipient` texts in order.
+    pub(super) fn taken_by(&self, relay: &str) -> Vec<String> {
+        let world = self.world();
+        world.delivered.iter().filter(|one| one.relay == relay).map(|one| one.recipient.to_string()).collect()
+    }
+
+    fn answer(&self, relay: &str, delivery: &Delivery, recipient: &Address, hang: bool) -> Outcome {
+        let mut world = self.world();
+        let key = (delivery.message, relay.to_owned(), recipient.to_string());
+        let attempt = {
+            let attempts = world.attempts.entry(key).or_insert(0);
+            *attempts += 1;
+            *attempts
+        };
+        let rain = {
+            let weather = world.weather;
+            world.random.as_mut().is_some_and(|random| random.percent(weather))
+        };
+        let has = |word| is(recipient, word);
+        if has("bad") {
+            return failed(550, Status(5, 1, 1), "No such user");
+        }
+        if hang || has("dead") || (has("grey") && attempt <= 2) || (rain && attempt <= 3) {
+            return failed(451, Status(4, 7, 1), "Come back later");
+        }
+        let at = world.now.as_ref().map_or(0, |now| now());
+        world.delivered.push(Delivered {
+            message: delivery.message,
+            relay: relay.to_owned(),
+            recipient: recipient.clone(),
+            reverse_path: delivery.reverse_path.clone(),
+            content: String::from_utf8_lossy(&delivery.content.to_vec()).into_owned(),
+            at,
+        });
+        if has("lost") && attempt <= 1 {
+            return failed(451, Status(4, 4, 2), "The connection was lost");
+        }
+        Outcome::Delivered(Arc::new(Accepted::simulated(Reply::fixed(250, Status(2, 0, 0), "Taken"), relay)))
+    }
+}
+
+/// Whether an address has this word.
+pub(super) fn is(address: &Address, word: &str) -> bool {
+    address.local_part().split('.').any(|part| part == word)
+}
+
+impl NextHops for Hops {
+    async fn deliver(&self, relay: &Arc<RelayConfig>, delivery: &Delivery, deadline: Instant) -> DeliveryReport {
+        let first = |recipient: &Address| {
+            let key = (delivery.message, relay.name.to_string(), recipient.to_string());
+            !self.world().attempts.contains_key(&key)
+        };
+        let any = |word: &str| delivery.recipients.iter().any(|recipient| is(recipient, word));
+        let hang = delivery.recipients.iter().any(|recipient| is(recipient, "hang") && first(recipient));
+        if delivery.recipients.iter().any(|recipient| is(recipient, "panic") && first(recipient)) {
+            let key = |recipient: &Address| (delivery.message, relay.name.to_string(), recipient.to_string());
+            delivery.recipients.iter().for_each(|recipient| {
+                self.world().attempts.insert(key(recipient), 1);
+            });
+            panic!("a next hop that panics, as the address asks for");
+        }
+        if hang {
+            tokio::time::sleep_until(deadline).await;
+        } else if any("slow") {
+            tokio::time::sleep(Duration::from_secs(60)).await;
+        } else {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let outcomes = delivery.recipients.iter().map(|recipient| self.answer(&relay.name, delivery, recipient, hang)).collect();
+        DeliveryReport { outcomes, attempts: Vec::new() }
+    }
+
+    async fn exchangers(&self, domain: &str) -> Result<Arc<RelayConfig>, Failure> {
+        Ok(Arc::new(relay(&format!("{INTERNET} {domain}"), 20)))
+    }
+
+    async fn close(&self) {}
+}
+
+fn failed(code: u16, status: Status, text: &'static str) -> Outcome {
+    Outcome::Failed(Arc::new(Failure::new(Side::Relay, Reply::fixed(code, status, text), "simulated")))
+}
+
+/// A relay with the default schedule.
+pub(super) fn relay(name: &str, connections: u32) -> RelayConfig {
+    RelayConfig {
+        name: name.into(),
+        hosts: vec!["192.0.2.1".into()],
+        port: 25,
+        tls: TlsMode::None,
+        implicit_tls: false,
+        ca_file: None,
+        auth: None,
+        source_ip: None,
+        connections_max: connections,
+        recipients_per_message_max: 100,
+        retry: RetrySchedule { first: RETRY_FIRST, factor: RETRY_FACTOR, longest: RETRY_LONGEST, give_up: RETRY_GIVE_UP },
+    }
+}

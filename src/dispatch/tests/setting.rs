@@ -1,0 +1,199 @@
+//! A dispatcher with everything it needs: configuration, rules, messages, and the log it leaves.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::faulty::{Faults, Faulty};
+use super::hops::{self, Hops};
+use crate::config::{DeliveryMode, Domains, Endpoint, Snapshot};
+use crate::dispatch::{Clock, Dispatcher, Incoming, Intake};
+use crate::message::{Envelope, MessageId, SessionFacts, SessionIds};
+use crate::policy::{Effect, Policy};
+use crate::relay::RelayConfig;
+use crate::rules::{Action, Condition, Folded, MailFrom, Mode, OnFailure, Otherwise, Rule, RuleSet, Template, TextAttribute, TextTest};
+use crate::smtp::{Address, Reply, ReversePath, Status};
+use crate::spool::{LocalSpool, Spool, UnixMillis};
+use crate::telemetry::{Format, Log};
+
+/// When the simulated time begins.
+pub(super) const BEGIN: UnixMillis = 1_700_000_000_000;
+
+pub(super) type Subject = Dispatcher<Faulty, Hops>;
+
+/// A dispatcher at work. Its folder outlives it.
+pub(super) struct Setting {
+    pub(super) dispatcher: Arc<Subject>,
+    pub(super) hops: Hops,
+    pub(super) faults: Arc<Faults>,
+    pub(super) spool: Arc<Faulty>,
+    pub(super) clock: Arc<dyn Fn() -> UnixMillis + Send + Sync>,
+    pub(super) log: Log,
+}
+
+impl Setting {
+    /// Opens the spool in `folder` at the time `begin`; what it stores is stamped `age_ms` older than it is.
+    pub(super) fn open(
+        folder: &Path,
+        begin: UnixMillis,
+        age_ms: u64,
+        snapshot: Arc<Snapshot>,
+        hops: Hops,
+        faults: Arc<Faults>,
+        lines: &Lines,
+    ) -> Self {
+        let start = Instant::now();
+        let elapsed = move || u64::try_from(start.elapsed().as_millis()).unwrap();
+        let clock: Arc<dyn Fn() -> UnixMillis + Send + Sync> = Arc::new(move || begin + elapsed());
+        let (inner, report) = LocalSpool::open(folder, move || begin + elapsed() - age_ms).unwrap();
+        assert!(report.damaged.is_empty());
+        let spool = Arc::new(Faulty::new(inner, Arc::clone(&faults)));
+        let log = Log::new(Format::Json, lines.clone());
+        hops.world().now = Some(Arc::clone(&clock));
+        let ids = Arc::new(SessionIds::new(u32::try_from(begin % 1_000_000).unwrap()));
+        let own = Clock(Arc::clone(&clock));
+        let dispatcher = Dispatcher::with_clock(Arc::clone(&spool), hops.clone(), log.clone(), ids, snapshot, own);
+        Self { dispatcher, hops, faults, spool, clock, log }
+    }
+
+    /// In a new folder, with a scheduler that runs and a spool that works.
+    pub(super) fn new(folder: &Path, snapshot: Snapshot, lines: &Lines) -> Self {
+        let setting = Self::open(folder, BEGIN, 0, Arc::new(snapshot), Hops::default(), Faults::new(0, 0), lines);
+        setting.dispatcher.start();
+        setting
+    }
+
+    pub(super) async fn take(&self, incoming: Incoming) -> Reply {
+        self.dispatcher.take(incoming).await
+    }
+
+    /// Lets time pass until the spool is empty and nothing is under way.
+    pub(super) async fn settle(&self) {
+        let begin = Instant::now();
+        loop {
+            let entries = self.spool.stats().await.unwrap().entries;
+            if entries == 0 && self.dispatcher.tasks.len() <= 1 {
+                assert_eq!(self.dispatcher.lanes.busy(), 0, "places that nobody gave back");
+                return;
+            }
+            assert!(begin.elapsed().as_secs() < 30 * 24 * 3600, "{entries} messages are still in the spool after a month");
+            tokio::time::sleep(std::time::Duration::from_secs(600)).await;
+        }
+    }
+}
+
+/// The log's lines. Cloning it clones a reference.
+#[derive(Clone, Default)]
+pub(super) struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Lines {
+    /// The events of a name; the log must be closed, or what it holds may be missing.
+    pub(super) fn events(&self, name: &str) -> Vec<Value> {
+        let bytes = self.0.lock().unwrap();
+        let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        lines.map(|line| serde_json::from_slice::<Value>(line).unwrap()).filter(|event| event["event"] == name).collect()
+    }
+}
+
+/// A folder in memory where there is one: a sync costs nothing there.
+pub(super) fn folder() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory).unwrap() } else { tempfile::tempdir().unwrap() }
+}
+
+pub(super) fn snapshot(relays: Vec<RelayConfig>, bounce_relay: Option<&str>) -> Snapshot {
+    Snapshot {
+        hash: "cafe0000".into(),
+        hostname: "mx.gateway.example".into(),
+        domains: Domains::List(vec!["here.example".into()]),
+        endpoints: BTreeMap::new(),
+        relays: relays.into_iter().map(|relay| (Arc::clone(&relay.name), Arc::new(relay))).collect(),
+        bounce_relay: bounce_relay.map(Into::into),
+        spool: PathBuf::new(),
+        files: Vec::new(),
+    }
+}
+
+/// Relays `alpha`, `beta` and `home`, the last of which takes notifications.
+pub(super) fn usual() -> Snapshot {
+    snapshot(vec![hops::relay("alpha", 4), hops::relay("beta", 1), hops::relay("home", 2)], Some("home"))
+}
+
+pub(super) fn endpoint(rules: Arc<RuleSet>, delivery: DeliveryMode) -> Arc<Endpoint> {
+    let policy = Policy { name: "all".into(), default: Effect::Allow, max_message_size: None, deny: Vec::new(), allow: Vec::new() };
+    Arc::new(Endpoint { name: "mx".into(), listen: Vec::new(), policy: Arc::new(policy), rules, tls: None, delivery })
+}
+
+/// A rule for the recipients that begin with `word`; the empty word is everybody.
+pub(super) fn rule(word: &str, actions: Vec<Action>) -> Rule {
+    let test = TextTest::StartsWith(vec![Folded::new(word)]);
+    let name = if word.is_empty() { "everybody" } else { word };
+    let when = vec![Condition::Text(TextAttribute::Recipient, test)];
+    Rule { name: name.into(), mode: Mode::Enforce, when, unless: Vec::new(), actions }
+}
+
+pub(super) fn to(relay: &str, on_failure: OnFailure) -> Action {
+    Action::SmtpRelay { relay: relay.into(), mail_from: MailFrom::Preserve, on_failure }
+}
+
+/// By the first word of the recipient; everybody else goes to `alpha`.
+pub(super) fn rule_set() -> Arc<RuleSet> {
+    let address = |text: &str| Address::parse(text, false).unwrap();
+    let group = |value: &str| Action::AddHeader { name: "X-Group".into(), value: Template::parse(value).unwrap() };
+    let team = crate::rules::Replacement::With(vec![address("team@there.example"), address("boss.grey@there.example")]);
+    let anonymous = Action::SmtpRelay { relay: "alpha".into(), mail_from: MailFrom::Replace, on_failure: OnFailure::Bounce };
+    let rules = vec![
+        rule("drop", vec![Action::Drop]),
+        rule("reject", vec![Action::Reject(Reply::fixed(550, Status(5, 7, 1), "Not wanted"))]),
+        rule("defer", vec![Action::Defer(Reply::fixed(450, Status(4, 7, 1), "Not now"))]),
+        rule("tag", vec![group("tag")]),
+        rule("own", vec![group("own {{ recipient }}")]),
+        rule("bare", vec![Action::RemoveHeader { name: "X-Secret".into() }]),
+        rule("rep", vec![Action::ReplaceRecipient(team)]),
+        rule("copy", vec![to("beta", OnFailure::Continue)]),
+        rule("cont", vec![to("alpha", OnFailure::Continue), Action::Stop]),
+        rule("quiet", vec![to("alpha", OnFailure::Drop), Action::Stop]),
+        rule("gone", vec![to("gone", OnFailure::Bounce), Action::Stop]),
+        rule("beta", vec![to("beta", OnFailure::Bounce), Action::Stop]),
+        rule("anon", vec![anonymous, Action::Stop]),
+        rule("", vec![to("alpha", OnFailure::Bounce)]),
+    ];
+    Arc::new(RuleSet { name: "simulated".into(), otherwise: Otherwise::Reject, rules })
+}
+
+/// Message number `number`, whose header says so.
+pub(super) fn incoming(number: u32, sender: &str, recipients: &[&str], snapshot: &Arc<Snapshot>, endpoint: &Arc<Endpoint>) -> Incoming {
+    let recipients: Vec<Address> = recipients.iter().map(|text| Address::parse(text, true).unwrap()).collect();
+    let reverse_path = Address::parse(sender, true).map_or(ReversePath::Null, ReversePath::Address);
+    let data = format!("From: {sender}\r\nX-Msg: <{number}>\r\nX-Secret: s\r\nSubject: hello\r\n\r\nbody of {number}\r\n");
+    Incoming {
+        id: MessageId { session: SessionIds::new(number).next(BEGIN), number: 1 },
+        snapshot: Arc::clone(snapshot),
+        endpoint: Arc::clone(endpoint),
+        session: SessionFacts {
+            client_ip: [192, 0, 2, 7].into(),
+            client_host: None,
+            helo: "client.example".into(),
+            extended: true,
+            tls: None,
+            authenticated: false,
+        },
+        envelope: Envelope { reverse_path, smtputf8: recipients.iter().any(|one| !one.is_ascii()), recipients, eight_bit: false },
+        data: data.into(),
+    }
+}

@@ -1,0 +1,237 @@
+//! One connection: reads, asks the session what it means, decides by policy, writes.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::admission::Place;
+use super::memory::Share;
+use super::stream::Stream;
+use super::transaction::Transaction;
+use super::{Ingress, Live};
+use crate::config::Endpoint;
+use crate::dispatch::{Incoming, Intake, unix_millis};
+use crate::limits::{CLOSE_TIMEOUT, SESSION_IDLE_TIMEOUT, TLS_HANDSHAKE_TIMEOUT};
+use crate::message::{MessageId, SessionFacts, SessionId};
+use crate::smtp::{Event as Said, Reply, Session, SessionConfig, Status};
+use crate::telemetry::Event;
+
+/// Serves a client from its first byte to its last.
+pub(super) async fn serve<D: Intake>(
+    ingress: Arc<Ingress<D>>,
+    live: Arc<Live>,
+    endpoint: Arc<Endpoint>,
+    tcp: TcpStream,
+    (client, port): (IpAddr, u16),
+    place: Place,
+) {
+    // A reply waits for nothing: without this, Nagle and the peer's delayed ACK cost 40 ms each.
+    let _ = tcp.set_nodelay(true);
+    let began = Instant::now();
+    let id = ingress.ids.next(unix_millis());
+    ingress.log.emit(&Event::Connected { session: id, endpoint: &endpoint.name, client, port, config: &live.snapshot.hash });
+    let mut connection = Connection::new(&ingress, live, endpoint, id, client);
+    let reason = connection.run(Stream::Plain(tcp)).await;
+    let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    ingress.log.emit(&Event::Disconnected { session: id, messages: connection.messages, duration_ms, reason });
+    drop(place);
+}
+
+/// The state of one connection beside its stream.
+pub(super) struct Connection<'i, D> {
+    pub(super) ingress: &'i Arc<Ingress<D>>,
+    pub(super) live: Arc<Live>,
+    pub(super) endpoint: Arc<Endpoint>,
+    pub(super) id: SessionId,
+    pub(super) facts: SessionFacts,
+    pub(super) transaction: Option<Transaction>,
+    pub(super) transactions: u32,
+    session: Session,
+    memory: Share,
+    messages: u32,
+    told_to_end: bool,
+}
+
+/// Why a connection ended, for the log.
+type Reason = &'static str;
+
+impl<'i, D: Intake> Connection<'i, D> {
+    fn new(ingress: &'i Arc<Ingress<D>>, live: Arc<Live>, endpoint: Arc<Endpoint>, id: SessionId, client_ip: IpAddr) -> Self {
+        let mut config = SessionConfig::new(Arc::clone(&live.snapshot.hostname));
+        config.starttls = endpoint.tls.is_some();
+        config.tls_required = endpoint.tls.as_ref().is_some_and(|tls| tls.required);
+        config.message_bytes_max = endpoint.policy.max_message_size.unwrap_or(config.message_bytes_max);
+        let facts = SessionFacts { client_ip, client_host: None, helo: "".into(), extended: false, tls: None, authenticated: false };
+        Self {
+            memory: ingress.memory.share(),
+            session: Session::new(Arc::new(config), Instant::now()),
+            ingress,
+            live,
+            endpoint,
+            id,
+            facts,
+            transaction: None,
+            transactions: 0,
+            messages: 0,
+            told_to_end: false,
+        }
+    }
+
+    async fn run(&mut self, mut stream: Stream) -> Reason {
+        self.open(&stream);
+        loop {
+            match self.session.poll(Instant::now()) {
+                Said::NeedInput => {
+                    if !self.memory.resize(self.session.message_bytes_buffered()) {
+                        self.session.shed(Reply::fixed(452, Status(4, 3, 1), "Not enough memory, try again later"));
+                        continue;
+                    }
+                    if let Err(reason) = self.exchange(&mut stream).await {
+                        return reason;
+                    }
+                }
+                Said::Helo { name, extended } => {
+                    let before = (Arc::clone(&self.facts.helo), self.facts.extended);
+                    (self.facts.helo, self.facts.extended) = (name, extended);
+                    let decision = self.judge_helo();
+                    if decision.is_err() {
+                        // RFC 5321 §4.1.4: a command that is refused leaves everything as it was.
+                        (self.facts.helo, self.facts.extended) = before;
+                    }
+                    self.session.answer(decision);
+                }
+                Said::Mail { reverse_path, smtputf8, eight_bit, size: _ } => {
+                    let decision = self.begin_transaction(reverse_path, smtputf8, eight_bit);
+                    self.session.answer(decision);
+                }
+                Said::Rcpt { address, smtputf8: _ } => {
+                    let decision = Box::pin(self.judge_recipient(address)).await;
+                    self.session.answer(decision);
+                }
+                Said::Data => self.session.answer(Ok(())),
+                Said::Message { data } => {
+                    if let Err(reason) = self.flush(&mut stream).await {
+                        return reason;
+                    }
+                    // From here the message is accounted for until the last of those who hold its bytes lets go: a delivery may
+                    // outlast the reply.
+                    let share = std::mem::replace(&mut self.memory, self.ingress.memory.share());
+                    let reply = self.take(share.around(data)).await;
+                    self.session.finish_message(reply);
+                }
+                Said::StartTls => {
+                    stream = match Box::pin(self.start_tls(stream)).await {
+                        Ok(stream) => stream,
+                        Err(reason) => return reason,
+                    }
+                }
+                Said::Refused { reply } => {
+                    let message = self.transaction.as_ref().map(|transaction| transaction.id);
+                    self.ingress.log.emit(&Event::Refused { session: self.id, message, stage: "session", recipient: None, reply: &reply });
+                }
+                Said::Reset => self.transaction = None,
+                Said::Close => {
+                    let flushed = self.flush(&mut stream).await;
+                    // It waits for the client, and that has a limit.
+                    let _ = timeout(CLOSE_TIMEOUT, stream.close()).await;
+                    return flushed.err().unwrap_or("closed");
+                }
+            }
+        }
+    }
+
+    /// The banner, or what stands in its place.
+    fn open(&mut self, stream: &Stream) {
+        if let Err(reply) = self.judge_connection() {
+            self.session.refuse_connection(&reply);
+        } else if stream.has_input(self.session.input()) {
+            // RFC 5321 §3.1: the client waits for the banner. Who does not is no mail server.
+            self.session.early_talker();
+        } else {
+            self.session.greet();
+        }
+    }
+
+    /// Writes what there is to say and waits for more to read, for the session's deadline, or for the drain.
+    async fn exchange(&mut self, stream: &mut Stream) -> Result<(), Reason> {
+        self.flush(stream).await?;
+        let deadline = self.session.deadline().into();
+        if !self.told_to_end && self.ingress.draining.is_cancelled() {
+            // Whoever sends without a pause must hear of the drain, too.
+            self.told_to_end = true;
+            self.session.shut_down();
+            return Ok(());
+        }
+        tokio::select! {
+            biased;
+            read = stream.read(self.session.input()) => match read {
+                Ok(0) => Err("client closed"),
+                Ok(_) => Ok(()),
+                Err(_) => Err("connection lost"),
+            },
+            // The session sees the time by itself.
+            () = tokio::time::sleep_until(deadline) => Ok(()),
+            () = self.ingress.draining.cancelled(), if !self.told_to_end => Ok(()),
+        }
+    }
+
+    async fn flush(&mut self, stream: &mut Stream) -> Result<(), Reason> {
+        if self.session.output().is_empty() {
+            return Ok(());
+        }
+        // A client that does not read its replies is idle.
+        match timeout(SESSION_IDLE_TIMEOUT, stream.write(self.session.output())).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err("connection lost"),
+            Err(_) => Err("client does not read"),
+        }
+    }
+
+    async fn take(&mut self, data: bytes::Bytes) -> Reply {
+        let Some(transaction) = self.transaction.take() else {
+            return Reply::fixed(503, Status(5, 5, 1), "No transaction");
+        };
+        self.messages = self.messages.saturating_add(1);
+        let incoming = Incoming {
+            id: transaction.id,
+            snapshot: Arc::clone(&self.live.snapshot),
+            endpoint: Arc::clone(&self.endpoint),
+            session: self.facts.clone(),
+            envelope: transaction.envelope,
+            data,
+        };
+        // On the heap: a delivery's state would otherwise be a part of every session, idle ones included.
+        Box::pin(self.ingress.intake.take(incoming)).await
+    }
+
+    async fn start_tls(&mut self, mut stream: Stream) -> Result<Stream, Reason> {
+        self.flush(&mut stream).await?;
+        let Some(tls) = self.endpoint.tls.clone() else { return Err("no TLS here") };
+        let early = self.session.input().split();
+        let event = |version, cipher, error| Event::Tls { session: self.id, version, cipher, error };
+        let error = match timeout(TLS_HANDSHAKE_TIMEOUT, stream.accept_tls(early, tls.server)).await {
+            Ok(Ok((stream, facts))) => {
+                self.ingress.log.emit(&event(Some(facts.version), Some(&facts.cipher), None));
+                // RFC 3207 §4.2: what was said before TLS is forgotten.
+                self.facts.tls = Some(facts);
+                self.facts.helo = "".into();
+                self.transaction = None;
+                self.session.tls_established();
+                return Ok(stream);
+            }
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "no handshake in time".to_owned(),
+        };
+        self.ingress.log.emit(&event(None, None, Some(&error)));
+        Err("TLS failed")
+    }
+
+    /// The id of the transaction that begins now.
+    pub(super) fn next_message(&mut self) -> MessageId {
+        self.transactions = self.transactions.saturating_add(1);
+        MessageId { session: self.id, number: self.transactions }
+    }
+}

@@ -1,0 +1,136 @@
+//! A client's byte stream, before and after STARTTLS.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use crate::limits::READ_BUFFER_BYTES;
+use crate::message::{TlsFacts, TlsVersion};
+
+/// A connection to a client.
+pub(super) enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<Prefixed>>),
+}
+
+impl Stream {
+    /// Appends what comes next; 0 is the end. An idle connection holds no buffer: room is made when there is something to read.
+    pub(super) async fn read(&mut self, input: &mut BytesMut) -> io::Result<usize> {
+        match self {
+            Self::Plain(tcp) => loop {
+                if input.is_empty() {
+                    *input = BytesMut::new();
+                }
+                tcp.readable().await?;
+                input.reserve(READ_BUFFER_BYTES);
+                match tcp.try_read_buf(input) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    other => return other,
+                }
+            },
+            Self::Tls(tls) => {
+                input.reserve(READ_BUFFER_BYTES);
+                tls.read_buf(input).await
+            }
+        }
+    }
+
+    /// Writes all of `output` and empties it.
+    pub(super) async fn write(&mut self, output: &mut BytesMut) -> io::Result<()> {
+        match self {
+            Self::Plain(tcp) => tcp.write_all(output).await?,
+            Self::Tls(tls) => {
+                tls.write_all(output).await?;
+                tls.flush().await?;
+            }
+        }
+        *output = BytesMut::new();
+        Ok(())
+    }
+
+    /// Whether the client has spoken already, or is gone; never waits.
+    pub(super) fn has_input(&self, input: &mut BytesMut) -> bool {
+        let Self::Plain(tcp) = self else { return false };
+        input.reserve(512);
+        matches!(tcp.try_read_buf(input), Ok(read) if read > 0)
+    }
+
+    /// Ends our side in an orderly way, then listens until the client ends its own: a socket that is closed with input unread
+    /// is reset, and the reset takes replies with it that the client has not read yet, the 250 to a message perhaps.
+    pub(super) async fn close(&mut self) {
+        // The peer may be gone; there is nobody to tell.
+        let _ = match self {
+            Self::Plain(tcp) => tcp.shutdown().await,
+            Self::Tls(tls) => tls.shutdown().await,
+        };
+        let tcp = match self {
+            Self::Plain(tcp) => tcp,
+            Self::Tls(tls) => &mut tls.get_mut().0.tcp,
+        };
+        let mut unread = [0_u8; 4096];
+        while matches!(tcp.read(&mut unread).await, Ok(1..)) {}
+    }
+
+    /// The handshake of STARTTLS. What the client sent behind the command goes into the handshake, never into the parser
+    /// (RFC 3207 §4.2; the injection of CVE-2011-0411).
+    pub(super) async fn accept_tls(self, early: BytesMut, config: Arc<rustls::ServerConfig>) -> io::Result<(Self, TlsFacts)> {
+        let Self::Plain(tcp) = self else {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "TLS is already in use"));
+        };
+        let tls = TlsAcceptor::from(config).accept(Prefixed { early, tcp }).await?;
+        let facts = facts(&tls)?;
+        Ok((Self::Tls(Box::new(tls)), facts))
+    }
+}
+
+fn facts(tls: &TlsStream<Prefixed>) -> io::Result<TlsFacts> {
+    let (_, session) = tls.get_ref();
+    let version = match session.protocol_version() {
+        Some(rustls::ProtocolVersion::TLSv1_2) => TlsVersion::Tls1_2,
+        Some(rustls::ProtocolVersion::TLSv1_3) => TlsVersion::Tls1_3,
+        other => return Err(io::Error::other(format!("protocol version {other:?}"))),
+    };
+    let cipher = session.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()).unwrap_or("unknown");
+    // rustls calls the suites of TLS 1.3 TLS13_...; IANA calls them TLS_....
+    let cipher = cipher.replace("TLS13_", "TLS_").into();
+    Ok(TlsFacts { version, cipher, wrapped: false, client_certificate: None })
+}
+
+/// A socket whose first bytes were read already.
+pub(super) struct Prefixed {
+    early: BytesMut,
+    tcp: TcpStream,
+}
+
+impl AsyncRead for Prefixed {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.early.is_empty() {
+            return Pin::new(&mut self.tcp).poll_read(cx, buf);
+        }
+        let length = self.early.len().min(buf.remaining());
+        buf.put_slice(self.early.get(..length).unwrap_or_default());
+        self.early.advance(length);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Prefixed {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.tcp).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_shutdown(cx)
+    }
+}

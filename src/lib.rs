@@ -19,6 +19,7 @@ pub mod refreshed;
 pub mod relay;
 pub mod rules;
 pub mod secrets;
+pub mod service;
 pub mod smtp;
 pub mod spool;
 pub mod telemetry;

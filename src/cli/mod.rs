@@ -1,12 +1,17 @@
 //! The commands. One file a command; logic that `gateway run` needs does not live here.
 
-pub mod validate;
+mod demo;
+mod run;
+mod validate;
 
-use clap::{Parser, Subcommand};
+use std::io::{self, IsTerminal};
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
 
 /// A self-hosted mail gateway: traffic policies, rule sets in YAML, relays.
 #[derive(Debug, Parser)]
-#[command(version, arg_required_else_help = true)]
+#[command(version, about, propagate_version = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -14,12 +19,50 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Serves: takes mail, judges it, relays it.
+    Run(run::Args),
+    /// Checks rule sets, policies and gateway.yaml.
     Validate(validate::Args),
+    /// Shows a whole gateway at work on loopback with stand-in relays.
+    Demo(demo::Args),
+    /// Prints a completion script for a shell.
+    #[command(after_help = "Example:\n  gateway completions bash > /etc/bash_completion.d/gateway")]
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Prints the manual page.
+    #[command(after_help = "Example:\n  gateway man > /usr/local/share/man/man1/gateway.1")]
+    Man,
 }
 
 /// Runs the command line and says how it went.
-pub fn main() -> std::process::ExitCode {
+pub fn main() -> ExitCode {
     match Cli::parse().command {
+        Command::Run(args) => run::run(args),
         Command::Validate(args) => validate::run(args),
+        Command::Demo(args) => demo::run(args),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "gateway", &mut io::stdout());
+            ExitCode::SUCCESS
+        }
+        Command::Man => match clap_mangen::Man::new(Cli::command()).render(&mut io::stdout()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::from(COULD_NOT_RUN),
+        },
     }
+}
+
+/// Exit code of a command that could not do its work at all.
+const COULD_NOT_RUN: u8 = 2;
+
+/// Colours: on a terminal, and never with NO_COLOR.
+fn color(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// Says on standard error why nothing was done.
+fn could_not_run(what: impl std::fmt::Display) -> ExitCode {
+    eprintln!("gateway: {what}");
+    ExitCode::from(COULD_NOT_RUN)
 }

@@ -48,9 +48,9 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("admin", &["dispatch", "spool", "config", "telemetry", "message", "smtp", "limits"]),
-    // The commands put everything together.
+    // The one place that knows every room.
     (
-        "cli",
+        "service",
         &[
             "actions",
             "admin",
@@ -58,19 +58,17 @@ const ARROWS: &[(&str, &[&str])] = &[
             "config",
             "dispatch",
             "domains",
-            "failure",
             "ingress",
             "limits",
             "message",
-            "policy",
+            "refreshed",
             "relay",
-            "rules",
             "secrets",
-            "smtp",
             "spool",
             "telemetry",
         ],
     ),
+    ("cli", &["service", "config", "relay", "secrets", "telemetry", "limits"]),
 ];
 
 /// Arrows against the order, each for the one type that it names.

@@ -1,0 +1,98 @@
+//! Certificates, and the client's side of a handshake.
+
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
+
+/// A TLS connection of a client.
+pub type TlsStream = StreamOwned<ClientConnection, TcpStream>;
+
+/// A self-signed certificate for `localhost` and 127.0.0.1.
+pub struct Certificate {
+    /// The certificate as it is shown in handshakes.
+    pub der: Vec<u8>,
+    certificate: String,
+    key: String,
+}
+
+impl Certificate {
+    /// A new one.
+    pub fn new() -> Self {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()]).expect("a certificate");
+        Self { der: made.cert.der().to_vec(), certificate: made.cert.pem(), key: made.signing_key.serialize_pem() }
+    }
+
+    /// Writes `cert.pem` and `key.pem` into a folder, each whole or not at all; the paths.
+    pub fn write(&self, folder: &Path) -> (PathBuf, PathBuf) {
+        std::fs::create_dir_all(folder).unwrap();
+        let put = |name: &str, text: &str| {
+            let (path, new) = (folder.join(name), folder.join(format!("{name}.new")));
+            std::fs::write(&new, text).unwrap();
+            std::fs::rename(new, &path).unwrap();
+            path
+        };
+        (put("cert.pem", &self.certificate), put("key.pem", &self.key))
+    }
+}
+
+/// Shakes hands and gives the certificate that the server showed.
+pub fn client(tcp: TcpStream) -> (TlsStream, Vec<u8>) {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
+        .with_no_client_auth();
+    let name = ServerName::try_from("localhost").unwrap();
+    let mut stream = StreamOwned::new(ClientConnection::new(Arc::new(config), name).unwrap(), tcp);
+    while stream.conn.is_handshaking() {
+        stream.conn.complete_io(&mut stream.sock).expect("a handshake");
+    }
+    let certificate = stream.conn.peer_certificates().and_then(<[_]>::first).expect("a certificate").to_vec();
+    (stream, certificate)
+}
+
+/// The tests compare certificates themselves. Signatures are checked all the same: the server must have the key.
+#[derive(Debug)]
+struct AnyCertificate(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

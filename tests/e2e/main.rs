@@ -1,0 +1,20 @@
+//! The real program with real clients and servers on loopback.
+//!
+//! `harness` starts the gateway, scripted next hops and other people's programs; the other modules are the tests, by subject.
+//! Every wait is for an event (a line of the log, an answer, an end of a process) and has a deadline.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod harness;
+
+mod clients;
+mod commands;
+mod crash;
+mod credentials;
+mod hostile;
+mod inline;
+mod operation;
+mod policy;
+mod queue;
+mod rules;
+mod tls;

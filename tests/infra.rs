@@ -1,0 +1,77 @@
+//! What is shipped for machines and containers fits the program, and the service stays in its cage.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const UNIT: &str = "infra/systemd/gateway.service";
+/// Exposure in tenths; systemd calls everything up to 2.5 safe enough ("OK" begins at 2.0 downwards). Ours is 1.4.
+const EXPOSURE_TENTHS_MAX: &str = "15";
+
+#[test]
+fn the_unit_is_hardened() {
+    let Ok(version) = Command::new("systemd-analyze").arg("--version").output() else {
+        eprintln!("systemd-analyze is missing: the unit's hardening is not measured");
+        return;
+    };
+    assert!(version.status.success());
+    let threshold = format!("--threshold={EXPOSURE_TENTHS_MAX}");
+    let measured =
+        Command::new("systemd-analyze").args(["security", "--offline=true", "--no-pager", &threshold, UNIT]).current_dir(root()).output();
+    let measured = measured.unwrap();
+    let report = String::from_utf8_lossy(&measured.stdout);
+    assert!(
+        measured.status.success(),
+        "exposure above {EXPOSURE_TENTHS_MAX} tenths:\n{report}{}",
+        String::from_utf8_lossy(&measured.stderr)
+    );
+    assert!(report.contains("Overall exposure level"), "{report}");
+}
+
+#[test]
+fn the_commands_of_unit_and_image_are_understood() {
+    let unit = read(UNIT);
+    let of_unit = unit.lines().filter_map(|line| line.strip_prefix("ExecStartPre=").or(line.strip_prefix("ExecStart=")));
+    let mut commands: Vec<Vec<String>> = of_unit.map(|line| line.split_whitespace().skip(1).map(str::to_owned).collect()).collect();
+    let image = read("infra/oci/Containerfile");
+    let words = image.lines().find_map(|line| line.strip_prefix("CMD ")).expect("the image has a command");
+    commands.push(serde_json::from_str(words).unwrap());
+    assert_eq!(commands.len(), 3);
+    for command in commands {
+        let (name, arguments) = command.split_first().unwrap();
+        let asked = Command::new(env!("CARGO_BIN_EXE_gateway")).args([name, "--help"]).output().unwrap();
+        let help = String::from_utf8(asked.stdout).unwrap();
+        assert!(asked.status.success(), "{name} is not a command");
+        // Paths belong to the machine; options and their words to the program.
+        let unknown: Vec<_> = arguments.iter().filter(|word| !word.starts_with('/') && !help.contains(word.as_str())).collect();
+        assert!(unknown.is_empty(), "{command:?}: {unknown:?} is not in the help:\n{help}");
+    }
+}
+
+#[test]
+fn the_image_is_made_of_files_that_are_there() {
+    let image = read("infra/oci/Containerfile");
+    let copied = image.lines().filter_map(|line| line.strip_prefix("COPY ")).filter(|line| !line.starts_with("--from="));
+    let sources: Vec<String> = copied
+        .flat_map(|line| {
+            let words: Vec<_> = line.split_whitespace().map(str::to_owned).collect();
+            let sources = words.len() - 1;
+            words.into_iter().take(sources)
+        })
+        .collect();
+    assert!(sources.len() >= 3, "{sources:?}");
+    let missing: Vec<_> = sources.iter().filter(|source| !root().join(source).exists()).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+    let built_with = image.lines().find_map(|line| line.strip_prefix("FROM docker.io/library/rust:")).unwrap();
+    let asked =
+        read("Cargo.toml").lines().find_map(|line| line.strip_prefix("rust-version = ").map(|v| v.trim_matches('"').to_owned())).unwrap();
+    assert!(built_with.starts_with(&asked), "the image has Rust {built_with}, Cargo.toml asks for {asked}");
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap()
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
+}

@@ -147,7 +147,7 @@ impl<'i, D: Intake> Connection<'i, D> {
     fn open(&mut self, stream: &Stream) {
         if let Err(reply) = self.judge_connection() {
             self.session.refuse_connection(&reply);
-        } else if stream.has_input(self.session.input()) {
+        } else if stream.has_input() {
             // RFC 5321 §3.1: the client waits for the banner. Who does not is no mail server.
             self.session.early_talker();
         } else {

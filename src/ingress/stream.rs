@@ -1,11 +1,13 @@
 //! A client's byte stream, before and after STARTTLS.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, BytesMut};
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
@@ -55,11 +57,11 @@ impl Stream {
         Ok(())
     }
 
-    /// Whether the client has spoken already, or is gone; never waits.
-    pub(super) fn has_input(&self, input: &mut BytesMut) -> bool {
+    /// Whether the client has spoken already; never waits. The kernel is asked: of a connection this young the runtime knows
+    /// nothing yet, and would say no.
+    pub(super) fn has_input(&self) -> bool {
         let Self::Plain(tcp) = self else { return false };
-        input.reserve(512);
-        matches!(tcp.try_read_buf(input), Ok(read) if read > 0)
+        matches!(SockRef::from(tcp).peek(&mut [MaybeUninit::uninit()]), Ok(1..))
     }
 
     /// Ends our side in an orderly way, then listens until the client ends its own: a socket that is closed with input unread

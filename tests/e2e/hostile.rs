@@ -35,7 +35,7 @@ fn garbage_ends_in_a_goodbye_and_not_in_an_echo() {
 fn who_speaks_before_the_banner_gets_no_service() {
     // Connected, and then written to, before the gateway has a chance to greet: it is stopped meanwhile.
     let (sink, _deployment, gateway) = start();
-    gateway.signal("STOP");
+    gateway.halt();
     let mut client = Client::dial(gateway.address());
     client.write(b"EHLO early.example\r\n");
     gateway.signal("CONT");

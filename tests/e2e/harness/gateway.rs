@@ -86,6 +86,20 @@ impl Gateway {
         assert!(sent.success());
     }
 
+    /// Stops it in its tracks until it is sent CONT: every thread, for the signal alone returns before the last one has stopped.
+    pub fn halt(&self) {
+        self.signal("STOP");
+        until("every thread stands still", || self.threads().iter().all(|state| *state == 'T').then_some(()));
+    }
+
+    /// The states of its threads, as proc(5) writes them.
+    fn threads(&self) -> Vec<char> {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.process.id())).expect("it runs");
+        // A thread that has ended meanwhile stands still as well.
+        let stats = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("stat")).ok());
+        stats.map(|stat| stat.rsplit(") ").next().and_then(|rest| rest.chars().next()).expect("a state")).collect()
+    }
+
     /// Waits for the end; nothing is sent.
     pub fn wait(mut self) -> (ExitStatus, String) {
         let status = until("the end of the gateway", || self.process.try_wait().expect("a child"));

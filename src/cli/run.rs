@@ -50,7 +50,8 @@ async fn serve(args: Args) -> ExitCode {
         }
         Err(report) => {
             eprint!("{}", report.render(config::Format::Text, color(&io::stderr())));
-            return could_not_run("the configuration has mistakes; nothing was started");
+            let file = args.config.display();
+            return could_not_run(format_args!("nothing was started; mend {file}, or name another file with --config"));
         }
     };
     let mut signals = match Signals::new() {

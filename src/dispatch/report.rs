@@ -7,6 +7,7 @@ use super::Dispatcher;
 use super::Incoming;
 use super::job::{JobState, Pending, StoredEnvelope};
 use super::take::{Judged, ended, relay_of};
+use crate::failure::Failure;
 use crate::limits::LOG_MESSAGE_ID_CHARS_MAX;
 use crate::message::{MessageId, Original};
 use crate::relay::{Accepted, Attempt, Delivery, DeliveryReport, NextHops, Outcome};
@@ -82,6 +83,23 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
         outcome: &'static str,
     ) {
         self.log.emit(&Event::Action { session: id.session, message: id, rule, action, relay, recipients, outcome });
+    }
+
+    /// The recipients of a message that no rule has seen: it is refused for what it is.
+    pub(super) fn report_unjudged(&self, incoming: &Incoming, failure: &Failure) {
+        for recipient in &incoming.envelope.recipients {
+            self.log.emit(&Event::Outcome {
+                session: incoming.id.session,
+                message: incoming.id,
+                recipient,
+                delivered_to: None,
+                outcome: "rejected",
+                rule: None,
+                relay: None,
+                reply: Some(&failure.reply),
+                detail: None,
+            });
+        }
     }
 
     /// The recipients whose way ended without a step. Who has a step as well (`Drop` keeps those planned before) gets its outcome from there.

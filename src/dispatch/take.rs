@@ -53,9 +53,10 @@ impl<S: Spool, N: NextHops> Intake for Dispatcher<S, N> {
 impl<S: Spool, N: NextHops> Dispatcher<S, N> {
     async fn accept(self: &Arc<Self>, mut incoming: Incoming) -> Result<Acceptance, Failure> {
         let original = Original::parse(std::mem::take(&mut incoming.data))
-            .map_err(|error| Failure::new(Side::Client, Reply::new(554, Some(Status(5, 6, 0)), error.to_string()), ""))?;
+            .map_err(|error| Failure::new(Side::Client, Reply::new(554, Some(Status(5, 6, 0)), error.to_string()), ""))
+            .inspect_err(|failure| self.report_unjudged(&incoming, failure))?;
         self.report_message(&incoming, &original);
-        refuse_loop(&original, &incoming.snapshot.hostname)?;
+        refuse_loop(&original, &incoming.snapshot.hostname).inspect_err(|failure| self.report_unjudged(&incoming, failure))?;
         let message = rules::Message { session: &incoming.session, envelope: &incoming.envelope, original: &original };
         let plan = rules::evaluate(&incoming.endpoint.rules, &message);
         let envelope = Arc::new(stored_envelope(&incoming, &original, self.now()));

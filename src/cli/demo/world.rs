@@ -71,7 +71,7 @@ fn load(config: &Path) -> io::Result<Snapshot> {
         Ok((snapshot, _warnings)) => Ok(snapshot),
         Err(report) => {
             eprint!("{}", report.render(config::Format::Text, super::color(&io::stderr())));
-            Err(io::Error::other(format!("{} has mistakes", config.display())))
+            Err(io::Error::other(format!("nothing to show; mend {}, or name another file with --config", config.display())))
         }
     }
 }

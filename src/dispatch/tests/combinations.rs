@@ -155,8 +155,8 @@ async fn a_recipient_that_is_dropped_after_a_step_has_one_outcome() {
 
 #[tokio::test(start_paused = true)]
 async fn a_loop_and_a_header_without_end_are_refused_for_good() {
-    let folder = setting::folder();
-    let setting = Setting::new(folder.path(), setting::usual(), &Lines::default());
+    let (folder, lines) = (setting::folder(), Lines::default());
+    let setting = Setting::new(folder.path(), setting::usual(), &lines);
     let endpoint = setting::endpoint(setting::rule_set(), DeliveryMode::Queue);
     let snapshot = setting.dispatcher.snapshot.load_full();
     let own = "Received: from a by mx.gateway.example with ESMTP id 1; now\r\n\r\n".to_owned();
@@ -170,4 +170,7 @@ async fn a_loop_and_a_header_without_end_are_refused_for_good() {
     }
     setting.settle().await;
     assert!(setting.hops.world().delivered.is_empty());
+    setting.log.close();
+    let outcomes: Vec<_> = lines.events("outcome").iter().map(|event| event["outcome"].clone()).collect();
+    assert_eq!(outcomes, ["rejected"; 3], "each recipient has an outcome, though no rule has seen the message");
 }

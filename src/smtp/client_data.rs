@@ -2,6 +2,7 @@
 
 use bytes::{Buf, Bytes};
 
+use super::line_ends::LineEnds;
 use crate::message::Content;
 
 /// Yields the content as it goes over the wire: slices of the content, the dots that are put in, and CRLF.CRLF at the end.
@@ -64,24 +65,8 @@ impl Iterator for DotStuffer {
 /// Whether every CR is followed by LF and every LF follows a CR. A bare one could end the data early at a next hop that reads
 /// lines less strictly (RFC 5321 §2.3.8, §4.1.1.4), so such content is not sent at all.
 pub fn line_ends_are_crlf(content: &Content) -> bool {
-    let mut after_cr = false;
-    for segment in content.segments() {
-        let mut expected = after_cr.then_some(0);
-        for at in memchr::memchr2_iter(b'\r', b'\n', segment) {
-            let is_cr = segment.get(at) == Some(&b'\r');
-            match expected {
-                Some(place) if place == at && !is_cr => expected = None,
-                None if is_cr => expected = Some(at.saturating_add(1)),
-                _ => return false,
-            }
-        }
-        // A CR that is not the segment's last octet has lost its chance.
-        if expected.is_some_and(|place| place < segment.len()) {
-            return false;
-        }
-        after_cr = expected.is_some();
-    }
-    !after_cr
+    let mut ends = LineEnds::default();
+    content.segments().iter().all(|segment| ends.read(segment)) && ends.is_complete()
 }
 
 #[cfg(test)]

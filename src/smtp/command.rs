@@ -32,6 +32,13 @@ pub enum Command {
     },
     /// DATA.
     Data,
+    /// BDAT (RFC 3030).
+    Bdat {
+        /// Octets that follow the line.
+        bytes: u64,
+        /// They end the message.
+        last: bool,
+    },
     /// STARTTLS.
     StartTls,
     /// RSET.
@@ -76,6 +83,7 @@ impl Command {
             "MAIL" => mail(argument),
             "RCPT" => rcpt(argument, smtputf8),
             "DATA" => alone(argument, Self::Data),
+            "BDAT" => bdat(argument),
             "STARTTLS" => alone(argument, Self::StartTls),
             "RSET" => alone(argument, Self::Rset),
             "QUIT" => alone(argument, Self::Quit),
@@ -83,7 +91,7 @@ impl Command {
             "HELP" => Ok(Self::Help),
             "VRFY" if argument.is_empty() => Err(replies::ARGUMENT_MISSING),
             "VRFY" => Ok(Self::Vrfy),
-            "EXPN" | "AUTH" | "BDAT" | "ETRN" | "ATRN" | "TURN" | "SEND" | "SOML" | "SAML" => Err(replies::NOT_IMPLEMENTED),
+            "EXPN" | "AUTH" | "ETRN" | "ATRN" | "TURN" | "SEND" | "SOML" | "SAML" => Err(replies::NOT_IMPLEMENTED),
             _ => Err(replies::UNKNOWN_COMMAND),
         }
     }
@@ -143,6 +151,18 @@ fn rcpt(argument: &str, smtputf8: bool) -> Result<Command, Reply> {
         return Err(replies::RECIPIENT_ROUTED);
     }
     Ok(Command::Rcpt { address })
+}
+
+/// RFC 3030 §2: the number of octets, then perhaps LAST.
+fn bdat(argument: &str) -> Result<Command, Reply> {
+    let (digits, rest) = argument.split_once(' ').unwrap_or((argument, ""));
+    let bytes = (1..=20).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
+    let bytes = bytes.then(|| digits.parse().ok()).flatten();
+    let last = match rest.trim_start_matches(' ') {
+        "" => Some(false),
+        word => word.eq_ignore_ascii_case("LAST").then_some(true),
+    };
+    bytes.zip(last).map(|(bytes, last)| Command::Bdat { bytes, last }).ok_or(replies::BDAT_SYNTAX)
 }
 
 fn strip_keyword<'a>(argument: &'a str, keyword: &str) -> Option<&'a str> {
@@ -259,6 +279,9 @@ mod tests {
             ("RCPT TO:<@r.example:b@x>  ", rcpt("b@x")),
             ("DATA", Command::Data),
             ("data  ", Command::Data),
+            ("BDAT 0", Command::Bdat { bytes: 0, last: false }),
+            ("bdat 007  last ", Command::Bdat { bytes: 7, last: true }),
+            ("BDAT 18446744073709551615", Command::Bdat { bytes: u64::MAX, last: false }),
             ("StartTLS", Command::StartTls),
             ("RSET", Command::Rset),
             ("NOOP whatever", Command::Noop),
@@ -288,7 +311,16 @@ mod tests {
             ("MAIL FROM:<a@x>\u{85}", "500 5.5.2"),
             ("EXPN all", "502 5.5.1"),
             ("AUTH PLAIN", "502 5.5.1"),
-            ("BDAT 10 LAST", "502 5.5.1"),
+            ("BDAT", "501 5.5.4"),
+            ("BDAT x", "501 5.5.4"),
+            ("BDAT -1", "501 5.5.4"),
+            ("BDAT +1", "501 5.5.4"),
+            ("BDAT 0x10", "501 5.5.4"),
+            ("BDAT 1 2", "501 5.5.4"),
+            ("BDAT 1 LAST LAST", "501 5.5.4"),
+            ("BDAT LAST", "501 5.5.4"),
+            ("BDAT 18446744073709551616", "501 5.5.4"),
+            ("BDAT 000000000000000000001", "501 5.5.4"),
             ("HELO", "501 5.5.4"),
             ("EHLO ", "501 5.5.4"),
             ("EHLO a ([9.9.9.9])", "501 5.5.2"),

@@ -8,20 +8,14 @@
 
 use memchr::memchr2;
 
-use super::{Reply, replies};
-use crate::limits::MESSAGE_RESERVE_BYTES_MAX;
+use super::Reply;
+use super::body::Body;
 
 /// The decoder of one message.
 #[derive(Debug)]
 pub struct Decoder {
     place: Place,
-    message: Vec<u8>,
-    /// Octets so far as RFC 1870 §2 counts them, stored or not.
-    bytes: u64,
-    bytes_max: u64,
-    declared_bytes: usize,
-    bare_line_ending: bool,
-    shed: Option<Reply>,
+    body: Body,
 }
 
 /// Where in the line the next byte stands.
@@ -44,9 +38,7 @@ enum Place {
 impl Decoder {
     /// Takes messages of up to `bytes_max` octets. `declared_bytes` is the client's SIZE; it saves copies and is not relied on.
     pub fn new(bytes_max: u64, declared_bytes: Option<u64>) -> Self {
-        let declared_bytes = usize::try_from(declared_bytes.unwrap_or(0).min(bytes_max)).unwrap_or(0);
-        let message = Vec::new();
-        Self { place: Place::LineStart, message, bytes: 0, bytes_max, declared_bytes, bare_line_ending: false, shed: None }
+        Self { place: Place::LineStart, body: Body::new(bytes_max, declared_bytes) }
     }
 
     /// Reads on; says how many bytes of `input` belonged to the data. All of them, unless the end has come.
@@ -58,7 +50,7 @@ impl Decoder {
             match (self.place, byte) {
                 (Place::End, _) => return at,
                 (Place::LineStart, b'.') => {
-                    self.store(input.get(unsaved..at).unwrap_or_default());
+                    self.body.store(input.get(unsaved..at).unwrap_or_default());
                     at = at.saturating_add(1);
                     unsaved = at;
                     self.place = Place::Dot;
@@ -73,8 +65,8 @@ impl Decoder {
                     return at.saturating_add(1);
                 }
                 (Place::DotCr, _) => {
-                    self.note_bare_line_ending();
-                    self.store(b"\r");
+                    self.body.note_bare_line_ending();
+                    self.body.store(b"\r");
                     self.place = Place::Text;
                 }
                 (Place::Cr, b'\n') => {
@@ -82,13 +74,13 @@ impl Decoder {
                     self.place = Place::LineStart;
                 }
                 (Place::Cr, _) => {
-                    self.note_bare_line_ending();
+                    self.body.note_bare_line_ending();
                     self.place = Place::Text;
                 }
                 (Place::LineStart | Place::Dot | Place::Text, _) => at = self.read_text(input, at),
             }
         }
-        self.store(input.get(unsaved..).unwrap_or_default());
+        self.body.store(input.get(unsaved..).unwrap_or_default());
         at
     }
 
@@ -101,7 +93,7 @@ impl Decoder {
             self.place = Place::Cr;
         } else {
             // LF without CR: content, and not the start of a line to which the dot's rules would apply.
-            self.note_bare_line_ending();
+            self.body.note_bare_line_ending();
         }
         at.saturating_add(offset).saturating_add(1)
     }
@@ -113,67 +105,25 @@ impl Decoder {
 
     /// Drops what is stored, stores nothing more, and has the message refused with `reply` at its end.
     pub fn shed(&mut self, reply: Reply) {
-        self.shed = Some(reply);
-        self.message = Vec::new();
+        self.body.shed(reply);
     }
 
     /// Memory held for the message.
     pub fn bytes_buffered(&self) -> usize {
-        self.message.capacity()
+        self.body.bytes_buffered()
     }
 
     /// The message, or the reply that refuses it.
     pub fn finish(self) -> Result<Vec<u8>, Reply> {
-        // In this order, whatever came first: the answer must not depend on how the network cut the data.
-        if self.bare_line_ending {
-            return Err(replies::BARE_LINE_ENDING);
-        }
-        if let Some(reply) = self.shed {
-            return Err(reply);
-        }
-        if self.bytes > self.bytes_max {
-            return Err(replies::MESSAGE_TOO_LARGE);
-        }
-        Ok(self.message)
-    }
-
-    fn note_bare_line_ending(&mut self) {
-        self.bare_line_ending = true;
-        self.message = Vec::new();
-    }
-
-    fn store(&mut self, bytes: &[u8]) {
-        self.bytes = self.bytes.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
-        if self.bytes > self.bytes_max {
-            self.message = Vec::new();
-        }
-        if self.bytes > self.bytes_max || self.bare_line_ending || self.shed.is_some() {
-            return;
-        }
-        self.reserve(bytes.len());
-        self.message.extend_from_slice(bytes);
-    }
-
-    /// Doubles, as a vector does, but neither past the declared size nor past the limit, so that large messages hold little unused memory.
-    fn reserve(&mut self, additional: usize) {
-        let needed = self.message.len().saturating_add(additional);
-        let capacity = self.message.capacity();
-        if needed <= capacity {
-            return;
-        }
-        let doubled = match capacity {
-            0 => self.declared_bytes.min(MESSAGE_RESERVE_BYTES_MAX),
-            capacity => capacity.saturating_mul(2),
-        };
-        let most = if needed <= self.declared_bytes { self.declared_bytes } else { usize::try_from(self.bytes_max).unwrap_or(usize::MAX) };
-        let target = doubled.min(most).max(needed);
-        self.message.reserve_exact(target.saturating_sub(self.message.len()));
+        self.body.finish()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::MESSAGE_RESERVE_BYTES_MAX;
+    use crate::smtp::replies;
 
     type Decoded = (Result<Vec<u8>, Reply>, Vec<u8>);
 

@@ -4,18 +4,22 @@
 //! and no configuration file; a driver (`ingress`, `relay`) moves the bytes.
 
 mod address;
+mod body;
+mod chunks;
 mod client;
 mod client_auth;
 mod client_data;
 mod client_types;
 mod command;
 mod data;
+mod line_ends;
 mod replies;
 mod reply;
 mod reply_parser;
 mod session;
 
 pub use address::{Address, AddressError, ReversePath};
+pub use chunks::Chunks;
 pub use client::Client;
 pub use client_auth::{Mechanism, auth_encodings};
 pub use client_data::{DotStuffer, line_ends_are_crlf};

@@ -53,6 +53,9 @@ pub(super) const PARAMETER_UNKNOWN: Reply = Reply::fixed(555, Status(5, 5, 4), "
 /// RFC 1870 §6.1; also the reply after too much data.
 pub(super) const MESSAGE_TOO_LARGE: Reply = Reply::fixed(552, Status(5, 3, 4), "Message larger than the limit");
 
+/// After it nobody knows where the client's chunk ends; see RFC 3030 §2.
+pub(super) const BDAT_SYNTAX: Reply = Reply::fixed(501, Status(5, 5, 4), "Syntax: BDAT octets [LAST]; closing");
+
 // ---- order of commands (RFC 5321 §4.1.4) ----
 
 pub(super) const NEED_HELO: Reply = Reply::fixed(503, Status(5, 5, 1), "Send EHLO or HELO first");
@@ -63,6 +66,10 @@ pub(super) const NO_VALID_RECIPIENTS: Reply = Reply::fixed(554, Status(5, 5, 1),
 /// RFC 5321 §4.5.3.1.10.
 pub(super) const TOO_MANY_RECIPIENTS: Reply =
     Reply::fixed(452, Status(4, 5, 3), "Too many recipients; send the rest in another transaction");
+/// RFC 3030 §2: DATA and BDAT exclude each other in one transaction, and recipients come before both.
+pub(super) const IN_CHUNKS: Reply = Reply::fixed(503, Status(5, 5, 1), "Not between chunks; go on with BDAT or send RSET");
+/// RFC 3030 §2: RSET clears the state that a refused chunk leaves.
+pub(super) const CHUNK_REFUSED: Reply = Reply::fixed(503, Status(5, 5, 1), "An earlier chunk was refused; send RSET");
 pub(super) const TLS_ALREADY: Reply = Reply::fixed(503, Status(5, 5, 1), "TLS is already active");
 /// RFC 3207 §4.
 pub(super) const TLS_REQUIRED: Reply = Reply::fixed(530, Status(5, 7, 0), "Must issue a STARTTLS command first");

@@ -2,13 +2,17 @@
 //!
 //! Each function returns the event it led to, or nothing when the command is answered.
 
+use super::chunking::Chunk;
 use super::{Event, Question, Session, State, Transaction};
 use crate::smtp::{Address, Command, MailParameters, Reply, ReversePath, replies};
 
 impl Session {
     pub(super) fn execute(&mut self, command: Command) -> Option<Event> {
         if self.config.tls_required && !self.tls && needs_tls(&command) {
-            return self.refused(&replies::TLS_REQUIRED);
+            return match command {
+                Command::Bdat { bytes, last } => self.refuse_chunk(Chunk::new(bytes, last), replies::TLS_REQUIRED),
+                _ => self.refused(&replies::TLS_REQUIRED),
+            };
         }
         match command {
             Command::Helo { name, extended } => {
@@ -21,6 +25,7 @@ impl Session {
             Command::Mail { reverse_path, parameters } => self.mail(reverse_path, parameters),
             Command::Rcpt { address } => self.rcpt(address),
             Command::Data => self.data(),
+            Command::Bdat { bytes, last } => self.bdat(bytes, last),
             Command::StartTls => self.start_tls(),
             Command::Quit => self.closed_with(&replies::BYE),
             Command::Rset | Command::Noop | Command::Vrfy | Command::Help if self.is_too_much_junk() => {
@@ -56,6 +61,9 @@ impl Session {
     fn rcpt(&mut self, address: Address) -> Option<Event> {
         let recipients_max = self.config.recipients_max;
         let Some(transaction) = &mut self.transaction else { return self.refused(&replies::NEED_MAIL) };
+        if transaction.chunks.is_some() {
+            return self.refused(&replies::IN_CHUNKS);
+        }
         transaction.attempts = transaction.attempts.saturating_add(1);
         // RFC 5321 §4.5.3.1.10 has the client send the rest later, so going on for a while is no error; going on for ever is.
         let endless = transaction.attempts > recipients_max.saturating_mul(2);
@@ -74,6 +82,8 @@ impl Session {
         // RFC 5321 §4.1.1.4; with pipelining the client sends DATA before it knows of the refusals (RFC 2920 §3.1).
         match self.transaction {
             None => self.refused(&replies::NEED_MAIL),
+            Some(Transaction { chunk_refused: true, .. }) => self.refused(&replies::CHUNK_REFUSED),
+            Some(Transaction { chunks: Some(_), .. }) => self.refused(&replies::IN_CHUNKS),
             Some(Transaction { attempts: 0, .. }) => self.refused(&replies::NEED_RCPT),
             Some(Transaction { recipients: 0, .. }) => self.refused(&replies::NO_VALID_RECIPIENTS),
             Some(_) => self.ask(Question::Data, Event::Data),
@@ -102,12 +112,14 @@ impl Session {
         if self.config.starttls && !self.tls {
             text.push_str("STARTTLS\n");
         }
-        text.push_str("8BITMIME\nSMTPUTF8\nENHANCEDSTATUSCODES");
-        Reply::new(250, None, text)
+        text.push_str("8BITMIME\nSMTPUTF8\nCHUNKING\nENHANCEDSTATUSCODES\n");
+        // RFC 9422: what would be refused with 421 or 452 anyway, said beforehand.
+        let (mails, recipients) = (self.config.messages_max, self.config.recipients_max);
+        Reply::new(250, None, text + &format!("LIMITS MAILMAX={mails} RCPTMAX={recipients}"))
     }
 }
 
 /// RFC 3207 §4: without TLS only NOOP, EHLO, STARTTLS and QUIT are served; RSET and HELP do no harm.
 fn needs_tls(command: &Command) -> bool {
-    matches!(command, Command::Mail { .. } | Command::Rcpt { .. } | Command::Data | Command::Vrfy)
+    matches!(command, Command::Mail { .. } | Command::Rcpt { .. } | Command::Data | Command::Bdat { .. } | Command::Vrfy)
 }

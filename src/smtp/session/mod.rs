@@ -10,6 +10,9 @@
 //! - Nothing that came before a TLS handshake is parsed or remembered after it (RFC 3207 §4.2, §5).
 //! - An idle session holds no input buffer. A driver keeps it so by waiting for the socket to be readable before it reserves space.
 
+mod chunking;
+#[cfg(test)]
+mod chunking_tests;
 mod commands;
 mod config;
 mod line;
@@ -23,8 +26,9 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 
+use self::chunking::Chunk;
 pub use self::config::SessionConfig;
-use super::{Address, Decoder, MailParameters, Reply, ReversePath, replies};
+use super::{Address, Chunks, Decoder, MailParameters, Reply, ReversePath, replies};
 
 /// One connection of a client.
 #[derive(Debug)]
@@ -83,7 +87,7 @@ pub enum Event {
         /// The transaction has SMTPUTF8.
         smtputf8: bool,
     },
-    /// DATA, with at least one recipient; to be answered. `Ok` sends the 354.
+    /// DATA or a first BDAT, with at least one recipient; to be answered. `Ok` begins to read the message.
     Data,
     /// The whole message, decoded; [`Session::finish_message`] answers it.
     Message {
@@ -105,13 +109,17 @@ pub enum Event {
 }
 
 /// An accepted MAIL and what followed.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Transaction {
     parameters: MailParameters,
     /// RCPT commands, refused ones included.
     attempts: usize,
     /// RCPT commands accepted.
     recipients: usize,
+    /// What has come by BDAT, between the first chunk and the last.
+    chunks: Option<Box<Chunks>>,
+    /// A chunk was refused: those behind it are, too.
+    chunk_refused: bool,
 }
 
 #[derive(Debug)]
@@ -126,6 +134,8 @@ enum State {
     Asked(Question),
     /// Receiving a message.
     Data(Decoder),
+    /// Receiving a chunk of one.
+    Chunk(Box<Chunk>),
     /// Waiting for the reply to a message.
     Message,
     /// The 220 to STARTTLS is queued.
@@ -140,6 +150,7 @@ enum Question {
     Mail(MailParameters),
     Rcpt,
     Data,
+    Bdat { bytes: u64, last: bool },
 }
 
 impl Session {
@@ -205,6 +216,7 @@ impl Session {
                 State::Command => self.read_command(now),
                 State::LongLine => self.skip_line(now),
                 State::Data(_) => self.read_data(now),
+                State::Chunk(_) => self.read_chunk(now),
                 State::Start | State::Asked(_) | State::Message | State::Handshake => Some(Event::NeedInput),
                 State::Closed => Some(Event::Close),
             };
@@ -220,6 +232,7 @@ impl Session {
         let State::Asked(question) = self.state else { return };
         self.enter(State::Command);
         match (decision, question) {
+            (decision, Question::Bdat { bytes, last }) => self.answer_bdat(bytes, last, decision),
             (Err(reply), question) => {
                 self.refuse(&reply);
                 // A refusal for now is no error of the client's, but it may not ask for ever. RCPT has a bound of its own.
@@ -237,7 +250,7 @@ impl Session {
             }
             (Ok(()), Question::Mail(parameters)) => {
                 self.queue(&replies::SENDER_OK);
-                self.transaction = Some(Transaction { parameters, attempts: 0, recipients: 0 });
+                self.transaction = Some(Transaction { parameters, attempts: 0, recipients: 0, chunks: None, chunk_refused: false });
             }
             (Ok(()), Question::Rcpt) => {
                 self.queue(&replies::RECIPIENT_OK);
@@ -287,6 +300,8 @@ impl Session {
     pub fn shed(&mut self, reply: Reply) {
         if let State::Data(decoder) = &mut self.state {
             decoder.shed(reply);
+        } else if let Some(chunks) = self.transaction.as_mut().and_then(|transaction| transaction.chunks.as_mut()) {
+            chunks.shed(reply);
         }
     }
 
@@ -297,12 +312,15 @@ impl Session {
 
     /// Memory held for the message that is being received.
     pub fn message_bytes_buffered(&self) -> usize {
-        if let State::Data(decoder) = &self.state { decoder.bytes_buffered() } else { 0 }
+        if let State::Data(decoder) = &self.state {
+            return decoder.bytes_buffered();
+        }
+        self.transaction.as_ref().and_then(|transaction| transaction.chunks.as_ref()).map_or(0, |chunks| chunks.bytes_buffered())
     }
 
     /// When to poll again although nothing has come: the session then ends with 421.
     pub fn deadline(&self) -> Instant {
-        let session_since = if matches!(self.state, State::Data(_)) { self.phase_since } else { self.started };
+        let session_since = if matches!(self.state, State::Data(_) | State::Chunk(_)) { self.phase_since } else { self.started };
         later(self.waiting_since, self.config.idle_timeout).min(later(session_since, self.config.session_timeout))
     }
 

@@ -14,7 +14,7 @@ use crate::smtp::{Command, replies};
 
 impl Session {
     pub(super) fn read_command(&mut self, now: Instant) -> Option<Event> {
-        if self.shutting_down {
+        if self.shutting_down && !self.is_between_chunks() {
             return self.closed_with(&replies::SHUTTING_DOWN);
         }
         if now >= later(self.started, self.config.session_timeout) {
@@ -26,6 +26,9 @@ impl Session {
                 if self.first_command && line::is_http(start) {
                     return self.closed_with(&replies::NOT_HTTP);
                 }
+                if is_bdat(start) {
+                    return self.closed_with(&replies::LINE_TOO_LONG);
+                }
                 self.state = State::LongLine;
                 return None;
             }
@@ -36,10 +39,13 @@ impl Session {
         }
         let smtputf8 = self.transaction.as_ref().is_some_and(|transaction| transaction.parameters.smtputf8);
         let command = Command::parse(line, smtputf8);
+        let is_bdat = is_bdat(line);
         self.input.advance(length);
         self.restart_clock(now);
         match command {
             Ok(command) => self.execute(command),
+            // Where the octets of such a chunk end is unknown; read on, they would be commands.
+            Err(reply) if is_bdat => self.closed_with(&reply),
             Err(reply) => self.refused(&reply),
         }
     }
@@ -76,7 +82,7 @@ impl Session {
         }
     }
 
-    fn need_input(&mut self, now: Instant) -> Option<Event> {
+    pub(super) fn need_input(&mut self, now: Instant) -> Option<Event> {
         if now >= self.deadline() {
             return self.closed_with(&replies::TIMEOUT);
         }
@@ -89,4 +95,9 @@ impl Session {
         }
         Some(Event::NeedInput)
     }
+}
+
+/// Octets follow such a line, whatever is wrong with it.
+fn is_bdat(line: &[u8]) -> bool {
+    line.get(..4).is_some_and(|verb| verb.eq_ignore_ascii_case(b"BDAT"))
 }

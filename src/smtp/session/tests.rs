@@ -10,24 +10,24 @@ use crate::limits::{COMMAND_LINE_BYTES_MAX, READ_BUFFER_BYTES, SESSION_OUTPUT_BY
 use crate::smtp::Status;
 
 /// A driver that decides by the address: `no…` is refused for good, `later…` for now, all else is taken.
-struct Driver {
-    session: Session,
+pub(super) struct Driver {
+    pub(super) session: Session,
     now: Instant,
     written: Vec<u8>,
     events: Vec<String>,
-    closed: bool,
+    pub(super) closed: bool,
     handshake: bool,
 }
 
 impl Driver {
-    fn new(config: SessionConfig) -> Self {
+    pub(super) fn new(config: SessionConfig) -> Self {
         let now = Instant::now();
         let mut session = Session::new(Arc::new(config), now);
         session.greet();
         Self { session, now, written: Vec::new(), events: Vec::new(), closed: false, handshake: false }
     }
 
-    fn send(&mut self, bytes: &[u8]) {
+    pub(super) fn send(&mut self, bytes: &[u8]) {
         if !self.closed && !self.handshake {
             self.session.input().extend_from_slice(bytes);
             self.run();
@@ -64,7 +64,7 @@ impl Driver {
         output.clear();
     }
 
-    fn take_lines(&mut self) -> Vec<String> {
+    pub(super) fn take_lines(&mut self) -> Vec<String> {
         let written = String::from_utf8(std::mem::take(&mut self.written)).expect("replies are ASCII");
         assert!(written.is_empty() || written.ends_with("\r\n"));
         written.split_terminator("\r\n").map(str::to_owned).collect()
@@ -97,13 +97,13 @@ fn shown(event: &Event) -> String {
     }
 }
 
-fn config() -> SessionConfig {
+pub(super) fn config() -> SessionConfig {
     SessionConfig::new("mx.example")
 }
 
 /// Runs a script. An `S:` line must begin the next reply line; at the next `C:` no reply and no event may be left over.
 /// `E:` lines are optional as a whole: a script without any does not look at events.
-fn script(config: SessionConfig, script: &str) -> Driver {
+pub(super) fn script(config: SessionConfig, script: &str) -> Driver {
     let mut driver = Driver::new(config);
     driver.run();
     let with_events = script.contains("E: ");
@@ -142,7 +142,9 @@ fn a_message_is_taken() {
         S: 250-SIZE 41943040
         S: 250-8BITMIME
         S: 250-SMTPUTF8
-        S: 250 ENHANCEDSTATUSCODES
+        S: 250-CHUNKING
+        S: 250-ENHANCEDSTATUSCODES
+        S: 250 LIMITS MAILMAX=1000 RCPTMAX=1000
         E: Helo client.example true
         C: MAIL FROM:<a@x.example> SIZE=100 BODY=8BITMIME
         S: 250 2.1.0
@@ -180,7 +182,9 @@ fn pipelined_groups_are_answered_in_order() {
         S: 250-SIZE
         S: 250-8BITMIME
         S: 250-SMTPUTF8
-        S: 250 ENHANCED
+        S: 250-CHUNKING
+        S: 250-ENHANCED
+        S: 250 LIMITS
         S: 250 2.1.0
         S: 550 5.7.1
         S: 250 2.1.5
@@ -454,7 +458,9 @@ fn starttls_forgets_and_does_not_take_plain_text_along() {
         S: 250-STARTTLS
         S: 250-8BITMIME
         S: 250-SMTPUTF8
-        S: 250 ENHANCED
+        S: 250-CHUNKING
+        S: 250-ENHANCED
+        S: 250 LIMITS
         C: MAIL FROM:<a@x>
         S: 530 5.7.0
         C: STARTTLS\r\nRSET\r\nMAIL FROM:<evil@x>
@@ -631,6 +637,9 @@ fn client_bytes() -> impl Strategy<Value = Vec<u8>> {
         b"RCPT TO:<no@y>\r\n",
         b"RCPT TO:<\xc3\xbc@y>\r\n",
         b"DATA\r\n",
+        b"BDAT 7\r\n",
+        b"BDAT 20 LAST\r\n",
+        b"BDAT\r\n",
         b"Subject: no\r\n",
         b"\r\n.\r\n",
         b".\r\n",

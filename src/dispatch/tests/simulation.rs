@@ -7,9 +7,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::Random;
 use super::faulty::Faults;
 use super::hops::{self, Delivered, Hops, Key, is};
+use super::random::{Random, seeds};
 use super::setting::{self, BEGIN, Lines, Setting};
 use crate::config::{DeliveryMode, Endpoint, Snapshot};
 use crate::dispatch::{Incoming, Intake};
@@ -27,12 +27,7 @@ const ATTEMPTS_MAX: u32 = 120;
 
 #[test]
 fn no_message_is_lost_and_none_is_acknowledged_in_vain() {
-    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let seeds = match number("GATEWAY_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("GATEWAY_SEEDS").unwrap_or(SEEDS),
-    };
-    let next = Mutex::new(seeds);
+    let next = Mutex::new(seeds(SEEDS));
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {

@@ -71,7 +71,7 @@ impl Session {
     }
 
     fn begin_chunk(&mut self, chunk: Chunk) -> Option<Event> {
-        self.enter(State::Chunk(Box::new(chunk)));
+        self.state = State::Chunk(Box::new(chunk));
         None
     }
 

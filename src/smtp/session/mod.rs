@@ -18,6 +18,8 @@ mod config;
 mod line;
 mod receive;
 #[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod tests;
 
 use std::mem;

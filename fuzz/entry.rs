@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use gateway::message::Content;
-use gateway::smtp::{Address, Command, Decoder, DotStuffer, Event, Session, SessionConfig, line_ends_are_crlf};
+use gateway::smtp::{Address, Chunks, Command, Decoder, DotStuffer, Event, Session, SessionConfig, line_ends_are_crlf};
 
 /// A session says the same however the network cuts its input, every reply is made of whole lines of printable ASCII, and no
 /// message with a bare CR or LF comes through.
@@ -92,6 +92,22 @@ fn decode(bytes: &[u8], step: usize) -> Option<(usize, Option<Vec<u8>>)> {
         }
     }
     None
+}
+
+/// Chunks come to the same however they are cut, hold what was sent, and let no bare CR or LF through.
+pub fn chunks(input: &[u8]) {
+    let Some((cut, bytes)) = input.split_first() else { return };
+    let read = |step: usize| {
+        let mut chunks = Chunks::new(4096, None);
+        bytes.chunks(step.max(1)).for_each(|chunk| chunks.read(chunk));
+        chunks.finish()
+    };
+    let whole = read(bytes.len());
+    assert_eq!(read(usize::from(*cut)), whole, "cutting changed the message");
+    match whole {
+        Ok(message) => assert!(message == bytes && line_ends_are_crlf(&Content::from(Bytes::from(message)))),
+        Err(reply) => assert!(matches!(reply.code, 550 | 552)),
+    }
 }
 
 /// Reading an address does not panic; what passes keeps its text, has sane lengths, reads again to itself, and its canonical

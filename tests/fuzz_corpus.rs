@@ -40,6 +40,11 @@ fn data() {
 }
 
 #[test]
+fn chunks() {
+    replay("chunks", entry::chunks);
+}
+
+#[test]
 fn address() {
     replay("address", entry::address);
 }
@@ -48,6 +53,7 @@ proptest::proptest! {
     #[test]
     fn random_data(cut: u8, text in "(\r\n|\r|\n|[.]|\r\n[.]\r\n|\0|a){0,40}") {
         entry::data(&[&[cut], text.as_bytes()].concat());
+        entry::chunks(&[&[cut], text.as_bytes()].concat());
     }
 
     #[test]
@@ -61,7 +67,7 @@ proptest::proptest! {
     }
 
     #[test]
-    fn random_sessions(cut: u8, greeted: bool, text in "(EHLO a|MAIL FROM:<>|RCPT TO:<b@x>|DATA|RSET|NOOP|STARTTLS|QUIT|\r\n|\r\n|\r\n|\r|\n|[.]|\0|ü){0,60}") {
+    fn random_sessions(cut: u8, greeted: bool, text in "(EHLO a|MAIL FROM:<>|RCPT TO:<b@x>|DATA|BDAT 9|BDAT 30 LAST|BDAT|RSET|NOOP|STARTTLS|QUIT|\r\n|\r\n|\r\n|\r|\n|[.]|\0|ü){0,60}") {
         let start = if greeted { "EHLO a\r\nMAIL FROM:<a@x>\r\nRCPT TO:<b@x>\r\nDATA\r\n" } else { "" };
         entry::session(&[&[cut], start.as_bytes(), text.as_bytes()].concat());
     }

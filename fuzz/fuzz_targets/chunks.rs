@@ -1,0 +1,8 @@
+//! See `entry::chunks`.
+#![no_main]
+
+#[allow(dead_code)]
+#[path = "../entry.rs"]
+mod entry;
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| entry::chunks(input));

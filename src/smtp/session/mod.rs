@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 
 pub use self::config::SessionConfig;
-use super::{Address, Decoder, MailParameters, Reply, ReversePath, replies};
+use super::{Address, Decoder, MailParameters, RcptParameters, Reply, ReversePath, replies};
 
 /// One connection of a client.
 #[derive(Debug)]
@@ -69,19 +69,15 @@ pub enum Event {
     Mail {
         /// The sender.
         reverse_path: ReversePath,
-        /// The declared size (RFC 1870).
-        size: Option<u64>,
-        /// SMTPUTF8 was given (RFC 6531).
-        smtputf8: bool,
-        /// BODY=8BITMIME was given (RFC 6152).
-        eight_bit: bool,
+        /// What it asks for.
+        parameters: MailParameters,
     },
     /// RCPT, while the transaction has room; to be answered.
     Rcpt {
         /// The recipient.
         address: Address,
-        /// The transaction has SMTPUTF8.
-        smtputf8: bool,
+        /// What is asked for it.
+        parameters: RcptParameters,
     },
     /// DATA, with at least one recipient; to be answered. `Ok` sends the 354.
     Data,
@@ -105,7 +101,7 @@ pub enum Event {
 }
 
 /// An accepted MAIL and what followed.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Transaction {
     parameters: MailParameters,
     /// RCPT commands, refused ones included.
@@ -134,7 +130,7 @@ enum State {
     Closed,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 enum Question {
     Helo { extended: bool },
     Mail(MailParameters),
@@ -217,7 +213,13 @@ impl Session {
     /// Answers [`Event::Helo`], [`Event::Mail`], [`Event::Rcpt`] or [`Event::Data`]: `Ok` is the standard positive reply. A reply of
     /// 421 also ends the session. Without a question it does nothing.
     pub fn answer(&mut self, decision: Result<(), Reply>) {
-        let State::Asked(question) = self.state else { return };
+        let question = match mem::replace(&mut self.state, State::Command) {
+            State::Asked(question) => question,
+            other => {
+                self.state = other;
+                return;
+            }
+        };
         self.enter(State::Command);
         match (decision, question) {
             (Err(reply), question) => {

@@ -57,7 +57,7 @@ pub fn command(input: &[u8]) {
         match Command::parse(input, smtputf8) {
             Ok(Command::Helo { name, .. }) => assert!(name.len() <= 255 && name.bytes().all(|byte| byte.is_ascii_graphic())),
             Ok(Command::Mail { reverse_path, .. }) => assert!(!reverse_path.as_str().chars().any(char::is_control)),
-            Ok(Command::Rcpt { address }) => assert!(!address.as_str().chars().any(char::is_control)),
+            Ok(Command::Rcpt { address, .. }) => assert!(!address.as_str().chars().any(char::is_control)),
             Ok(_) => {}
             Err(reply) => assert!((500..600).contains(&reply.code)),
         }

@@ -133,6 +133,13 @@ pub const DELAY_NOTICE_AFTER: Duration = Duration::from_secs(4 * 3600);
 pub const DSN_HEADER_BYTES_MAX: usize = 64 * 1024;
 /// Characters of a next hop's reply repeated in a DSN; a line must stay under 998 octets (RFC 5322 §2.1.1).
 pub const DSN_REPLY_CHARS_MAX: usize = 500;
+/// Longest ENVID of a transaction, as given (RFC 3461 §5.4).
+pub const DSN_ENVID_BYTES_MAX: usize = 100;
+/// Longest ORCPT of a recipient, as given (RFC 3461 §5.4).
+pub const DSN_ORCPT_BYTES_MAX: usize = 500;
+/// Largest message that a DSN returns whole for RET=FULL; of a larger one it returns the header (RFC 3461 §6.2; Postfix:
+/// bounce_size_limit 50000).
+pub const DSN_MESSAGE_BYTES_MAX: usize = 256 * 1024;
 /// DSNs created in one minute; more are recorded as suppressed.
 pub const DSN_PER_MINUTE_MAX: u32 = 600;
 

@@ -103,11 +103,11 @@ impl<'i, D: Intake> Connection<'i, D> {
                     }
                     self.session.answer(decision);
                 }
-                Said::Mail { reverse_path, smtputf8, eight_bit, size: _ } => {
-                    let decision = self.begin_transaction(reverse_path, smtputf8, eight_bit);
+                Said::Mail { reverse_path, parameters } => {
+                    let decision = self.begin_transaction(reverse_path, parameters);
                     self.session.answer(decision);
                 }
-                Said::Rcpt { address, smtputf8: _ } => {
+                Said::Rcpt { address, parameters: _ } => {
                     let decision = Box::pin(self.judge_recipient(address)).await;
                     self.session.answer(decision);
                 }

@@ -5,7 +5,7 @@ use crate::config::Domains;
 use crate::dispatch::Intake;
 use crate::message::{Envelope, MessageId};
 use crate::policy::{Effect, Known, PolicyFacts, Verdict};
-use crate::smtp::{Address, Reply, ReversePath, Status};
+use crate::smtp::{Address, MailParameters, Reply, ReversePath, Status};
 use crate::telemetry::Event;
 
 /// A transaction under way.
@@ -26,7 +26,8 @@ impl<D: Intake> Connection<'_, D> {
     }
 
     /// MAIL: the transaction begins if the policy lets it.
-    pub(super) fn begin_transaction(&mut self, reverse_path: ReversePath, smtputf8: bool, eight_bit: bool) -> Result<(), Reply> {
+    pub(super) fn begin_transaction(&mut self, reverse_path: ReversePath, parameters: MailParameters) -> Result<(), Reply> {
+        let MailParameters { smtputf8, eight_bit, .. } = parameters;
         let envelope = Envelope { reverse_path, recipients: Vec::new(), smtputf8, eight_bit };
         self.transaction = Some(Transaction { id: self.next_message(), envelope });
         let verdict = self.judge("mail", 550, Known::NotYet);

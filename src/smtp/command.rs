@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use super::address::is_domain;
-use super::{Address, AddressError, Reply, ReversePath, replies};
+use super::{Address, AddressError, EnvelopeId, Notify, OriginalRecipient, RcptParameters, Reply, Return, ReversePath, replies};
 use crate::limits::DOMAIN_BYTES_MAX;
 
 /// A command with checked arguments.
@@ -29,6 +29,8 @@ pub enum Command {
     Rcpt {
         /// The address; a source route is already gone.
         address: Address,
+        /// The parameters.
+        parameters: RcptParameters,
     },
     /// DATA.
     Data,
@@ -54,7 +56,7 @@ pub enum Command {
 }
 
 /// Parameters of MAIL.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MailParameters {
     /// `SIZE` (RFC 1870).
     pub size: Option<u64>,
@@ -62,6 +64,12 @@ pub struct MailParameters {
     pub eight_bit: bool,
     /// `SMTPUTF8` (RFC 6531).
     pub smtputf8: bool,
+    /// `REQUIRETLS` (RFC 8689).
+    pub require_tls: bool,
+    /// `RET` (RFC 3461 §4.3).
+    pub ret: Option<Return>,
+    /// `ENVID` (RFC 3461 §4.4).
+    pub envelope_id: Option<EnvelopeId>,
 }
 
 impl Command {
@@ -138,10 +146,7 @@ fn mail(argument: &str) -> Result<Command, Reply> {
 
 fn rcpt(argument: &str, smtputf8: bool) -> Result<Command, Reply> {
     let (path, rest) = strip_keyword(argument, "TO:").and_then(split_path).ok_or(replies::RCPT_SYNTAX)?;
-    if let Some(parameter) = parameters(rest).next() {
-        parameter?;
-        return Err(replies::PARAMETER_UNKNOWN);
-    }
+    let parameters = rcpt_parameters(rest, smtputf8)?;
     let address = parse_path(path, smtputf8).map_err(|error| match error {
         AddressError::Syntax => replies::RECIPIENT_INVALID,
         AddressError::TooLong => replies::RECIPIENT_TOO_LONG,
@@ -150,7 +155,7 @@ fn rcpt(argument: &str, smtputf8: bool) -> Result<Command, Reply> {
     if address.carries_route() {
         return Err(replies::RECIPIENT_ROUTED);
     }
-    Ok(Command::Rcpt { address })
+    Ok(Command::Rcpt { address, parameters })
 }
 
 /// RFC 3030 §2: the number of octets, then perhaps LAST.
@@ -209,7 +214,9 @@ fn parameters(text: &str) -> impl Iterator<Item = Result<(String, Option<&str>),
         let (keyword, value) = word.split_once('=').map_or((word, None), |(keyword, value)| (keyword, Some(value)));
         let keyword_good =
             keyword.starts_with(|c: char| c.is_ascii_alphanumeric()) && keyword.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-        let value_good = value.is_none_or(|value| !value.is_empty() && value.bytes().all(|b| b.is_ascii_graphic() && b != b'='));
+        // RFC 6531 §3.3 lets values have UTF-8; each value says whether it may.
+        let value_good =
+            value.is_none_or(|value| !value.is_empty() && value.bytes().all(|b| (b.is_ascii_graphic() && b != b'=') || !b.is_ascii()));
         if keyword_good && value_good { Ok((keyword.to_ascii_uppercase(), value)) } else { Err(replies::PARAMETER_SYNTAX) }
     })
 }
@@ -228,10 +235,32 @@ fn mail_parameters(text: &str) -> Result<MailParameters, Reply> {
             ("BODY", Some(value)) if value.eq_ignore_ascii_case("8BITMIME") => parsed.eight_bit = true,
             ("BODY", Some(value)) if value.eq_ignore_ascii_case("7BIT") => {}
             ("SMTPUTF8", None) => parsed.smtputf8 = true,
-            ("SIZE" | "BODY", None) | ("SMTPUTF8", Some(_)) => return Err(replies::PARAMETER_SYNTAX),
+            ("REQUIRETLS", None) => parsed.require_tls = true,
+            ("RET", Some(value)) => parsed.ret = Some(Return::parse(value).ok_or(replies::PARAMETER_SYNTAX)?),
+            ("ENVID", Some(value)) => parsed.envelope_id = Some(EnvelopeId::parse(value).ok_or(replies::PARAMETER_SYNTAX)?),
+            ("SIZE" | "BODY" | "RET" | "ENVID", None) | ("SMTPUTF8" | "REQUIRETLS", Some(_)) => return Err(replies::PARAMETER_SYNTAX),
             _ => return Err(replies::PARAMETER_UNKNOWN),
         }
         seen.push(keyword);
+    }
+    Ok(parsed)
+}
+
+fn rcpt_parameters(text: &str, smtputf8: bool) -> Result<RcptParameters, Reply> {
+    let mut parsed = RcptParameters::default();
+    for parameter in parameters(text) {
+        let (keyword, value) = parameter?;
+        match (keyword.as_str(), value) {
+            ("NOTIFY", Some(value)) if parsed.notify.is_none() => {
+                parsed.notify = Some(Notify::parse(value).ok_or(replies::PARAMETER_SYNTAX)?);
+            }
+            ("ORCPT", Some(value)) if parsed.original.is_none() => {
+                parsed.original = Some(OriginalRecipient::parse(value, smtputf8).ok_or(replies::PARAMETER_SYNTAX)?);
+            }
+            // Without a value, or a second time (RFC 5321 §4.1.1.11).
+            ("NOTIFY" | "ORCPT", _) => return Err(replies::PARAMETER_SYNTAX),
+            _ => return Err(replies::PARAMETER_UNKNOWN),
+        }
     }
     Ok(parsed)
 }
@@ -255,25 +284,33 @@ mod tests {
     }
 
     fn rcpt(address: &str) -> Command {
-        Command::Rcpt { address: Address::parse(address, true).expect(address) }
+        Command::Rcpt { address: Address::parse(address, true).expect(address), parameters: RcptParameters::default() }
     }
 
     #[test]
     fn commands_are_read_in_any_case() {
-        let plain = MailParameters::default();
+        let plain = MailParameters::default;
         for (line, command) in [
             ("HELO mx.example", Command::Helo { name: "mx.example".into(), extended: false }),
             ("ehlo  [IPv6:2001:db8::1] ", Command::Helo { name: "[IPv6:2001:db8::1]".into(), extended: true }),
             ("EHLO my_pc", Command::Helo { name: "my_pc".into(), extended: true }),
             ("EHLO 192.0.2.1", Command::Helo { name: "192.0.2.1".into(), extended: true }),
-            ("MAIL FROM:<>", mail("", plain)),
-            ("mail from: <a@x>", mail("a@x", plain)),
-            ("MAIL FROM:<@r.example,@s.example:a@x>", mail("a@x", plain)),
-            ("MAIL FROM:<\"a>b\"@x>", mail("\"a>b\"@x", plain)),
-            ("MAIL FROM:<a%b@x>", mail("a%b@x", plain)),
-            ("MAIL FROM:<a@x> size=10 BODY=8bitmime", mail("a@x", MailParameters { size: Some(10), eight_bit: true, smtputf8: false })),
-            ("MAIL FROM:<ü@x> SMTPUTF8 BODY=7BIT", mail("ü@x", MailParameters { smtputf8: true, ..plain })),
-            ("MAIL FROM:<a@x> SIZE=99999999999999999999", mail("a@x", MailParameters { size: Some(u64::MAX), ..plain })),
+            ("MAIL FROM:<>", mail("", plain())),
+            ("mail from: <a@x>", mail("a@x", plain())),
+            ("MAIL FROM:<@r.example,@s.example:a@x>", mail("a@x", plain())),
+            ("MAIL FROM:<\"a>b\"@x>", mail("\"a>b\"@x", plain())),
+            ("MAIL FROM:<a%b@x>", mail("a%b@x", plain())),
+            ("MAIL FROM:<a@x> size=10 BODY=8bitmime", mail("a@x", MailParameters { size: Some(10), eight_bit: true, ..plain() })),
+            ("MAIL FROM:<ü@x> SMTPUTF8 BODY=7BIT", mail("ü@x", MailParameters { smtputf8: true, ..plain() })),
+            ("MAIL FROM:<a@x> SIZE=99999999999999999999", mail("a@x", MailParameters { size: Some(u64::MAX), ..plain() })),
+            (
+                "MAIL FROM:<a@x> RequireTLS ret=hdrs",
+                mail("a@x", MailParameters { require_tls: true, ret: Some(Return::Headers), ..plain() }),
+            ),
+            (
+                "MAIL FROM:<> RET=FULL ENVID=a+2Bb",
+                mail("", MailParameters { ret: Some(Return::Full), envelope_id: EnvelopeId::parse("a+2Bb"), ..plain() }),
+            ),
             ("RCPT TO:<b@x>", rcpt("b@x")),
             ("rcpt to: <PostMaster>", rcpt("PostMaster")),
             ("RCPT TO:<@r.example:b@x>  ", rcpt("b@x")),
@@ -292,6 +329,14 @@ mod tests {
             assert_eq!(Command::parse(line.as_bytes(), false), Ok(command), "{line}");
         }
         assert_eq!(Command::parse("RCPT TO:<ü@x>".as_bytes(), true), Ok(rcpt("ü@x")));
+        let asking = |smtputf8, original| Command::Rcpt {
+            address: Address::parse("b@x", false).expect("an address"),
+            parameters: RcptParameters { notify: Notify::parse("SUCCESS,DELAY"), original: OriginalRecipient::parse(original, smtputf8) },
+        };
+        let line = b"RCPT TO:<b@x> notify=delay,success ORCPT=rfc822;c@y";
+        assert_eq!(Command::parse(line, false), Ok(asking(false, "rfc822;c@y")));
+        let line = "RCPT TO:<b@x> ORCPT=utf-8;ü@y NOTIFY=SUCCESS,DELAY".as_bytes();
+        assert_eq!(Command::parse(line, true), Ok(asking(true, "utf-8;ü@y")));
     }
 
     #[test]
@@ -361,7 +406,17 @@ mod tests {
             ("MAIL FROM:<a@x> SMTPUTF8=1", "501 5.5.4"),
             ("MAIL FROM:<a@x> =1", "501 5.5.4"),
             ("MAIL FROM:<a@x> BODY=BINARYMIME", "555 5.5.4"),
-            ("MAIL FROM:<a@x> RET=HDRS", "555 5.5.4"),
+            ("MAIL FROM:<a@x> BODY=ü", "555 5.5.4"),
+            ("MAIL FROM:<a@x> SIZE=ü", "501 5.5.4"),
+            ("MAIL FROM:<a@x> RET", "501 5.5.4"),
+            ("MAIL FROM:<a@x> RET=BODY", "501 5.5.4"),
+            ("MAIL FROM:<a@x> RET=FULL RET=FULL", "501 5.5.4"),
+            ("MAIL FROM:<a@x> ENVID", "501 5.5.4"),
+            ("MAIL FROM:<a@x> ENVID=", "501 5.5.4"),
+            ("MAIL FROM:<a@x> ENVID=a+0D+0AX:y", "501 5.5.4"),
+            ("MAIL FROM:<a@x> ENVID=ü", "501 5.5.4"),
+            ("MAIL FROM:<a@x> REQUIRETLS=1", "501 5.5.4"),
+            ("MAIL FROM:<a@x> NOTIFY=NEVER", "555 5.5.4"),
             ("RCPT TO:<>", "501 5.1.3"),
             ("RCPT TO:<b>", "501 5.1.3"),
             ("RCPT TO:b@x", "501 5.5.2"),
@@ -369,7 +424,14 @@ mod tests {
             ("RCPT TO:<b%y@x>", "553 5.1.3"),
             ("RCPT TO:<y!b@x>", "553 5.1.3"),
             ("RCPT TO:<\"b@y\"@x>", "553 5.1.3"),
-            ("RCPT TO:<b@x> NOTIFY=NEVER", "555 5.5.4"),
+            ("RCPT TO:<b@x> NOTIFY", "501 5.5.4"),
+            ("RCPT TO:<b@x> NOTIFY=NEVER,DELAY", "501 5.5.4"),
+            ("RCPT TO:<b@x> NOTIFY=NEVER NOTIFY=NEVER", "501 5.5.4"),
+            ("RCPT TO:<b@x> ORCPT", "501 5.5.4"),
+            ("RCPT TO:<b@x> ORCPT=b@x", "501 5.5.4"),
+            ("RCPT TO:<b@x> ORCPT=utf-8;ü@x", "501 5.5.4"),
+            ("RCPT TO:<b@x> ORCPT=rfc822;b@x ORCPT=rfc822;b@x", "501 5.5.4"),
+            ("RCPT TO:<b@x> RET=FULL", "555 5.5.4"),
             ("RCPT TO:<b@x> ?", "501 5.5.4"),
         ] {
             let got = Command::parse(line.as_bytes(), false).expect_err(line);
@@ -389,7 +451,7 @@ mod tests {
             for head in ["EHLO ", "MAIL FROM:<a@x", "RCPT TO:<"] {
                 match Command::parse(format!("{head}{tail}>").as_bytes(), true) {
                     Ok(Command::Helo { name, .. }) => proptest::prop_assert!(name.bytes().all(|b| b.is_ascii_graphic())),
-                    Ok(Command::Rcpt { address }) => proptest::prop_assert!(!address.as_str().chars().any(char::is_control)),
+                    Ok(Command::Rcpt { address, .. }) => proptest::prop_assert!(!address.as_str().chars().any(char::is_control)),
                     _ => {}
                 }
             }

@@ -73,6 +73,8 @@ pub(super) const CHUNK_REFUSED: Reply = Reply::fixed(503, Status(5, 5, 1), "An e
 pub(super) const TLS_ALREADY: Reply = Reply::fixed(503, Status(5, 5, 1), "TLS is already active");
 /// RFC 3207 §4.
 pub(super) const TLS_REQUIRED: Reply = Reply::fixed(530, Status(5, 7, 0), "Must issue a STARTTLS command first");
+/// RFC 8689 §2: the parameter is for sessions with TLS.
+pub(super) const REQUIRETLS_NEEDS_TLS: Reply = Reply::fixed(530, Status(5, 7, 10), "REQUIRETLS needs TLS in this session, too");
 
 // ---- after the data ----
 

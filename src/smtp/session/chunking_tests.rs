@@ -30,7 +30,7 @@ fn chunks_become_one_message() {
         S: 250 2.0.0 Taken
         E: Helo c false
         E: Mail <a@x> None false false
-        E: Rcpt b@y false
+        E: Rcpt b@y
         E: Data
         E: Message .\r\n..two\r\n
         C: BDAT 6\r\nQUIT

@@ -4,7 +4,7 @@
 
 use super::chunking::Chunk;
 use super::{Event, Question, Session, State, Transaction};
-use crate::smtp::{Address, Command, MailParameters, Reply, ReversePath, replies};
+use crate::smtp::{Address, Command, MailParameters, RcptParameters, Reply, ReversePath, replies};
 
 impl Session {
     pub(super) fn execute(&mut self, command: Command) -> Option<Event> {
@@ -23,7 +23,7 @@ impl Session {
                 self.ask(Question::Helo { extended }, Event::Helo { name, extended })
             }
             Command::Mail { reverse_path, parameters } => self.mail(reverse_path, parameters),
-            Command::Rcpt { address } => self.rcpt(address),
+            Command::Rcpt { address, parameters } => self.rcpt(address, parameters),
             Command::Data => self.data(),
             Command::Bdat { bytes, last } => self.bdat(bytes, last),
             Command::StartTls => self.start_tls(),
@@ -42,7 +42,6 @@ impl Session {
     }
 
     fn mail(&mut self, reverse_path: ReversePath, parameters: MailParameters) -> Option<Event> {
-        let MailParameters { size, eight_bit, smtputf8 } = parameters;
         if !self.greeted {
             return self.refused(&replies::NEED_HELO);
         }
@@ -52,13 +51,16 @@ impl Session {
         if self.messages >= self.config.messages_max {
             return self.closed_with(&replies::TOO_MANY_MESSAGES);
         }
-        if size.is_some_and(|size| size > self.config.message_bytes_max) {
+        if parameters.size.is_some_and(|size| size > self.config.message_bytes_max) {
             return self.refused(&replies::MESSAGE_TOO_LARGE);
         }
-        self.ask(Question::Mail(parameters), Event::Mail { reverse_path, size, smtputf8, eight_bit })
+        if parameters.require_tls && !self.tls {
+            return self.refused(&replies::REQUIRETLS_NEEDS_TLS);
+        }
+        self.ask(Question::Mail(parameters.clone()), Event::Mail { reverse_path, parameters })
     }
 
-    fn rcpt(&mut self, address: Address) -> Option<Event> {
+    fn rcpt(&mut self, address: Address, parameters: RcptParameters) -> Option<Event> {
         let recipients_max = self.config.recipients_max;
         let Some(transaction) = &mut self.transaction else { return self.refused(&replies::NEED_MAIL) };
         if transaction.chunks.is_some() {
@@ -67,7 +69,6 @@ impl Session {
         transaction.attempts = transaction.attempts.saturating_add(1);
         // RFC 5321 §4.5.3.1.10 has the client send the rest later, so going on for a while is no error; going on for ever is.
         let endless = transaction.attempts > recipients_max.saturating_mul(2);
-        let smtputf8 = transaction.parameters.smtputf8;
         if endless || transaction.recipients >= recipients_max {
             self.queue(&replies::TOO_MANY_RECIPIENTS);
             if endless {
@@ -75,7 +76,7 @@ impl Session {
             }
             return None;
         }
-        self.ask(Question::Rcpt, Event::Rcpt { address, smtputf8 })
+        self.ask(Question::Rcpt, Event::Rcpt { address, parameters })
     }
 
     fn data(&mut self) -> Option<Event> {
@@ -112,7 +113,11 @@ impl Session {
         if self.config.starttls && !self.tls {
             text.push_str("STARTTLS\n");
         }
-        text.push_str("8BITMIME\nSMTPUTF8\nCHUNKING\nENHANCEDSTATUSCODES\n");
+        if self.tls {
+            // RFC 8689 §2: never in plain text.
+            text.push_str("REQUIRETLS\n");
+        }
+        text.push_str("DSN\n8BITMIME\nSMTPUTF8\nCHUNKING\nENHANCEDSTATUSCODES\n");
         // RFC 9422: what would be refused with 421 or 452 anyway, said beforehand.
         let (mails, recipients) = (self.config.messages_max, self.config.recipients_max);
         Reply::new(250, None, text + &format!("LIMITS MAILMAX={mails} RCPTMAX={recipients}"))

@@ -30,7 +30,7 @@ use bytes::{Bytes, BytesMut};
 
 use self::chunking::Chunk;
 pub use self::config::SessionConfig;
-use super::{Address, Chunks, Decoder, MailParameters, Reply, ReversePath, replies};
+use super::{Address, Chunks, Decoder, MailParameters, RcptParameters, Reply, ReversePath, replies};
 
 /// One connection of a client.
 #[derive(Debug)]
@@ -75,19 +75,15 @@ pub enum Event {
     Mail {
         /// The sender.
         reverse_path: ReversePath,
-        /// The declared size (RFC 1870).
-        size: Option<u64>,
-        /// SMTPUTF8 was given (RFC 6531).
-        smtputf8: bool,
-        /// BODY=8BITMIME was given (RFC 6152).
-        eight_bit: bool,
+        /// What it asks for.
+        parameters: MailParameters,
     },
     /// RCPT, while the transaction has room; to be answered.
     Rcpt {
         /// The recipient.
         address: Address,
-        /// The transaction has SMTPUTF8.
-        smtputf8: bool,
+        /// What is asked for it.
+        parameters: RcptParameters,
     },
     /// DATA or a first BDAT, with at least one recipient; to be answered. `Ok` begins to read the message.
     Data,
@@ -146,7 +142,7 @@ enum State {
     Closed,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 enum Question {
     Helo { extended: bool },
     Mail(MailParameters),
@@ -231,7 +227,13 @@ impl Session {
     /// Answers [`Event::Helo`], [`Event::Mail`], [`Event::Rcpt`] or [`Event::Data`]: `Ok` is the standard positive reply. A reply of
     /// 421 also ends the session. Without a question it does nothing.
     pub fn answer(&mut self, decision: Result<(), Reply>) {
-        let State::Asked(question) = self.state else { return };
+        let question = match mem::replace(&mut self.state, State::Command) {
+            State::Asked(question) => question,
+            other => {
+                self.state = other;
+                return;
+            }
+        };
         self.enter(State::Command);
         match (decision, question) {
             (decision, Question::Bdat { bytes, last }) => self.answer_bdat(bytes, last, decision),

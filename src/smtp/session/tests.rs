@@ -86,8 +86,20 @@ fn shown(event: &Event) -> String {
     match event {
         Event::NeedInput => "NeedInput".into(),
         Event::Helo { name, extended } => format!("Helo {name} {extended}"),
-        Event::Mail { reverse_path, size, smtputf8, eight_bit } => format!("Mail {reverse_path} {size:?} {smtputf8} {eight_bit}"),
-        Event::Rcpt { address, smtputf8 } => format!("Rcpt {address} {smtputf8}"),
+        Event::Mail { reverse_path, parameters } => {
+            let MailParameters { size, eight_bit, smtputf8, require_tls, ret, envelope_id } = parameters;
+            let mut text = format!("Mail {reverse_path} {size:?} {smtputf8} {eight_bit}");
+            text.push_str(if *require_tls { " REQUIRETLS" } else { "" });
+            text.extend(ret.map(|ret| format!(" RET={}", ret.as_str())));
+            text.extend(envelope_id.as_ref().map(|id| format!(" ENVID={}", id.as_str())));
+            text
+        }
+        Event::Rcpt { address, parameters: RcptParameters { notify, original } } => {
+            let mut text = format!("Rcpt {address}");
+            text.extend(notify.map(|notify| format!(" NOTIFY={notify}")));
+            text.extend(original.as_ref().map(|original| format!(" ORCPT={}", original.for_rcpt(true))));
+            text
+        }
         Event::Message { data } => format!("Message {}", data.escape_ascii()),
         Event::Data => "Data".into(),
         Event::StartTls => "StartTls".into(),
@@ -140,6 +152,7 @@ fn a_message_is_taken() {
         S: 250-mx.example
         S: 250-PIPELINING
         S: 250-SIZE 41943040
+        S: 250-DSN
         S: 250-8BITMIME
         S: 250-SMTPUTF8
         S: 250-CHUNKING
@@ -151,7 +164,7 @@ fn a_message_is_taken() {
         E: Mail <a@x.example> Some(100) false true
         C: RCPT TO:<b@y.example>
         S: 250 2.1.5
-        E: Rcpt b@y.example false
+        E: Rcpt b@y.example
         C: DATA
         S: 354 End
         E: Data
@@ -180,6 +193,7 @@ fn pipelined_groups_are_answered_in_order() {
         S: 250-mx
         S: 250-PIPELINING
         S: 250-SIZE
+        S: 250-DSN
         S: 250-8BITMIME
         S: 250-SMTPUTF8
         S: 250-CHUNKING
@@ -284,7 +298,7 @@ fn the_driver_hears_of_dropped_transactions() {
         S: 354
         S: 550 5.6.11
         E: Mail <a@x> None false false
-        E: Rcpt b@y false
+        E: Rcpt b@y
         E: Data
         E: Refused 550 5.6.11 Message with bare CR or LF; lines must end with CRLF
         E: Reset
@@ -443,6 +457,75 @@ fn recipients_over_the_limit_wait_for_another_transaction() {
     assert!(script(config, &text).closed);
 }
 
+#[test]
+fn what_a_sender_asks_of_notifications_reaches_the_driver_as_it_was_said() {
+    script(
+        config(),
+        r"
+        S: 220
+        C: EHLO c
+        S: 250-mx
+        S: 250-PIPELINING
+        S: 250-SIZE
+        S: 250-DSN
+        S: 250-8BITMIME
+        S: 250-SMTPUTF8
+        S: 250-CHUNKING
+        S: 250-ENHANCED
+        S: 250 LIMITS
+        E: Helo c true
+        C: MAIL FROM:<a@x> RET=BODY
+        S: 501 5.5.4
+        E: Refused 501 5.5.4 Parameter malformed or repeated
+        C: MAIL FROM:<a@x> ENVID=a+0D+0AX-Evil:+20yes
+        S: 501 5.5.4
+        E: Refused 501 5.5.4 Parameter malformed or repeated
+        C: MAIL FROM:<a@x> RET=hdrs ENVID=QQ+2B1
+        S: 250 2.1.0
+        E: Mail <a@x> None false false RET=HDRS ENVID=QQ+2B1
+        C: RCPT TO:<b@y> NOTIFY=NEVER,FAILURE
+        S: 501 5.5.4
+        E: Refused 501 5.5.4 Parameter malformed or repeated
+        C: RCPT TO:<b@y> ORCPT=utf-8;ü@y
+        S: 501 5.5.4
+        E: Refused 501 5.5.4 Parameter malformed or repeated
+        C: RCPT TO:<b@y> NOTIFY=Success,Delay ORCPT=rfc822;b+2Bc@y
+        S: 250 2.1.5
+        E: Rcpt b@y NOTIFY=SUCCESS,DELAY ORCPT=rfc822;b+2Bc@y
+        C: RCPT TO:<c@y> NOTIFY=never
+        S: 250 2.1.5
+        E: Rcpt c@y NOTIFY=NEVER
+        C: RSET
+        S: 250
+        E: Reset
+        C: MAIL FROM:<ü@x> SMTPUTF8
+        S: 250
+        E: Mail <ü@x> None true false
+        C: RCPT TO:<b@y> ORCPT=utf-8;ü@y
+        S: 250
+        E: Rcpt b@y ORCPT=utf-8;ü@y
+        ",
+    );
+}
+
+/// RFC 8689 §2.
+#[test]
+fn requiretls_is_for_sessions_with_tls() {
+    let config = SessionConfig { starttls: true, ..config() };
+    let mut driver = script(
+        config,
+        "S: 220\nC: EHLO c\nS: 250-mx\nS: 250-PIPELINING\nS: 250-SIZE\nS: 250-STARTTLS\nS: 250-DSN\nS: 250-8BITMIME\nS: 250-SMTPUTF8\nS: 250-CHUNKING\n\
+         S: 250-ENHANCED\nS: 250 LIMITS\nC: MAIL FROM:<a@x> REQUIRETLS\nS: 530 5.7.10\nC: STARTTLS\nS: 220",
+    );
+    driver.session.tls_established();
+    driver.handshake = false;
+    driver.send(b"EHLO c\r\nMAIL FROM:<a@x> REQUIRETLS\r\n");
+    let lines = driver.take_lines();
+    assert!(lines.contains(&"250-REQUIRETLS".to_owned()), "{lines:?}");
+    assert_eq!(lines.last().map(String::as_str), Some("250 2.1.0 Sender ok"));
+    assert!(driver.events.contains(&"Mail <a@x> None false false REQUIRETLS".to_owned()));
+}
+
 /// RFC 3207 §4.2 and §5: what came before the handshake never reaches the parser, and nothing is remembered.
 #[test]
 fn starttls_forgets_and_does_not_take_plain_text_along() {
@@ -456,6 +539,7 @@ fn starttls_forgets_and_does_not_take_plain_text_along() {
         S: 250-PIPELINING
         S: 250-SIZE
         S: 250-STARTTLS
+        S: 250-DSN
         S: 250-8BITMIME
         S: 250-SMTPUTF8
         S: 250-CHUNKING

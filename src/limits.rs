@@ -26,6 +26,14 @@ pub const ERRORS_MAX: u32 = 20;
 pub const MESSAGES_PER_SESSION_MAX: u32 = 1000;
 /// Commands of one session that carry no mail (NOOP, RSET, VRFY, HELP) before 421 (Postfix: smtpd_junk_command_limit 100).
 pub const JUNK_COMMANDS_MAX: u32 = 100;
+/// Longest line in an exchange of AUTH, CRLF included (RFC 4954 §4).
+pub const AUTH_LINE_BYTES_MAX: usize = 12_288;
+/// User name of a client that logs in; RFC 4616 §2 asks for at least 255.
+pub const LOGIN_USERNAME_BYTES_MAX: usize = 255;
+/// Password of a client that logs in; RFC 4616 §2 asks for at least 255.
+pub const LOGIN_PASSWORD_BYTES_MAX: usize = 1024;
+/// Logins refused in one session before 421; RFC 4954 asks for at least 3.
+pub const LOGINS_REFUSED_PER_SESSION_MAX: u32 = 3;
 /// Idle time before 421. RFC 5321 §4.5.3.2.7 asks for 5 minutes.
 pub const SESSION_IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 /// A session that lasts longer than this is closed at the next command boundary.

@@ -103,6 +103,8 @@ impl<'i, D: Intake> Connection<'i, D> {
                     }
                     self.session.answer(decision);
                 }
+                // No endpoint asks for a login yet.
+                Said::Auth { .. } => self.session.answer(Err(Reply::fixed(454, Status(4, 7, 0), "No logins here"))),
                 Said::Mail { reverse_path, smtputf8, eight_bit, size: _ } => {
                     let decision = self.begin_transaction(reverse_path, smtputf8, eight_bit);
                     self.session.answer(decision);

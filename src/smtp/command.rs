@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use super::address::is_domain;
+use super::login::AuthArgument;
 use super::{Address, AddressError, Reply, ReversePath, replies};
 use crate::limits::DOMAIN_BYTES_MAX;
 
@@ -34,6 +35,11 @@ pub enum Command {
     Data,
     /// STARTTLS.
     StartTls,
+    /// AUTH; its argument is read where it is known whether a login is possible at all.
+    Auth {
+        /// Mechanism and initial response.
+        argument: AuthArgument,
+    },
     /// RSET.
     Rset,
     /// NOOP, with or without text.
@@ -55,6 +61,8 @@ pub struct MailParameters {
     pub eight_bit: bool,
     /// `SMTPUTF8` (RFC 6531).
     pub smtputf8: bool,
+    /// `AUTH=` with a valid value (RFC 4954 §5), which nobody believes.
+    pub auth: bool,
 }
 
 impl Command {
@@ -77,13 +85,14 @@ impl Command {
             "RCPT" => rcpt(argument, smtputf8),
             "DATA" => alone(argument, Self::Data),
             "STARTTLS" => alone(argument, Self::StartTls),
+            "AUTH" => Ok(Self::Auth { argument: AuthArgument::new(argument) }),
             "RSET" => alone(argument, Self::Rset),
             "QUIT" => alone(argument, Self::Quit),
             "NOOP" => Ok(Self::Noop),
             "HELP" => Ok(Self::Help),
             "VRFY" if argument.is_empty() => Err(replies::ARGUMENT_MISSING),
             "VRFY" => Ok(Self::Vrfy),
-            "EXPN" | "AUTH" | "BDAT" | "ETRN" | "ATRN" | "TURN" | "SEND" | "SOML" | "SAML" => Err(replies::NOT_IMPLEMENTED),
+            "EXPN" | "BDAT" | "ETRN" | "ATRN" | "TURN" | "SEND" | "SOML" | "SAML" => Err(replies::NOT_IMPLEMENTED),
             _ => Err(replies::UNKNOWN_COMMAND),
         }
     }
@@ -208,7 +217,8 @@ fn mail_parameters(text: &str) -> Result<MailParameters, Reply> {
             ("BODY", Some(value)) if value.eq_ignore_ascii_case("8BITMIME") => parsed.eight_bit = true,
             ("BODY", Some(value)) if value.eq_ignore_ascii_case("7BIT") => {}
             ("SMTPUTF8", None) => parsed.smtputf8 = true,
-            ("SIZE" | "BODY", None) | ("SMTPUTF8", Some(_)) => return Err(replies::PARAMETER_SYNTAX),
+            ("AUTH", Some(value)) if is_submitter(value) => parsed.auth = true,
+            ("SIZE" | "BODY", None) | ("AUTH", _) | ("SMTPUTF8", Some(_)) => return Err(replies::PARAMETER_SYNTAX),
             _ => return Err(replies::PARAMETER_UNKNOWN),
         }
         seen.push(keyword);
@@ -220,6 +230,26 @@ fn mail_parameters(text: &str) -> Result<MailParameters, Reply> {
 fn size_value(digits: &str) -> Result<u64, Reply> {
     let good = (1..=20).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
     if good { Ok(digits.parse().unwrap_or(u64::MAX)) } else { Err(replies::PARAMETER_SYNTAX) }
+}
+
+/// RFC 4954 §5: `<>`, or an address in xtext (RFC 3461 §4).
+fn is_submitter(value: &str) -> bool {
+    value == "<>" || xtext(value).is_some_and(|mailbox| Address::parse(&mailbox, true).is_ok())
+}
+
+/// RFC 3461 §4: `+` and two hexadecimal digits in upper case stand for an octet.
+fn xtext(text: &str) -> Option<String> {
+    let mut octets = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    let digit = |byte: u8| char::from(byte).to_digit(16).filter(|_| !byte.is_ascii_lowercase()).and_then(|digit| u8::try_from(digit).ok());
+    while let Some(byte) = rest.next() {
+        octets.push(match byte {
+            b'+' => digit(rest.next()?)? << 4 | digit(rest.next()?)?,
+            b'!'..=b'~' if byte != b'=' => byte,
+            _ => return None,
+        });
+    }
+    String::from_utf8(octets).ok()
 }
 
 #[cfg(test)]
@@ -251,7 +281,9 @@ mod tests {
             ("MAIL FROM:<@r.example,@s.example:a@x>", mail("a@x", plain)),
             ("MAIL FROM:<\"a>b\"@x>", mail("\"a>b\"@x", plain)),
             ("MAIL FROM:<a%b@x>", mail("a%b@x", plain)),
-            ("MAIL FROM:<a@x> size=10 BODY=8bitmime", mail("a@x", MailParameters { size: Some(10), eight_bit: true, smtputf8: false })),
+            ("MAIL FROM:<a@x> size=10 BODY=8bitmime", mail("a@x", MailParameters { size: Some(10), eight_bit: true, ..plain })),
+            ("MAIL FROM:<a@x> AUTH=<>", mail("a@x", MailParameters { auth: true, ..plain })),
+            ("MAIL FROM:<e=mc2@x> auth=e+3Dmc2@example.com", mail("e=mc2@x", MailParameters { auth: true, ..plain })),
             ("MAIL FROM:<ü@x> SMTPUTF8 BODY=7BIT", mail("ü@x", MailParameters { smtputf8: true, ..plain })),
             ("MAIL FROM:<a@x> SIZE=99999999999999999999", mail("a@x", MailParameters { size: Some(u64::MAX), ..plain })),
             ("RCPT TO:<b@x>", rcpt("b@x")),
@@ -287,7 +319,14 @@ mod tests {
             ("HELO ü.example", "500 5.5.2"),
             ("MAIL FROM:<a@x>\u{85}", "500 5.5.2"),
             ("EXPN all", "502 5.5.1"),
-            ("AUTH PLAIN", "502 5.5.1"),
+            ("MAIL FROM:<a@x> AUTH", "501 5.5.4"),
+            ("MAIL FROM:<a@x> AUTH=a+3dx@y", "501 5.5.4"),
+            ("MAIL FROM:<a@x> AUTH=a+4@y", "501 5.5.4"),
+            ("MAIL FROM:<a@x> AUTH=a+FF@y", "501 5.5.4"),
+            ("MAIL FROM:<a@x> AUTH=nobody", "501 5.5.4"),
+            ("MAIL FROM:<a@x> AUTH=<a@x>", "501 5.5.4"),
+            ("MAIL FROM:<a@x> AUTH=a+0D+0A@y", "501 5.5.4"),
+            ("MAIL FROM:<a@x> AUTH=<> AUTH=<>", "501 5.5.4"),
             ("BDAT 10 LAST", "502 5.5.1"),
             ("HELO", "501 5.5.4"),
             ("EHLO ", "501 5.5.4"),

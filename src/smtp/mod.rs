@@ -4,12 +4,14 @@
 //! and no configuration file; a driver (`ingress`, `relay`) moves the bytes.
 
 mod address;
+mod base64;
 mod client;
 mod client_auth;
 mod client_data;
 mod client_types;
 mod command;
 mod data;
+mod login;
 mod replies;
 mod reply;
 mod reply_parser;
@@ -22,6 +24,7 @@ pub use client_data::{DotStuffer, line_ends_are_crlf};
 pub use client_types::{ClientError, Event as ClientEvent, Extensions, Stage, Transaction, Verdict};
 pub use command::{Command, MailParameters};
 pub use data::Decoder;
+pub use login::{AuthArgument, Login};
 pub use reply::{Reply, Status};
 pub use reply_parser::{ReplyError, ReplyParser};
 pub use session::{Event, Session, SessionConfig};

@@ -10,6 +10,9 @@ impl Session {
         if self.config.tls_required && !self.tls && needs_tls(&command) {
             return self.refused(&replies::TLS_REQUIRED);
         }
+        if self.needs_login(&command) {
+            return self.refused(&replies::AUTH_REQUIRED);
+        }
         match command {
             Command::Helo { name, extended } => {
                 // The first one is needed; those that follow carry no mail.
@@ -22,6 +25,7 @@ impl Session {
             Command::Rcpt { address } => self.rcpt(address),
             Command::Data => self.data(),
             Command::StartTls => self.start_tls(),
+            Command::Auth { argument } => self.auth(&argument),
             Command::Quit => self.closed_with(&replies::BYE),
             Command::Rset | Command::Noop | Command::Vrfy | Command::Help if self.is_too_much_junk() => {
                 self.closed_with(&replies::TOO_MUCH_JUNK)
@@ -37,12 +41,16 @@ impl Session {
     }
 
     fn mail(&mut self, reverse_path: ReversePath, parameters: MailParameters) -> Option<Event> {
-        let MailParameters { size, eight_bit, smtputf8 } = parameters;
+        let MailParameters { size, eight_bit, smtputf8, auth } = parameters;
         if !self.greeted {
             return self.refused(&replies::NEED_HELO);
         }
         if self.transaction.is_some() {
             return self.refused(&replies::NESTED_MAIL);
+        }
+        // RFC 4954 §5: the parameter belongs to the extension. Whom it names is not believed, which is the same as `AUTH=<>`.
+        if auth && !self.config.auth {
+            return self.refused(&replies::PARAMETER_UNKNOWN);
         }
         if self.messages >= self.config.messages_max {
             return self.closed_with(&replies::TOO_MANY_MESSAGES);
@@ -102,6 +110,7 @@ impl Session {
         if self.config.starttls && !self.tls {
             text.push_str("STARTTLS\n");
         }
+        text.push_str(self.auth_keyword());
         text.push_str("8BITMIME\nSMTPUTF8\nENHANCEDSTATUSCODES");
         Reply::new(250, None, text)
     }

@@ -10,31 +10,35 @@ use crate::limits::{COMMAND_LINE_BYTES_MAX, READ_BUFFER_BYTES, SESSION_OUTPUT_BY
 use crate::smtp::Status;
 
 /// A driver that decides by the address: `no…` is refused for good, `later…` for now, all else is taken.
-struct Driver {
-    session: Session,
+pub(super) struct Driver {
+    pub(super) session: Session,
     now: Instant,
-    written: Vec<u8>,
-    events: Vec<String>,
-    closed: bool,
-    handshake: bool,
+    pub(super) written: Vec<u8>,
+    pub(super) events: Vec<String>,
+    pub(super) closed: bool,
+    pub(super) handshake: bool,
 }
 
 impl Driver {
-    fn new(config: SessionConfig) -> Self {
+    pub(super) fn new(config: SessionConfig) -> Self {
         let now = Instant::now();
+        let implicit_tls = config.auth && !config.starttls;
         let mut session = Session::new(Arc::new(config), now);
+        if implicit_tls {
+            session.tls_established();
+        }
         session.greet();
         Self { session, now, written: Vec::new(), events: Vec::new(), closed: false, handshake: false }
     }
 
-    fn send(&mut self, bytes: &[u8]) {
+    pub(super) fn send(&mut self, bytes: &[u8]) {
         if !self.closed && !self.handshake {
             self.session.input().extend_from_slice(bytes);
             self.run();
         }
     }
 
-    fn run(&mut self) {
+    pub(super) fn run(&mut self) {
         loop {
             let event = self.session.poll(self.now);
             match &event {
@@ -43,6 +47,7 @@ impl Driver {
                 Event::Mail { reverse_path, .. } => self.session.answer(decide(reverse_path.as_str())),
                 Event::Rcpt { address, .. } => self.session.answer(decide(address.as_str())),
                 Event::Data => self.session.answer(Ok(())),
+                Event::Auth { login } => self.session.answer(super::tests_auth::decide(login)),
                 Event::Message { data } => {
                     let reply = if data.starts_with(b"Subject: no") { no() } else { Reply::fixed(250, Status(2, 0, 0), "Taken") };
                     self.session.finish_message(reply);
@@ -64,7 +69,7 @@ impl Driver {
         output.clear();
     }
 
-    fn take_lines(&mut self) -> Vec<String> {
+    pub(super) fn take_lines(&mut self) -> Vec<String> {
         let written = String::from_utf8(std::mem::take(&mut self.written)).expect("replies are ASCII");
         assert!(written.is_empty() || written.ends_with("\r\n"));
         written.split_terminator("\r\n").map(str::to_owned).collect()
@@ -86,6 +91,7 @@ fn shown(event: &Event) -> String {
     match event {
         Event::NeedInput => "NeedInput".into(),
         Event::Helo { name, extended } => format!("Helo {name} {extended}"),
+        Event::Auth { login } => format!("Auth {login:?}"),
         Event::Mail { reverse_path, size, smtputf8, eight_bit } => format!("Mail {reverse_path} {size:?} {smtputf8} {eight_bit}"),
         Event::Rcpt { address, smtputf8 } => format!("Rcpt {address} {smtputf8}"),
         Event::Message { data } => format!("Message {}", data.escape_ascii()),
@@ -97,13 +103,13 @@ fn shown(event: &Event) -> String {
     }
 }
 
-fn config() -> SessionConfig {
+pub(super) fn config() -> SessionConfig {
     SessionConfig::new("mx.example")
 }
 
 /// Runs a script. An `S:` line must begin the next reply line; at the next `C:` no reply and no event may be left over.
 /// `E:` lines are optional as a whole: a script without any does not look at events.
-fn script(config: SessionConfig, script: &str) -> Driver {
+pub(super) fn script(config: SessionConfig, script: &str) -> Driver {
     let mut driver = Driver::new(config);
     driver.run();
     let with_events = script.contains("E: ");

@@ -31,6 +31,7 @@ use std::sync::Arc;
 use crate::policy::Policy;
 use crate::relay::RelayConfig;
 use crate::rules::RuleSet;
+use crate::secrets::SecretRef;
 use workspace::Workspace;
 
 /// Reads a deployment with all that it names. The report of a success holds warnings only.
@@ -130,6 +131,8 @@ pub struct Endpoint {
 pub enum EndpointKind {
     /// Everybody, for the gateway's own domains.
     Open,
+    /// Who logs in with one of the credentials that the secret holds; mail is taken for any domain, and only after the login.
+    Auth(SecretRef),
     /// Who shows a certificate of a trusted CA in the handshake; mail is taken for any domain, and only after the handshake.
     Mtls,
 }

@@ -95,6 +95,8 @@ fn house(inline: bool, passes: usize, memory: usize) -> House {
         log: Log::new(Format::Json, std::io::sink()),
         ids: Arc::new(SessionIds::new(7)),
         admission: Admission::default(),
+        secrets: Arc::default(),
+        logins: LoginFailures::default(),
         memory: MessageMemory::new(memory),
         draining: CancellationToken::new(),
         sessions: TaskTracker::new(),

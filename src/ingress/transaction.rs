@@ -62,6 +62,7 @@ impl<D: Intake> Connection<'_, D> {
     fn is_known(&self) -> bool {
         match self.endpoint.kind {
             EndpointKind::Open => false,
+            EndpointKind::Auth(_) => self.facts.authenticated,
             EndpointKind::Mtls => self.facts.tls.as_ref().is_some_and(|tls| tls.client_certificate.is_some()),
         }
     }

@@ -200,6 +200,7 @@ pub(super) fn incoming(number: u32, sender: &str, recipients: &[&str], snapshot:
             extended: true,
             tls: None,
             authenticated: false,
+            login: None,
         },
         envelope: Envelope { reverse_path, smtputf8: recipients.iter().any(|one| !one.is_ascii()), recipients, eight_bit: false },
         data: data.into(),

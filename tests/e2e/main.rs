@@ -7,6 +7,7 @@
 mod common;
 mod harness;
 
+mod auth;
 mod clients;
 mod commands;
 mod crash;

@@ -5,16 +5,26 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use gateway::message::Content;
-use gateway::smtp::{Address, Chunks, Command, Decoder, DotStuffer, Event, Session, SessionConfig, line_ends_are_crlf};
+use gateway::smtp::{Address, Chunks, Command, Decoder, DotStuffer, Event, Login, Reply, Session, SessionConfig, line_ends_are_crlf};
 
 /// A session says the same however the network cuts its input, every reply is made of whole lines of printable ASCII, and no
 /// message with a bare CR or LF comes through.
 pub fn session(input: &[u8]) {
+    one_session(input, false);
+}
+
+/// The same where a login is asked for: besides, no password is in what is written or shown.
+pub fn auth_session(input: &[u8]) {
+    one_session(input, true);
+}
+
+fn one_session(input: &[u8], auth: bool) {
     // The first byte says where to cut, so that a fuzzer can look for a bad place.
     let Some((cut, bytes)) = input.split_first() else { return };
-    let whole = run_session(bytes, bytes.len().max(1));
-    assert_eq!(run_session(bytes, usize::from(*cut).max(1)), whole, "cutting changed the session");
-    let (written, _) = whole;
+    let whole = run_session(bytes, auth, bytes.len().max(1));
+    assert_eq!(run_session(bytes, auth, usize::from(*cut).max(1)), whole, "cutting changed the session");
+    let (written, events) = whole;
+    assert!(!events.iter().any(|event| event.starts_with("Auth") && event.contains("secret")), "{events:?}");
     assert!(written.is_empty() || written.ends_with(b"\r\n"));
     for line in String::from_utf8(written).expect("ASCII").split_terminator("\r\n") {
         assert!(line.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{line:?}");
@@ -22,10 +32,13 @@ pub fn session(input: &[u8]) {
     }
 }
 
-fn run_session(bytes: &[u8], step: usize) -> (Vec<u8>, Vec<String>) {
+fn run_session(bytes: &[u8], auth: bool, step: usize) -> (Vec<u8>, Vec<String>) {
     let now = Instant::now();
-    let config = SessionConfig { starttls: true, message_bytes_max: 1000, errors_max: 5, ..SessionConfig::new("mx.example") };
+    let config = SessionConfig { starttls: !auth, auth, message_bytes_max: 1000, errors_max: 5, ..SessionConfig::new("mx.example") };
     let mut session = Session::new(Arc::new(config), now);
+    if auth {
+        session.tls_established();
+    }
     session.greet();
     let mut events = Vec::new();
     'connection: for piece in bytes.chunks(step) {
@@ -34,10 +47,11 @@ fn run_session(bytes: &[u8], step: usize) -> (Vec<u8>, Vec<String>) {
             let event = session.poll(now);
             match &event {
                 Event::NeedInput => break,
+                Event::Auth { login } => session.answer(login_of(login)),
                 Event::Helo { .. } | Event::Mail { .. } | Event::Rcpt { .. } | Event::Data => session.answer(Ok(())),
                 Event::Message { data } => {
                     assert!(line_ends_are_crlf(&Content::from(data.clone())), "a bare CR or LF came through");
-                    session.finish_message(gateway::smtp::Reply::new(250, None, "Taken"));
+                    session.finish_message(Reply::new(250, None, "Taken"));
                 }
                 Event::Reset | Event::Refused { .. } => {}
                 Event::StartTls | Event::Close => {
@@ -49,6 +63,16 @@ fn run_session(bytes: &[u8], step: usize) -> (Vec<u8>, Vec<String>) {
         }
     }
     (session.output().to_vec(), events)
+}
+
+/// `tim` has the password `secret`; of `later` nothing can be told.
+fn login_of(login: &Login) -> Result<(), Reply> {
+    assert!(!login.username.is_empty() && !login.username.contains('\0') && !login.password.contains('\0'));
+    match (login.username.as_str(), login.password.as_str()) {
+        ("tim", "secret") => Ok(()),
+        ("later", _) => Err(Reply::new(454, None, "Later")),
+        _ => Err(Reply::new(535, None, "No")),
+    }
 }
 
 /// Reading a command does not panic, and what passes holds no control characters.

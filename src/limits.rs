@@ -26,6 +26,29 @@ pub const ERRORS_MAX: u32 = 20;
 pub const MESSAGES_PER_SESSION_MAX: u32 = 1000;
 /// Commands of one session that carry no mail (NOOP, RSET, VRFY, HELP) before 421 (Postfix: smtpd_junk_command_limit 100).
 pub const JUNK_COMMANDS_MAX: u32 = 100;
+/// Longest line in an exchange of AUTH, CRLF included (RFC 4954 §4).
+pub const AUTH_LINE_BYTES_MAX: usize = 12_288;
+/// User name of a client that logs in; RFC 4616 §2 asks for at least 255.
+pub const LOGIN_USERNAME_BYTES_MAX: usize = 255;
+/// Password of a client that logs in; RFC 4616 §2 asks for at least 255.
+pub const LOGIN_PASSWORD_BYTES_MAX: usize = 1024;
+/// Logins refused in one session before 421; RFC 4954 asks for at least 3.
+pub const LOGINS_REFUSED_PER_SESSION_MAX: u32 = 3;
+/// Wrong logins of one client (an IPv4 address, an IPv6 /64) in one window before 454; fail2ban bans at 5 in 10 minutes, and many
+/// people may sit behind one address.
+pub const LOGIN_FAILURES_PER_CLIENT_MAX: u32 = 20;
+/// Wrong logins of one user name in one window, from wherever, after which one from a client suffices for 454.
+pub const LOGIN_FAILURES_PER_USER_MAX: u32 = 50;
+/// Wrong logins are forgotten after this time (fail2ban: findtime and bantime 10 minutes).
+pub const LOGIN_FAILURE_WINDOW: Duration = Duration::from_secs(600);
+/// Clients whose wrong logins are remembered; about 5 MB.
+pub const LOGIN_CLIENTS_MAX: usize = 50_000;
+/// Counters that user names share by their hash.
+pub const LOGIN_USER_COUNTERS: u64 = 4096;
+/// Wait before the first refusal of a login, doubled with each more (Postfix: smtpd_error_sleep_time 1 s).
+pub const LOGIN_DELAY_FIRST: Duration = Duration::from_secs(1);
+/// Longest such wait; clients give up after 5 minutes (RFC 5321 §4.5.3.2).
+pub const LOGIN_DELAY_LONGEST: Duration = Duration::from_secs(8);
 /// Idle time before 421. RFC 5321 §4.5.3.2.7 asks for 5 minutes.
 pub const SESSION_IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 /// A session that lasts longer than this is closed at the next command boundary.
@@ -226,5 +249,7 @@ pub const RELOAD_POLL: Duration = Duration::from_secs(2);
 pub const LOG_BUFFER_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Characters of a message's Message-ID that a log line repeats; RFC 5322 §2.1.1 allows 998 in a line.
 pub const LOG_MESSAGE_ID_CHARS_MAX: usize = 256;
+/// Characters of a user name that a log line repeats.
+pub const LOG_USER_CHARS_MAX: usize = 64;
 /// Time that the log's last lines get at the end of the process, should nobody read them.
 pub const LOG_CLOSE_TIMEOUT: Duration = Duration::from_secs(5);

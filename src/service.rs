@@ -15,7 +15,7 @@ use crate::aws::Aws;
 use crate::config::{self, Report, Snapshot};
 use crate::dispatch::{Dispatcher, unix_millis};
 use crate::domains::AcceptedDomains;
-use crate::ingress::{Admission, BindError, Ingress, Listeners, Live, MessageMemory};
+use crate::ingress::{Admission, BindError, Ingress, Listeners, Live, LoginFailures, MessageMemory, look_at_credentials};
 use crate::limits::{DRAIN_TIMEOUT, MESSAGE_MEMORY_BYTES_MAX};
 use crate::message::SessionIds;
 use crate::refreshed::Observer;
@@ -64,7 +64,7 @@ impl Service {
         let ids = Arc::new(SessionIds::new(random_seed()));
         let aws = Arc::new(Aws::default());
         let secrets = Arc::new(Secrets::new(Arc::clone(&aws), Some(observer(&log, "secret"))));
-        let relays = Relays::new(Arc::clone(&snapshot.hostname), secrets);
+        let relays = Relays::new(Arc::clone(&snapshot.hostname), Arc::clone(&secrets));
         let dispatcher = Dispatcher::new(Arc::clone(&spool), relays, log.clone(), Arc::clone(&ids), Arc::clone(&snapshot));
         let domains = Arc::new(AcceptedDomains::new(&snapshot.domains, Arc::clone(&aws), Some(observer(&log, "domains"))));
         // An account that cannot be listed yet costs 451 at RCPT, not the mail that waits in the spool.
@@ -78,6 +78,8 @@ impl Service {
             log: log.clone(),
             ids,
             admission: Admission::default(),
+            secrets,
+            logins: LoginFailures::default(),
             memory: MessageMemory::new(MESSAGE_MEMORY_BYTES_MAX),
             draining: CancellationToken::new(),
             sessions: TaskTracker::new(),
@@ -86,6 +88,7 @@ impl Service {
         let addresses = listeners.addresses();
         dispatcher.start();
         listeners.serve(&ingress);
+        read_credentials(&ingress);
         Ok(Self { ingress, dispatcher, spool, aws, log, addresses })
     }
 
@@ -129,6 +132,7 @@ impl Service {
         self.dispatcher.reload(Arc::clone(&snapshot));
         let hash = Arc::clone(&snapshot.hash);
         self.ingress.live.store(Arc::new(Live { snapshot, domains }));
+        read_credentials(&self.ingress);
         // Said when it is true: who has read this line and connects is judged by the new configuration.
         self.log.emit(&Event::Reloaded { config: &hash, previous: &previous.hash });
     }
@@ -148,6 +152,15 @@ impl Service {
         self.spool.close().await;
         self.log.emit(&Event::Stopped { spooled });
     }
+}
+
+/// In the background: a source that does not answer holds up neither start nor reload.
+fn read_credentials(ingress: &Arc<Ingress<Dispatcher<LocalSpool, Relays>>>) {
+    let ingress = Arc::clone(ingress);
+    tokio::spawn(async move {
+        let snapshot = Arc::clone(&ingress.live.load().snapshot);
+        look_at_credentials(&ingress.secrets, &snapshot).await;
+    });
 }
 
 /// What a running process cannot change, where the new configuration asks for it.

@@ -30,6 +30,11 @@ fn session() {
 }
 
 #[test]
+fn auth_session() {
+    replay("auth_session", entry::auth_session);
+}
+
+#[test]
 fn command() {
     replay("command", entry::command);
 }
@@ -50,6 +55,11 @@ fn address() {
 }
 
 proptest::proptest! {
+    #[test]
+    fn random_logins(cut: u8, text in "(EHLO a|AUTH PLAIN|AUTH LOGIN| |AHRpbQBzZWNyZXQ=|dGlt|c2VjcmV0|=|[*]|MAIL FROM:<>|\r\n|\r\n|\r|\n|\0|A){0,60}") {
+        entry::auth_session(&[&[cut], "EHLO a\r\n".as_bytes(), text.as_bytes()].concat());
+    }
+
     #[test]
     fn random_data(cut: u8, text in "(\r\n|\r|\n|[.]|\r\n[.]\r\n|\0|a){0,40}") {
         entry::data(&[&[cut], text.as_bytes()].concat());

@@ -31,6 +31,7 @@ use std::sync::Arc;
 use crate::policy::Policy;
 use crate::relay::RelayConfig;
 use crate::rules::RuleSet;
+use crate::secrets::SecretRef;
 use workspace::Workspace;
 
 /// Reads a deployment with all that it names. The report of a success holds warnings only.
@@ -106,11 +107,13 @@ pub enum Domains {
     Ses,
 }
 
-/// An ingress endpoint (only `open` ones so far).
+/// An ingress endpoint.
 #[derive(Debug)]
 pub struct Endpoint {
     /// Its key in `gateway.yaml`.
     pub name: Arc<str>,
+    /// Who may use it.
+    pub kind: EndpointKind,
     /// Addresses to listen on.
     pub listen: Vec<SocketAddr>,
     /// Judged while the client talks.
@@ -121,6 +124,17 @@ pub struct Endpoint {
     pub tls: Option<EndpointTls>,
     /// When the reply to DATA is given.
     pub delivery: DeliveryMode,
+}
+
+/// Who may use an endpoint.
+#[derive(Clone, Debug)]
+pub enum EndpointKind {
+    /// Everybody, for the gateway's own domains.
+    Open,
+    /// Who logs in with one of the credentials that the secret holds; mail is taken for any domain, and only after the login.
+    Auth(SecretRef),
+    /// Who shows a certificate of a trusted CA in the handshake; mail is taken for any domain, and only after the handshake.
+    Mtls,
 }
 
 /// TLS of an endpoint.

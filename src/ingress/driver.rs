@@ -12,7 +12,7 @@ use super::memory::Share;
 use super::stream::Stream;
 use super::transaction::Transaction;
 use super::{Ingress, Live};
-use crate::config::Endpoint;
+use crate::config::{Endpoint, EndpointKind};
 use crate::dispatch::{Incoming, Intake, unix_millis};
 use crate::limits::{CLOSE_TIMEOUT, SESSION_IDLE_TIMEOUT, TLS_HANDSHAKE_TIMEOUT};
 use crate::message::{MessageId, SessionFacts, SessionId};
@@ -49,6 +49,7 @@ pub(super) struct Connection<'i, D> {
     pub(super) facts: SessionFacts,
     pub(super) transaction: Option<Transaction>,
     pub(super) transactions: u32,
+    pub(super) wrong_logins: u32,
     session: Session,
     memory: Share,
     messages: u32,
@@ -63,8 +64,10 @@ impl<'i, D: Intake> Connection<'i, D> {
         let mut config = SessionConfig::new(Arc::clone(&live.snapshot.hostname));
         config.starttls = endpoint.tls.is_some();
         config.tls_required = endpoint.tls.as_ref().is_some_and(|tls| tls.required);
+        config.auth = matches!(endpoint.kind, EndpointKind::Auth(_));
         config.message_bytes_max = endpoint.policy.max_message_size.unwrap_or(config.message_bytes_max);
-        let facts = SessionFacts { client_ip, client_host: None, helo: "".into(), extended: false, tls: None, authenticated: false };
+        let facts =
+            SessionFacts { client_ip, client_host: None, helo: "".into(), extended: false, tls: None, authenticated: false, login: None };
         Self {
             memory: ingress.memory.share(),
             session: Session::new(Arc::new(config), Instant::now()),
@@ -75,6 +78,7 @@ impl<'i, D: Intake> Connection<'i, D> {
             facts,
             transaction: None,
             transactions: 0,
+            wrong_logins: 0,
             messages: 0,
             told_to_end: false,
         }
@@ -101,6 +105,10 @@ impl<'i, D: Intake> Connection<'i, D> {
                         // RFC 5321 §4.1.4: a command that is refused leaves everything as it was.
                         (self.facts.helo, self.facts.extended) = before;
                     }
+                    self.session.answer(decision);
+                }
+                Said::Auth { login } => {
+                    let decision = Box::pin(self.log_in(login)).await;
                     self.session.answer(decision);
                 }
                 Said::Mail { reverse_path, parameters } => {

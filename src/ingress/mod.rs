@@ -3,8 +3,10 @@
 //! No protocol rule lives here; what the client says is understood by [`crate::smtp::Session`].
 
 mod admission;
+mod auth;
 mod driver;
 mod listener;
+mod logins;
 mod memory;
 mod stream;
 #[cfg(test)]
@@ -12,7 +14,9 @@ mod tests;
 mod transaction;
 
 pub use admission::Admission;
+pub use auth::look_at_credentials;
 pub use listener::{BindError, Listeners};
+pub use logins::LoginFailures;
 pub use memory::MessageMemory;
 
 use std::collections::HashMap;
@@ -27,6 +31,7 @@ use crate::config::Snapshot;
 use crate::dispatch::Intake;
 use crate::domains::AcceptedDomains;
 use crate::message::SessionIds;
+use crate::secrets::Secrets;
 use crate::telemetry::Log;
 
 /// What is in force for new connections.
@@ -51,6 +56,10 @@ pub struct Ingress<D> {
     pub ids: Arc<SessionIds>,
     /// Who may connect.
     pub admission: Admission,
+    /// Who may log in.
+    pub secrets: Arc<Secrets>,
+    /// Wrong logins of late.
+    pub logins: LoginFailures,
     /// Bytes of messages in memory.
     pub memory: MessageMemory,
     /// Cancelled when the process is to end: sessions say 421 at their next boundary.

@@ -75,6 +75,8 @@ pub struct SessionFacts {
     pub tls: Option<TlsFacts>,
     /// Whether the client has logged in.
     pub authenticated: bool,
+    /// As whom.
+    pub login: Option<Arc<str>>,
 }
 
 /// One transaction's envelope.

@@ -131,6 +131,7 @@ mod tests {
             extended: true,
             tls: None,
             authenticated: false,
+            login: None,
         }
     }
 

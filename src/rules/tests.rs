@@ -33,6 +33,7 @@ impl World {
             extended: true,
             tls: None,
             authenticated: false,
+            login: None,
         };
         let recipients = recipients.iter().map(|text| address(text)).collect();
         let reverse_path = ReversePath::Address(address("A+tag@Gmail.com"));

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use super::{Credential, Held};
+use super::{Held, Parse};
 use crate::limits::SECRET_BYTES_MAX;
 
 /// What tells one state of a file from the next. Volumes are switched by renaming, which gives another inode within the same second.
@@ -20,16 +20,16 @@ pub(super) struct FileStamp {
     modified: (i64, i64),
 }
 
-/// The credential of a file; `older` again when the file has not changed since.
-pub(super) async fn file(path: PathBuf, older: Option<Held>) -> Result<Held, Arc<str>> {
+/// What a file holds; `older` again when the file has not changed since.
+pub(super) async fn file<T: Send + Sync + 'static>(path: PathBuf, older: Option<Held<T>>, parse: Parse<T>) -> Result<Held<T>, Arc<str>> {
     // A file may lie on a network: neither the look nor the read may hold up the runtime.
-    match tokio::task::spawn_blocking(move || read(&path, older)).await {
+    match tokio::task::spawn_blocking(move || read(&path, older, parse)).await {
         Ok(result) => result,
         Err(_) => Err("reading was interrupted".into()),
     }
 }
 
-fn read(path: &Path, older: Option<Held>) -> Result<Held, Arc<str>> {
+fn read<T>(path: &Path, older: Option<Held<T>>, parse: Parse<T>) -> Result<Held<T>, Arc<str>> {
     // Looked at and read through one handle, so that both see the same file.
     let mut file = open(path)?;
     let metadata = file.metadata().map_err(|error| unreadable(&error))?;
@@ -49,7 +49,7 @@ fn read(path: &Path, older: Option<Held>) -> Result<Held, Arc<str>> {
     let mut json = Zeroizing::new(Vec::with_capacity(SECRET_BYTES_MAX.saturating_add(1)));
     let limit = u64::try_from(SECRET_BYTES_MAX).unwrap_or(u64::MAX).saturating_add(1);
     file.by_ref().take(limit).read_to_end(&mut json).map_err(|error| unreadable(&error))?;
-    Ok(Held { credential: Arc::new(parse(&json)?), stamp: Some(stamp) })
+    Ok(Held { value: Arc::new(parsed(&json, parse)?), stamp: Some(stamp) })
 }
 
 /// Opens without waiting: a named pipe in the file's place must not hang a thread.
@@ -60,19 +60,19 @@ fn open(path: &Path) -> Result<File, Arc<str>> {
     Ok(File::from(file))
 }
 
-/// The credential of an environment variable. The process cannot change it, so there is nothing to cache.
-pub(super) fn environment(variable: &str) -> Result<Credential, Arc<str>> {
+/// What an environment variable holds. The process cannot change it, so there is nothing to cache.
+pub(super) fn environment<T>(variable: &str, parse: Parse<T>) -> Result<T, Arc<str>> {
     let Some(json) = std::env::var_os(variable) else { return Err("it is not set".into()) };
     let json = Zeroizing::new(json.into_encoded_bytes());
-    parse(&json)
+    parsed(&json, parse)
 }
 
-fn parse(json: &[u8]) -> Result<Credential, Arc<str>> {
+fn parsed<T>(json: &[u8], parse: Parse<T>) -> Result<T, Arc<str>> {
     if json.len() > SECRET_BYTES_MAX {
         return Err(format!("it is longer than {SECRET_BYTES_MAX} octets").into());
     }
     let json = std::str::from_utf8(json).map_err(|_| Arc::from("it is not UTF-8"))?;
-    Credential::from_json(json).map_err(Arc::from)
+    parse(json).map_err(Arc::from)
 }
 
 fn unreadable(error: &std::io::Error) -> Arc<str> {
@@ -86,10 +86,11 @@ fn unreadable(error: &std::io::Error) -> Arc<str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secrets::Credential;
 
-    fn read_twice(path: &Path, older: Option<Held>) -> Result<(String, Held), Arc<str>> {
-        let held = read(path, older)?;
-        Ok((held.credential.password.as_str().to_owned(), held))
+    fn read_twice(path: &Path, older: Option<Held<Credential>>) -> Result<(String, Held<Credential>), Arc<str>> {
+        let held = read(path, older, Credential::from_json)?;
+        Ok((held.value.password.as_str().to_owned(), held))
     }
 
     fn json(password: &str) -> String {
@@ -104,7 +105,7 @@ mod tests {
         let (password, first) = read_twice(&path, None).unwrap();
         assert_eq!(password, "one");
         let (_, again) = read_twice(&path, Some(first.clone())).unwrap();
-        assert!(Arc::ptr_eq(&first.credential, &again.credential));
+        assert!(Arc::ptr_eq(&first.value, &again.value));
 
         // As a volume does it: another file of the same length and time is renamed over it.
         let next = folder.path().join("next");
@@ -119,7 +120,7 @@ mod tests {
     fn what_is_no_readable_secret_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("relay.json");
-        let problem = |path: &Path| read(path, None).map(|_| ()).unwrap_err().to_string();
+        let problem = |path: &Path| read(path, None, Credential::from_json).map(|_| ()).unwrap_err().to_string();
         assert_eq!(problem(&path), "it does not exist");
         assert_eq!(problem(folder.path()), "it is not a regular file");
         std::fs::write(&path, json(&"x".repeat(SECRET_BYTES_MAX))).unwrap();
@@ -128,7 +129,7 @@ mod tests {
         assert_eq!(problem(&path), "it is not UTF-8");
         std::fs::write(&path, "hunter2").unwrap();
         assert_eq!(problem(&path), "it is not JSON");
-        assert_eq!(environment("GATEWAY_TEST_VARIABLE_THAT_NOBODY_SETS"), Err("it is not set".into()));
+        assert_eq!(environment("GATEWAY_TEST_VARIABLE_THAT_NOBODY_SETS", Credential::from_json), Err("it is not set".into()));
     }
 
     #[test]
@@ -136,6 +137,6 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("pipe");
         assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
-        assert_eq!(read(&path, None).map(|_| ()), Err("it is not a regular file".into()));
+        assert_eq!(read(&path, None, Credential::from_json).map(|_| ()), Err("it is not a regular file".into()));
     }
 }

@@ -7,7 +7,7 @@ use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::config::{Builder, Region};
 use zeroize::Zeroizing;
 
-use super::Credential;
+use super::Parse;
 use crate::aws::{Aws, NO_REGION, describe};
 use crate::limits::AWS_CALL_TIMEOUT;
 
@@ -34,15 +34,15 @@ impl Manager {
     }
 
     /// One version of a secret; `None` when there is no such secret or version.
-    pub(super) async fn fetch(&self, id: &str, stage: Stage) -> Result<Option<Credential>, Arc<str>> {
+    pub(super) async fn fetch<T>(&self, id: &str, stage: Stage, parse: Parse<T>) -> Result<Option<T>, Arc<str>> {
         // The SDK's own limit does not cover the search for region and credentials.
-        match tokio::time::timeout(AWS_CALL_TIMEOUT, self.ask(id, stage)).await {
+        match tokio::time::timeout(AWS_CALL_TIMEOUT, self.ask(id, stage, parse)).await {
             Ok(result) => result,
             Err(_) => Err(format!("no answer within {} s", AWS_CALL_TIMEOUT.as_secs()).into()),
         }
     }
 
-    async fn ask(&self, id: &str, stage: Stage) -> Result<Option<Credential>, Arc<str>> {
+    async fn ask<T>(&self, id: &str, stage: Stage, parse: Parse<T>) -> Result<Option<T>, Arc<str>> {
         let stage = match stage {
             Stage::Current => "AWSCURRENT",
             Stage::Previous => "AWSPREVIOUS",
@@ -55,7 +55,7 @@ impl Manager {
         };
         // The text is wiped when it goes; the SDK's own buffers below it are out of reach.
         match (answer.secret_string.take(), answer.secret_binary) {
-            (Some(json), _) => Credential::from_json(&Zeroizing::new(json)).map(Some).map_err(Arc::from),
+            (Some(json), _) => parse(&Zeroizing::new(json)).map(Some).map_err(Arc::from),
             (None, Some(_)) => Err("it is binary; a text with JSON is needed".into()),
             (None, None) => Err("it has no value".into()),
         }

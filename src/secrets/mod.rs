@@ -1,17 +1,23 @@
 //! Credentials: from AWS Secrets Manager, a file or the environment; cached, refreshed when they are refused, never printed.
 //!
-//! - Every source gives the same JSON, read strictly: an object of exactly `username` and `password` (see `credential`).
+//! - Every source gives the same JSON, read strictly: for a next hop an object of exactly `username` and `password` (see
+//!   `credential`), for the clients of an endpoint whoever may log in (see `accounts`).
 //! - One fetch at a time for each secret; a source that fails is left alone for longer and longer, and the last good credential
 //!   is served meanwhile, for up to a day.
 //! - No password is tried in a loop: a refusal leads to at most one refresh in ten seconds, and to each version once.
 //! - AWSPENDING is never read: during a rotation it may name a password that does not work yet, or none at all.
 
+mod accounts;
 mod credential;
+mod json;
 mod local;
 mod manager;
 mod refusal;
+mod versions;
 
+pub use accounts::{Accounts, Claim};
 pub use credential::Credential;
+pub use versions::AccountVersions;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -66,19 +72,21 @@ pub struct Secrets {
     observer: Option<Observer>,
     /// One for each reference that was ever asked for; references come from the configuration, so there are few.
     slots: Mutex<HashMap<SecretRef, Arc<Slot>>>,
+    /// The same for those that say who may log in.
+    doors: Mutex<HashMap<SecretRef, Arc<versions::Door>>>,
 }
 
 impl Secrets {
     /// Secrets of this account; `observer` hears when a source fails and when it is back.
     pub fn new(aws: Arc<Aws>, observer: Option<Observer>) -> Self {
-        Self { manager: Manager::new(aws), observer, slots: Mutex::default() }
+        Self { manager: Manager::new(aws), observer, slots: Mutex::default(), doors: Mutex::default() }
     }
 
     /// The credential to try first.
     pub async fn get(&self, secret: &SecretRef) -> Result<Arc<Credential>, SecretError> {
         let slot = self.slot(secret);
         let held = slot.cached.get(patience(secret), |older| self.fetch(secret, older)).await.map_err(SecretError)?;
-        Ok(slot.refusals().preferred_over(held.credential))
+        Ok(slot.refusals().preferred_over(held.value))
     }
 
     /// What to try after the next hop refused `refused` (535): a fresher version, else the previous one, else nothing. Never a loop.
@@ -91,23 +99,23 @@ impl Secrets {
         let _turn = slot.refreshing.lock().await;
         let may_refresh = slot.refusals().refuse(refused, Instant::now());
         if may_refresh && let Ok(fresh) = slot.cached.refresh(SECRET_STALE_MAX, |older| self.fetch(secret, older)).await {
-            let previous = if fresh.credential.as_ref() == refused { self.previous(secret).await } else { None };
+            let previous = if fresh.value.as_ref() == refused { self.previous(secret).await } else { None };
             slot.refusals().learn_previous(previous);
         }
-        let current = slot.cached.peek()?.credential;
+        let current = slot.cached.peek()?.value;
         slot.refusals().next_after(&current)
     }
 
-    async fn fetch(&self, secret: &SecretRef, older: Option<Held>) -> Result<Held, Arc<str>> {
+    async fn fetch(&self, secret: &SecretRef, older: Option<Held<Credential>>) -> Result<Held<Credential>, Arc<str>> {
         let found = match secret {
-            SecretRef::SecretsManager(id) => match self.manager.fetch(id, Stage::Current).await {
-                Ok(Some(credential)) => Ok(Held { credential: Arc::new(credential), stamp: None }),
+            SecretRef::SecretsManager(id) => match self.manager.fetch(id, Stage::Current, Credential::from_json).await {
+                Ok(Some(credential)) => Ok(Held { value: Arc::new(credential), stamp: None }),
                 Ok(None) => Err("it does not exist".into()),
                 Err(problem) => Err(problem),
             },
-            SecretRef::File(path) => local::file(path.clone(), older).await,
+            SecretRef::File(path) => local::file(path.clone(), older, Credential::from_json).await,
             SecretRef::Environment(variable) => {
-                local::environment(variable).map(|credential| Held { credential: Arc::new(credential), stamp: None })
+                local::environment(variable, Credential::from_json).map(|credential| Held { value: Arc::new(credential), stamp: None })
             }
         };
         found.map_err(|problem| format!("{secret}: {problem}").into())
@@ -116,7 +124,7 @@ impl Secrets {
     /// The version before the current one, where the source keeps it.
     async fn previous(&self, secret: &SecretRef) -> Option<Arc<Credential>> {
         let SecretRef::SecretsManager(id) = secret else { return None };
-        match self.manager.fetch(id, Stage::Previous).await {
+        match self.manager.fetch(id, Stage::Previous, Credential::from_json).await {
             Ok(found) => found.map(Arc::new),
             Err(problem) => {
                 if let Some(observer) = &self.observer {
@@ -147,7 +155,7 @@ impl fmt::Debug for Secrets {
 
 /// A secret's place in the cache.
 struct Slot {
-    cached: Refreshed<Held>,
+    cached: Refreshed<Held<Credential>>,
     refusals: Mutex<Refusals>,
     /// Held by the caller whose refusal makes us ask the source.
     refreshing: tokio::sync::Mutex<()>,
@@ -159,12 +167,20 @@ impl Slot {
     }
 }
 
-/// A credential and, for a file, what the file looked like when it was read.
-#[derive(Clone)]
-struct Held {
-    credential: Arc<Credential>,
+/// What a source holds and, for a file, what the file looked like when it was read.
+struct Held<T> {
+    value: Arc<T>,
     stamp: Option<FileStamp>,
 }
+
+impl<T> Clone for Held<T> {
+    fn clone(&self) -> Self {
+        Self { value: Arc::clone(&self.value), stamp: self.stamp }
+    }
+}
+
+/// Reads the JSON of a secret; the error holds nothing of it.
+type Parse<T> = fn(&str) -> Result<T, &'static str>;
 
 /// A file or a variable costs nothing to look at, so that a change counts at once and a mended one is noticed at once.
 fn patience(secret: &SecretRef) -> Patience {

@@ -13,6 +13,16 @@ pub enum Mechanism {
     Login,
 }
 
+impl Mechanism {
+    /// Its name in AUTH and EHLO.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Plain => "PLAIN",
+            Self::Login => "LOGIN",
+        }
+    }
+}
+
 /// A line that holds something of a secret.
 pub(super) type SecretLine = Zeroizing<Vec<u8>>;
 

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use super::address::is_domain;
+use super::login::AuthArgument;
 use super::{Address, AddressError, EnvelopeId, Notify, OriginalRecipient, RcptParameters, Reply, Return, ReversePath, replies};
 use crate::limits::DOMAIN_BYTES_MAX;
 
@@ -43,6 +44,11 @@ pub enum Command {
     },
     /// STARTTLS.
     StartTls,
+    /// AUTH; its argument is read where it is known whether a login is possible at all.
+    Auth {
+        /// Mechanism and initial response.
+        argument: AuthArgument,
+    },
     /// RSET.
     Rset,
     /// NOOP, with or without text.
@@ -70,6 +76,8 @@ pub struct MailParameters {
     pub ret: Option<Return>,
     /// `ENVID` (RFC 3461 §4.4).
     pub envelope_id: Option<EnvelopeId>,
+    /// `AUTH=` with a valid value (RFC 4954 §5), which nobody believes.
+    pub auth: bool,
 }
 
 impl Command {
@@ -93,13 +101,14 @@ impl Command {
             "DATA" => alone(argument, Self::Data),
             "BDAT" => bdat(argument),
             "STARTTLS" => alone(argument, Self::StartTls),
+            "AUTH" => Ok(Self::Auth { argument: AuthArgument::new(argument) }),
             "RSET" => alone(argument, Self::Rset),
             "QUIT" => alone(argument, Self::Quit),
             "NOOP" => Ok(Self::Noop),
             "HELP" => Ok(Self::Help),
             "VRFY" if argument.is_empty() => Err(replies::ARGUMENT_MISSING),
             "VRFY" => Ok(Self::Vrfy),
-            "EXPN" | "AUTH" | "ETRN" | "ATRN" | "TURN" | "SEND" | "SOML" | "SAML" => Err(replies::NOT_IMPLEMENTED),
+            "EXPN" | "ETRN" | "ATRN" | "TURN" | "SEND" | "SOML" | "SAML" => Err(replies::NOT_IMPLEMENTED),
             _ => Err(replies::UNKNOWN_COMMAND),
         }
     }
@@ -238,7 +247,10 @@ fn mail_parameters(text: &str) -> Result<MailParameters, Reply> {
             ("REQUIRETLS", None) => parsed.require_tls = true,
             ("RET", Some(value)) => parsed.ret = Some(Return::parse(value).ok_or(replies::PARAMETER_SYNTAX)?),
             ("ENVID", Some(value)) => parsed.envelope_id = Some(EnvelopeId::parse(value).ok_or(replies::PARAMETER_SYNTAX)?),
-            ("SIZE" | "BODY" | "RET" | "ENVID", None) | ("SMTPUTF8" | "REQUIRETLS", Some(_)) => return Err(replies::PARAMETER_SYNTAX),
+            ("AUTH", Some(value)) if is_submitter(value) => parsed.auth = true,
+            ("SIZE" | "BODY" | "RET" | "ENVID", None) | ("AUTH", _) | ("SMTPUTF8" | "REQUIRETLS", Some(_)) => {
+                return Err(replies::PARAMETER_SYNTAX);
+            }
             _ => return Err(replies::PARAMETER_UNKNOWN),
         }
         seen.push(keyword);
@@ -269,6 +281,26 @@ fn rcpt_parameters(text: &str, smtputf8: bool) -> Result<RcptParameters, Reply> 
 fn size_value(digits: &str) -> Result<u64, Reply> {
     let good = (1..=20).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
     if good { Ok(digits.parse().unwrap_or(u64::MAX)) } else { Err(replies::PARAMETER_SYNTAX) }
+}
+
+/// RFC 4954 §5: `<>`, or an address in xtext (RFC 3461 §4).
+fn is_submitter(value: &str) -> bool {
+    value == "<>" || xtext(value).is_some_and(|mailbox| Address::parse(&mailbox, true).is_ok())
+}
+
+/// RFC 3461 §4: `+` and two hexadecimal digits in upper case stand for an octet.
+fn xtext(text: &str) -> Option<String> {
+    let mut octets = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    let digit = |byte: u8| char::from(byte).to_digit(16).filter(|_| !byte.is_ascii_lowercase()).and_then(|digit| u8::try_from(digit).ok());
+    while let Some(byte) = rest.next() {
+        octets.push(match byte {
+            b'+' => digit(rest.next()?)? << 4 | digit(rest.next()?)?,
+            b'!'..=b'~' if byte != b'=' => byte,
+            _ => return None,
+        });
+    }
+    String::from_utf8(octets).ok()
 }
 
 #[cfg(test)]
@@ -311,6 +343,8 @@ mod tests {
                 "MAIL FROM:<> RET=FULL ENVID=a+2Bb",
                 mail("", MailParameters { ret: Some(Return::Full), envelope_id: EnvelopeId::parse("a+2Bb"), ..plain() }),
             ),
+            ("MAIL FROM:<a@x> AUTH=<>", mail("a@x", MailParameters { auth: true, ..plain() })),
+            ("MAIL FROM:<e=mc2@x> auth=e+3Dmc2@example.com", mail("e=mc2@x", MailParameters { auth: true, ..plain() })),
             ("RCPT TO:<b@x>", rcpt("b@x")),
             ("rcpt to: <PostMaster>", rcpt("PostMaster")),
             ("RCPT TO:<@r.example:b@x>  ", rcpt("b@x")),
@@ -355,7 +389,6 @@ mod tests {
             ("HELO ü.example", "500 5.5.2"),
             ("MAIL FROM:<a@x>\u{85}", "500 5.5.2"),
             ("EXPN all", "502 5.5.1"),
-            ("AUTH PLAIN", "502 5.5.1"),
             ("BDAT", "501 5.5.4"),
             ("BDAT x", "501 5.5.4"),
             ("BDAT -1", "501 5.5.4"),
@@ -366,6 +399,14 @@ mod tests {
             ("BDAT LAST", "501 5.5.4"),
             ("BDAT 18446744073709551616", "501 5.5.4"),
             ("BDAT 000000000000000000001", "501 5.5.4"),
+            ("MAIL FROM:<a@x> AUTH", "501 5.5.4"),
+            ("MAIL FROM:<a@x> AUTH=a+3dx@y", "501 5.5.4"),
+            ("MAIL FROM:<a@x> AUTH=a+4@y", "501 5.5.4"),
+            ("MAIL FROM:<a@x> AUTH=a+FF@y", "501 5.5.4"),
+            ("MAIL FROM:<a@x> AUTH=nobody", "501 5.5.4"),
+            ("MAIL FROM:<a@x> AUTH=<a@x>", "501 5.5.4"),
+            ("MAIL FROM:<a@x> AUTH=a+0D+0A@y", "501 5.5.4"),
+            ("MAIL FROM:<a@x> AUTH=<> AUTH=<>", "501 5.5.4"),
             ("HELO", "501 5.5.4"),
             ("EHLO ", "501 5.5.4"),
             ("EHLO a ([9.9.9.9])", "501 5.5.2"),

@@ -4,6 +4,7 @@
 //! and no configuration file; a driver (`ingress`, `relay`) moves the bytes.
 
 mod address;
+mod base64;
 mod body;
 mod chunks;
 mod client;
@@ -12,8 +13,9 @@ mod client_data;
 mod client_types;
 mod command;
 mod data;
-mod line_ends;
 mod dsn;
+mod line_ends;
+mod login;
 mod replies;
 mod reply;
 mod reply_parser;
@@ -28,6 +30,7 @@ pub use client_types::{ClientError, Event as ClientEvent, Extensions, Stage, Tra
 pub use command::{Command, MailParameters};
 pub use data::Decoder;
 pub use dsn::{EnvelopeId, Notify, OriginalRecipient, RcptParameters, Recipient, Return};
+pub use login::{AuthArgument, Login};
 pub use reply::{Reply, Status};
 pub use reply_parser::{ReplyError, ReplyParser};
 pub use session::{Event, Session, SessionConfig};

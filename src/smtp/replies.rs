@@ -17,10 +17,29 @@ pub(super) const READY_FOR_TLS: Reply = Reply::fixed(220, Status(2, 0, 0), "Read
 /// RFC 5321 §7.3 lets a server keep its users to itself.
 pub(super) const NOT_VERIFIED: Reply = Reply::fixed(252, Status(2, 1, 5), "Cannot verify; send mail to find out");
 
+// ---- AUTH (RFC 4954 §4, §6; the codes of 334, 235 and the rest are there) ----
+
+/// A challenge is base64 and nothing else, so it has no status.
+pub(super) const CHALLENGE_EMPTY: Reply = Reply { code: 334, status: None, text: Cow::Borrowed("") };
+/// `Username:`, which is what clients of LOGIN look for.
+pub(super) const CHALLENGE_USERNAME: Reply = Reply { code: 334, status: None, text: Cow::Borrowed("VXNlcm5hbWU6") };
+/// `Password:`.
+pub(super) const CHALLENGE_PASSWORD: Reply = Reply { code: 334, status: None, text: Cow::Borrowed("UGFzc3dvcmQ6") };
+pub(super) const AUTH_OK: Reply = Reply::fixed(235, Status(2, 7, 0), "Authentication succeeded");
+pub(super) const AUTH_REQUIRED: Reply = Reply::fixed(530, Status(5, 7, 0), "Authentication required");
+pub(super) const AUTH_REFUSED: Reply = Reply::fixed(535, Status(5, 7, 8), "Authentication credentials invalid");
+pub(super) const AUTH_NEEDS_TLS: Reply = Reply::fixed(538, Status(5, 7, 11), "Encryption required; issue a STARTTLS command first");
+pub(super) const AUTH_ALREADY: Reply = Reply::fixed(503, Status(5, 5, 1), "Already authenticated");
+pub(super) const AUTH_CANCELLED: Reply = Reply::fixed(501, Status(5, 7, 0), "Authentication cancelled");
+pub(super) const AUTH_NOT_BASE64: Reply = Reply::fixed(501, Status(5, 5, 2), "Not valid base64");
+pub(super) const AUTH_MALFORMED: Reply = Reply::fixed(501, Status(5, 5, 2), "Not a response of this mechanism");
+pub(super) const MECHANISM_UNKNOWN: Reply = Reply::fixed(504, Status(5, 5, 4), "Authentication mechanism not supported");
+
 // ---- the session ends (RFC 5321 §3.8: 421 may answer any command) ----
 
 pub(super) const TOO_MANY_ERRORS: Reply = Reply::fixed(421, Status(4, 7, 0), "Too many errors");
 pub(super) const TOO_MUCH_JUNK: Reply = Reply::fixed(421, Status(4, 7, 0), "Too many commands without mail");
+pub(super) const TOO_MANY_LOGINS: Reply = Reply::fixed(421, Status(4, 7, 0), "Too many failed logins");
 pub(super) const TOO_MANY_MESSAGES: Reply = Reply::fixed(421, Status(4, 7, 0), "Too many messages in this session; connect again");
 pub(super) const TIMEOUT: Reply = Reply::fixed(421, Status(4, 4, 2), "Timeout");
 pub(super) const SESSION_TOO_LONG: Reply = Reply::fixed(421, Status(4, 4, 2), "Session too long; connect again");

@@ -34,6 +34,17 @@ pub enum Event<'a> {
     Connected { session: SessionId, endpoint: &'a str, client: IpAddr, port: u16, config: &'a str },
     /// A TLS handshake ended.
     Tls { session: SessionId, version: Option<TlsVersion>, cipher: Option<&'a str>, error: Option<&'a str> },
+    /// A client claimed to be somebody. A user that is not accepted is the client's word, made harmless.
+    Login {
+        session: SessionId,
+        endpoint: &'a str,
+        client: IpAddr,
+        user: &'a str,
+        mechanism: &'static str,
+        result: &'static str,
+        reason: Option<&'static str>,
+        version: Option<&'static str>,
+    },
     /// The traffic policy decided.
     Policy {
         session: SessionId,

@@ -40,6 +40,8 @@ const ARROWS: &[(&str, &[&str])] = &[
             "config",
             "policy",
             "rules",
+            // Who may log in at an endpoint.
+            "secrets",
             "telemetry",
             "failure",
             "message",

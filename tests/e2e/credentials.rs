@@ -130,7 +130,7 @@ fn secret(password: &str) -> String {
 }
 
 /// As an operator does it, with boto3.
-fn put_secret(moto: &Moto, name: &str, content: &str) {
+pub fn put_secret(moto: &Moto, name: &str, content: &str) {
     let program = "
 import boto3, sys
 client = boto3.client('secretsmanager', region_name='eu-west-1', endpoint_url=sys.argv[1], aws_access_key_id='x', aws_secret_access_key='x')

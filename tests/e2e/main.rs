@@ -7,6 +7,7 @@
 mod common;
 mod harness;
 
+mod auth;
 mod chunking;
 mod clients;
 mod commands;

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::submission;
 use super::tls::{self, TlsMistake};
 use crate::config::diagnostic::{Code, Sink};
 use crate::config::model::deployment as model;
@@ -12,7 +13,7 @@ use crate::config::model::{Domain, FilePath};
 use crate::config::source::Span;
 use crate::config::tree::Node;
 use crate::config::typed::typed;
-use crate::config::{DeliveryMode, Domains, EndpointTls};
+use crate::config::{DeliveryMode, Domains, EndpointKind, EndpointTls};
 use crate::limits;
 use crate::relay::{RelayConfig, RetrySchedule, TlsMode};
 use crate::secrets::SecretRef;
@@ -36,6 +37,7 @@ pub(crate) struct Deployment {
 /// An endpoint whose policy and rule set are still names.
 #[derive(Debug)]
 pub(crate) struct Endpoint {
+    pub(crate) kind: EndpointKind,
     pub(crate) listen: Vec<SocketAddr>,
     pub(crate) policy: String,
     pub(crate) rules: String,
@@ -117,11 +119,24 @@ fn endpoint(
             }
         }
     }
+    let kind = match model.r#type.unwrap_or(model::EndpointType::Open) {
+        model::EndpointType::Open => EndpointKind::Open,
+        model::EndpointType::Mtls => EndpointKind::Mtls,
+        model::EndpointType::Auth => submission::kind(&model, node, folder, sink)?,
+    };
+    let asks_for_login = matches!(kind, EndpointKind::Auth(_));
+    if !asks_for_login {
+        submission::no_credentials(node, sink);
+    }
     let tls = match &model.tls {
         None => None,
-        Some(tls) => Some(endpoint_tls(tls, node.get("tls")?, folder, files, sink)?),
+        Some(tls) => {
+            let tls = endpoint_tls(tls, node.get("tls")?, folder, files, sink)?;
+            Some(EndpointTls { required: tls.required || asks_for_login, ..tls })
+        }
     };
     Some(Endpoint {
+        kind,
         listen: model.listen.0.iter().map(|address| address.0).collect(),
         policy: model.policy.0,
         rules: model.rules.0,
@@ -150,7 +165,7 @@ fn endpoint_tls(
         return None;
     }
     match tls::server(&certificate, &key) {
-        Ok(server) => Some(EndpointTls { required: tls.mode == model::EndpointTlsMode::Required, server }),
+        Ok(server) => Some(EndpointTls { required: tls.mode == Some(model::EndpointTlsMode::Required), server }),
         Err(mistake) => {
             let (name, message) = match mistake {
                 TlsMistake::Certificate(message) => ("certificate", message),
@@ -240,7 +255,7 @@ fn relay(name: &str, node: &Node, folder: &Path, sink: &mut Sink) -> Option<Rela
         tls,
         implicit_tls,
         ca_file,
-        auth: model.auth.map(|auth| secret(auth, folder)),
+        auth: model.auth.as_ref().map(|auth| secret(auth, folder)),
         source_ip: model.source_ip.map(|ip| ip.0),
         connections_max: model.limits.as_ref().and_then(|limits| limits.connections).unwrap_or(limits::RELAY_CONNECTIONS_DEFAULT),
         recipients_per_message_max: recipients.and_then(|n| usize::try_from(n).ok()).unwrap_or(limits::RELAY_RECIPIENTS_DEFAULT),
@@ -295,11 +310,11 @@ fn conflicts(model: &model::Relay, node: &Node, tls: TlsMode, implicit: bool, ho
     }
 }
 
-fn secret(secret: model::Secret, folder: &Path) -> SecretRef {
+pub(super) fn secret(secret: &model::Secret, folder: &Path) -> SecretRef {
     match secret {
-        model::Secret::Secret(name) => SecretRef::SecretsManager(Arc::from(name.0)),
+        model::Secret::Secret(name) => SecretRef::SecretsManager(Arc::from(name.0.as_str())),
         model::Secret::File(FilePath(path)) => SecretRef::File(folder.join(path)),
-        model::Secret::Env(name) => SecretRef::Environment(Arc::from(name.0)),
+        model::Secret::Env(name) => SecretRef::Environment(Arc::from(name.0.as_str())),
     }
 }
 

@@ -4,5 +4,6 @@ pub(crate) mod deployment;
 pub(crate) mod lists;
 pub(crate) mod policy;
 pub(crate) mod rules;
+mod submission;
 mod tests_of;
 mod tls;

@@ -122,8 +122,8 @@ pub(crate) struct Endpoint {
     /// Load balancers that announce the client's address with the PROXY protocol.
     #[schemars(extend("x-not-available" = "error"))]
     pub(crate) proxy_protocol: Option<ProxyProtocol>,
-    /// Credentials of the clients of an `auth` endpoint.
-    #[schemars(extend("x-not-available" = "error"))]
+    /// Who may log in at an `auth` endpoint. The secret is `{"username": …, "password": …}`, or `{"password": …}` for a user with the
+    /// endpoint's name, or `{"users": [{"username": …, "password": …}, …]}`. In Secrets Manager the previous version stays valid.
     pub(crate) credentials: Option<Secret>,
     /// Certificates of the clients of an `mtls` endpoint.
     #[schemars(extend("x-not-available" = "error"))]
@@ -139,8 +139,7 @@ pub(crate) struct Endpoint {
 pub(crate) enum EndpointType {
     /// Everybody, for the gateway's own domains.
     Open,
-    /// Who logs in.
-    #[schemars(extend("x-not-available" = "error"))]
+    /// Who logs in with AUTH PLAIN or LOGIN, over TLS only; they may send to any domain.
     Auth,
     /// Who shows a certificate.
     #[schemars(extend("x-not-available" = "error"))]
@@ -151,9 +150,8 @@ pub(crate) enum EndpointType {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct EndpointTls {
-    /// Whether clients must use it; `optional` unless said.
-    #[serde(default)]
-    pub(crate) mode: EndpointTlsMode,
+    /// Whether clients must use it; `optional` unless said, `required` at `auth` endpoints.
+    pub(crate) mode: Option<EndpointTlsMode>,
     /// PEM file with the certificate and its chain.
     pub(crate) certificate: FilePath,
     /// PEM file with the private key.
@@ -161,11 +159,10 @@ pub(crate) struct EndpointTls {
 }
 
 /// Whether clients must use TLS.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum EndpointTlsMode {
     /// They may, with STARTTLS.
-    #[default]
     Optional,
     /// They must, with STARTTLS, before MAIL.
     Required,

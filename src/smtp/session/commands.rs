@@ -8,10 +8,15 @@ use crate::smtp::{Address, Command, MailParameters, RcptParameters, Reply, Rever
 
 impl Session {
     pub(super) fn execute(&mut self, command: Command) -> Option<Event> {
-        if self.config.tls_required && !self.tls && needs_tls(&command) {
+        let missing = if self.config.tls_required && !self.tls && needs_tls(&command) {
+            Some(replies::TLS_REQUIRED)
+        } else {
+            self.needs_login(&command).then_some(replies::AUTH_REQUIRED)
+        };
+        if let Some(reply) = missing {
             return match command {
-                Command::Bdat { bytes, last } => self.refuse_chunk(Chunk::new(bytes, last), replies::TLS_REQUIRED),
-                _ => self.refused(&replies::TLS_REQUIRED),
+                Command::Bdat { bytes, last } => self.refuse_chunk(Chunk::new(bytes, last), reply),
+                _ => self.refused(&reply),
             };
         }
         match command {
@@ -27,6 +32,7 @@ impl Session {
             Command::Data => self.data(),
             Command::Bdat { bytes, last } => self.bdat(bytes, last),
             Command::StartTls => self.start_tls(),
+            Command::Auth { argument } => self.auth(&argument),
             Command::Quit => self.closed_with(&replies::BYE),
             Command::Rset | Command::Noop | Command::Vrfy | Command::Help if self.is_too_much_junk() => {
                 self.closed_with(&replies::TOO_MUCH_JUNK)
@@ -47,6 +53,10 @@ impl Session {
         }
         if self.transaction.is_some() {
             return self.refused(&replies::NESTED_MAIL);
+        }
+        // RFC 4954 §5: the parameter belongs to the extension. Whom it names is not believed, which is the same as `AUTH=<>`.
+        if parameters.auth && !self.config.auth {
+            return self.refused(&replies::PARAMETER_UNKNOWN);
         }
         if self.messages >= self.config.messages_max {
             return self.closed_with(&replies::TOO_MANY_MESSAGES);
@@ -113,6 +123,7 @@ impl Session {
         if self.config.starttls && !self.tls {
             text.push_str("STARTTLS\n");
         }
+        text.push_str(self.auth_keyword());
         if self.tls {
             // RFC 8689 §2: never in plain text.
             text.push_str("REQUIRETLS\n");

@@ -16,6 +16,10 @@ pub struct SessionConfig {
     pub starttls: bool,
     /// Whether mail is taken over TLS only.
     pub tls_required: bool,
+    /// Whether mail is taken only after a login, which is offered over TLS only (RFC 4954).
+    pub auth: bool,
+    /// Logins refused in one session before 421.
+    pub logins_refused_max: u32,
     /// Recipients of one transaction.
     pub recipients_max: usize,
     /// Commands refused for good, since the session's start or its last accepted message, before 421.
@@ -38,6 +42,8 @@ impl SessionConfig {
             message_bytes_max: limits::MESSAGE_BYTES_DEFAULT,
             starttls: false,
             tls_required: false,
+            auth: false,
+            logins_refused_max: limits::LOGINS_REFUSED_PER_SESSION_MAX,
             recipients_max: limits::RECIPIENTS_MAX,
             errors_max: limits::ERRORS_MAX,
             messages_max: limits::MESSAGES_PER_SESSION_MAX,

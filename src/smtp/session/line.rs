@@ -1,9 +1,7 @@
-//! Command lines in the input: only CRLF ends one, and none is longer than [`COMMAND_LINE_BYTES_MAX`].
+//! Command lines in the input: only CRLF ends one, and none is longer than its reader allows.
 
 use bytes::{Buf, BytesMut};
 use memchr::{memchr_iter, memmem};
-
-use crate::limits::COMMAND_LINE_BYTES_MAX;
 
 /// What the input starts with.
 pub(super) enum Line<'a> {
@@ -20,12 +18,12 @@ pub(super) enum Line<'a> {
     TooLong(&'a [u8]),
 }
 
-/// Looks at the first line. A CR or LF apart belongs to the line, where the parser of commands refuses it.
-pub(super) fn find(input: &[u8]) -> Line<'_> {
-    let start = input.get(..COMMAND_LINE_BYTES_MAX).unwrap_or(input);
+/// Looks at the first line, of `bytes_max` with its CRLF at most. A CR or LF apart belongs to the line, where the parser of commands refuses it.
+pub(super) fn find(input: &[u8], bytes_max: usize) -> Line<'_> {
+    let start = input.get(..bytes_max).unwrap_or(input);
     match crlf(start).and_then(|at| Some((start.get(..at)?, at.saturating_add(2)))) {
         Some((line, length)) => Line::Complete { line, length },
-        None if start.len() == COMMAND_LINE_BYTES_MAX => Line::TooLong(start),
+        None if start.len() == bytes_max => Line::TooLong(start),
         None => Line::Partial,
     }
 }

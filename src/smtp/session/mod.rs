@@ -10,6 +10,7 @@
 //! - Nothing that came before a TLS handshake is parsed or remembered after it (RFC 3207 §4.2, §5).
 //! - An idle session holds no input buffer. A driver keeps it so by waiting for the socket to be readable before it reserves space.
 
+mod auth;
 mod chunking;
 #[cfg(test)]
 mod chunking_tests;
@@ -21,6 +22,8 @@ mod receive;
 mod simulation;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_auth;
 
 use std::mem;
 use std::sync::Arc;
@@ -30,7 +33,7 @@ use bytes::{Bytes, BytesMut};
 
 use self::chunking::Chunk;
 pub use self::config::SessionConfig;
-use super::{Address, Chunks, Decoder, MailParameters, RcptParameters, Reply, ReversePath, replies};
+use super::{Address, Chunks, Decoder, Login, MailParameters, RcptParameters, Reply, ReversePath, replies};
 
 /// One connection of a client.
 #[derive(Debug)]
@@ -45,9 +48,12 @@ pub struct Session {
     /// HELO or EHLO was accepted.
     greeted: bool,
     tls: bool,
+    /// A login was accepted.
+    authenticated: bool,
     first_command: bool,
     shutting_down: bool,
     errors: u32,
+    logins_refused: u32,
     junk_commands: u32,
     messages: u32,
     started: Instant,
@@ -70,6 +76,12 @@ pub enum Event {
         name: Arc<str>,
         /// EHLO.
         extended: bool,
+    },
+    /// A login (RFC 4954); to be answered. `Ok` sends the 235. A refusal is 535 5.7.8 when it is wrong, and 454 4.7.0 when that
+    /// cannot be told now.
+    Auth {
+        /// What the client claims.
+        login: Login,
     },
     /// MAIL; to be answered. A SIZE over the limit has been refused already.
     Mail {
@@ -130,6 +142,8 @@ enum State {
     LongLine,
     /// Waiting for the driver's answer.
     Asked(Question),
+    /// Waiting for the response to a challenge of AUTH.
+    Auth(self::auth::Exchange),
     /// Receiving a message.
     Data(Decoder),
     /// Receiving a chunk of one.
@@ -145,6 +159,7 @@ enum State {
 #[derive(Debug)]
 enum Question {
     Helo { extended: bool },
+    Auth,
     Mail(MailParameters),
     Rcpt,
     Data,
@@ -163,9 +178,11 @@ impl Session {
             pending: None,
             greeted: false,
             tls: false,
+            authenticated: false,
             first_command: true,
             shutting_down: false,
             errors: 0,
+            logins_refused: 0,
             junk_commands: 0,
             messages: 0,
             started: now,
@@ -213,6 +230,7 @@ impl Session {
             let event = match self.state {
                 State::Command => self.read_command(now),
                 State::LongLine => self.skip_line(now),
+                State::Auth(_) => self.read_response(now),
                 State::Data(_) => self.read_data(now),
                 State::Chunk(_) => self.read_chunk(now),
                 State::Start | State::Asked(_) | State::Message | State::Handshake => Some(Event::NeedInput),
@@ -224,7 +242,7 @@ impl Session {
         }
     }
 
-    /// Answers [`Event::Helo`], [`Event::Mail`], [`Event::Rcpt`] or [`Event::Data`]: `Ok` is the standard positive reply. A reply of
+    /// Answers [`Event::Helo`], [`Event::Auth`], [`Event::Mail`], [`Event::Rcpt`] or [`Event::Data`]: `Ok` is the standard positive reply. A reply of
     /// 421 also ends the session. Without a question it does nothing.
     pub fn answer(&mut self, decision: Result<(), Reply>) {
         let question = match mem::replace(&mut self.state, State::Command) {
@@ -237,6 +255,7 @@ impl Session {
         self.enter(State::Command);
         match (decision, question) {
             (decision, Question::Bdat { bytes, last }) => self.answer_bdat(bytes, last, decision),
+            (Err(reply), Question::Auth) if reply.is_permanent() => self.login_refused(&reply),
             (Err(reply), question) => {
                 self.refuse(&reply);
                 // A refusal for now is no error of the client's, but it may not ask for ever. RCPT has a bound of its own.
@@ -251,6 +270,11 @@ impl Session {
                 self.greeted = true;
                 // RFC 5321 §4.1.4: a later EHLO resets like RSET.
                 self.drop_transaction();
+            }
+            (Ok(()), Question::Auth) => {
+                // RFC 4954 §4: without a security layer, what was said before stays.
+                self.queue(&replies::AUTH_OK);
+                self.authenticated = true;
             }
             (Ok(()), Question::Mail(parameters)) => {
                 self.queue(&replies::SENDER_OK);
@@ -294,6 +318,7 @@ impl Session {
         self.input = BytesMut::new();
         self.tls = true;
         self.greeted = false;
+        self.authenticated = false;
         self.transaction = None;
         if matches!(self.state, State::Handshake) {
             self.enter(State::Command);

@@ -6,21 +6,19 @@ use std::mem;
 use std::time::Instant;
 
 use bytes::{Buf, Bytes, BytesMut};
+use zeroize::Zeroize;
 
 use super::line::{self, Line};
 use super::{Event, Session, State, later};
-use crate::limits::SESSION_OUTPUT_BYTES_KEPT;
-use crate::smtp::{Command, replies};
+use crate::limits::{COMMAND_LINE_BYTES_MAX, SESSION_OUTPUT_BYTES_KEPT};
+use crate::smtp::{Command, Reply, replies};
 
 impl Session {
     pub(super) fn read_command(&mut self, now: Instant) -> Option<Event> {
-        if self.shutting_down && !self.is_between_chunks() {
-            return self.closed_with(&replies::SHUTTING_DOWN);
+        if let Some(reply) = self.is_over(now) {
+            return self.closed_with(&reply);
         }
-        if now >= later(self.started, self.config.session_timeout) {
-            return self.closed_with(&replies::SESSION_TOO_LONG);
-        }
-        let (line, length) = match line::find(&self.input) {
+        let (line, length) = match line::find(&self.input, COMMAND_LINE_BYTES_MAX) {
             Line::Partial => return self.need_input(now),
             Line::TooLong(start) => {
                 if self.first_command && line::is_http(start) {
@@ -40,6 +38,10 @@ impl Session {
         let smtputf8 = self.transaction.as_ref().is_some_and(|transaction| transaction.parameters.smtputf8);
         let command = Command::parse(line, smtputf8);
         let is_bdat = is_bdat(line);
+        if let Ok(Command::Auth { .. }) = &command {
+            // It may hold a password.
+            self.input.get_mut(..length).unwrap_or_default().zeroize();
+        }
         self.input.advance(length);
         self.restart_clock(now);
         match command {
@@ -80,6 +82,14 @@ impl Session {
                 self.refused(&reply)
             }
         }
+    }
+
+    /// The 421 for a session that is not to begin anything more.
+    pub(super) fn is_over(&self, now: Instant) -> Option<Reply> {
+        if self.shutting_down && !self.is_between_chunks() {
+            return Some(replies::SHUTTING_DOWN);
+        }
+        (now >= later(self.started, self.config.session_timeout)).then_some(replies::SESSION_TOO_LONG)
     }
 
     pub(super) fn need_input(&mut self, now: Instant) -> Option<Event> {

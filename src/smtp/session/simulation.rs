@@ -361,7 +361,7 @@ impl World {
                     self.session.finish_message(Reply::fixed(250, Status(2, 0, 0), "Taken"));
                     continue;
                 }
-                Event::StartTls | Event::Reset | Event::Refused { .. } => continue,
+                Event::Auth { .. } | Event::StartTls | Event::Reset | Event::Refused { .. } => continue,
             };
             // A question may take its time; meanwhile the network goes on.
             if self.random.percent(20) {

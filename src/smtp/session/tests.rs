@@ -13,16 +13,20 @@ use crate::smtp::Status;
 pub(super) struct Driver {
     pub(super) session: Session,
     now: Instant,
-    written: Vec<u8>,
-    events: Vec<String>,
+    pub(super) written: Vec<u8>,
+    pub(super) events: Vec<String>,
     pub(super) closed: bool,
-    handshake: bool,
+    pub(super) handshake: bool,
 }
 
 impl Driver {
     pub(super) fn new(config: SessionConfig) -> Self {
         let now = Instant::now();
+        let implicit_tls = config.auth && !config.starttls;
         let mut session = Session::new(Arc::new(config), now);
+        if implicit_tls {
+            session.tls_established();
+        }
         session.greet();
         Self { session, now, written: Vec::new(), events: Vec::new(), closed: false, handshake: false }
     }
@@ -34,7 +38,7 @@ impl Driver {
         }
     }
 
-    fn run(&mut self) {
+    pub(super) fn run(&mut self) {
         loop {
             let event = self.session.poll(self.now);
             match &event {
@@ -43,6 +47,7 @@ impl Driver {
                 Event::Mail { reverse_path, .. } => self.session.answer(decide(reverse_path.as_str())),
                 Event::Rcpt { address, .. } => self.session.answer(decide(address.as_str())),
                 Event::Data => self.session.answer(Ok(())),
+                Event::Auth { login } => self.session.answer(super::tests_auth::decide(login)),
                 Event::Message { data } => {
                     let reply = if data.starts_with(b"Subject: no") { no() } else { Reply::fixed(250, Status(2, 0, 0), "Taken") };
                     self.session.finish_message(reply);
@@ -86,8 +91,9 @@ fn shown(event: &Event) -> String {
     match event {
         Event::NeedInput => "NeedInput".into(),
         Event::Helo { name, extended } => format!("Helo {name} {extended}"),
+        Event::Auth { login } => format!("Auth {login:?}"),
         Event::Mail { reverse_path, parameters } => {
-            let MailParameters { size, eight_bit, smtputf8, require_tls, ret, envelope_id } = parameters;
+            let MailParameters { size, eight_bit, smtputf8, auth: _, require_tls, ret, envelope_id } = parameters;
             let mut text = format!("Mail {reverse_path} {size:?} {smtputf8} {eight_bit}");
             text.push_str(if *require_tls { " REQUIRETLS" } else { "" });
             text.extend(ret.map(|ret| format!(" RET={}", ret.as_str())));
@@ -113,7 +119,7 @@ pub(super) fn config() -> SessionConfig {
     SessionConfig::new("mx.example")
 }
 
-/// Runs a script. An `S:` line must begin the next reply line; at the next `C:` no reply and no event may be left over.
+/// Runs a script. An `S:` line must begin the next reply line, `S: ...` is the rest of a reply; at the next `C:` no reply and no event may be left over.
 /// `E:` lines are optional as a whole: a script without any does not look at events.
 pub(super) fn script(config: SessionConfig, script: &str) -> Driver {
     let mut driver = Driver::new(config);
@@ -121,6 +127,10 @@ pub(super) fn script(config: SessionConfig, script: &str) -> Driver {
     let with_events = script.contains("E: ");
     let (mut replies, mut events) = (driver.take_lines().into_iter(), std::mem::take(&mut driver.events).into_iter());
     for line in script.lines().map(str::trim).filter(|line| !line.is_empty()).chain(["end"]) {
+        if line == "S: ..." {
+            assert!(replies.by_ref().any(|line| line.as_bytes().get(3) == Some(&b' ')), "a reply without an end in\n{script}");
+            continue;
+        }
         if let Some(reply) = line.strip_prefix("S: ") {
             let got = replies.next().unwrap_or_default();
             assert!(got.starts_with(reply), "expected {reply:?}, got {got:?} in\n{script}");

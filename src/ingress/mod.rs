@@ -6,6 +6,7 @@ mod admission;
 mod driver;
 mod listener;
 mod memory;
+mod proxied;
 mod stream;
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,6 @@ const POLYNOMIAL: u32 = 0x82F6_3B78;
 /// What each octet does to the checksum.
 const TABLE: [u32; 256] = table();
 
-#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::cast_possible_truncation, reason = "evaluated by the compiler")]
 const fn table() -> [u32; 256] {
     let mut table = [0; 256];
     let mut byte = 0;

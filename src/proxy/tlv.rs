@@ -68,7 +68,7 @@ impl Tlvs {
         let mut read = Self::default();
         let mut checksum = None;
         let mut rest = Rest { header, at: begin };
-        while let Some((kind, at, value)) = rest.next()? {
+        while let Some(Tlv { kind, at, value }) = rest.next()? {
             match kind {
                 types::ALPN => keep(&mut read.alpn, value),
                 types::AUTHORITY => keep_text(&mut read.authority, value),
@@ -113,7 +113,7 @@ impl Ssl {
             ..Self::default()
         };
         let mut rest = Rest { header: value, at: 5 };
-        while let Some((kind, _, value)) = rest.next()? {
+        while let Some(Tlv { kind, value, .. }) = rest.next()? {
             match kind {
                 types::SSL_VERSION => keep_text(&mut read.version, value),
                 types::SSL_COMMON_NAME => keep_text(&mut read.common_name, value),
@@ -127,6 +127,14 @@ impl Ssl {
     }
 }
 
+/// One of them.
+struct Tlv<'a> {
+    kind: u8,
+    /// Where the value begins.
+    at: usize,
+    value: &'a [u8],
+}
+
 /// TLVs that are still to be read.
 struct Rest<'a> {
     header: &'a [u8],
@@ -134,17 +142,17 @@ struct Rest<'a> {
 }
 
 impl<'a> Rest<'a> {
-    /// Type, place of the value, value. The last TLV ends with the header; a few octets too many are none.
-    fn next(&mut self) -> Result<Option<(u8, usize, &'a [u8])>, Malformed> {
+    /// The next one. The last one ends with the header; a few octets too many are none.
+    fn next(&mut self) -> Result<Option<Tlv<'a>>, Malformed> {
         let rest = self.header.get(self.at..).ok_or(Malformed::Tlv)?;
         if rest.is_empty() {
             return Ok(None);
         }
         let ([kind, high, low], rest) = rest.split_first_chunk::<HEAD_BYTES>().ok_or(Malformed::Tlv)?;
         let value = rest.get(..u16::from_be_bytes([*high, *low]).into()).ok_or(Malformed::Tlv)?;
-        let begin = self.at.saturating_add(HEAD_BYTES);
-        self.at = begin.saturating_add(value.len());
-        Ok(Some((*kind, begin, value)))
+        let at = self.at.saturating_add(HEAD_BYTES);
+        self.at = at.saturating_add(value.len());
+        Ok(Some(Tlv { kind: *kind, at, value }))
     }
 }
 

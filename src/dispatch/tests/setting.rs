@@ -136,7 +136,15 @@ pub(super) fn usual() -> Snapshot {
 
 pub(super) fn endpoint(rules: Arc<RuleSet>, delivery: DeliveryMode) -> Arc<Endpoint> {
     let policy = Policy { name: "all".into(), default: Effect::Allow, max_message_size: None, deny: Vec::new(), allow: Vec::new() };
-    Arc::new(Endpoint { name: "mx".into(), listen: Vec::new(), policy: Arc::new(policy), rules, tls: None, delivery })
+    Arc::new(Endpoint {
+        name: "mx".into(),
+        listen: Vec::new(),
+        policy: Arc::new(policy),
+        rules,
+        tls: None,
+        delivery,
+        load_balancers: Vec::new(),
+    })
 }
 
 /// A rule for the recipients that begin with `word`; the empty word is everybody.

@@ -6,6 +6,7 @@ use std::process::Stdio;
 use serde_json::Value;
 
 use crate::common::tool;
+use crate::harness::haproxy::{Haproxy, Way};
 use crate::harness::{Client, Deployment, Gateway, Sink, mail, until};
 
 const BOB: &str = "bob@acme.example";
@@ -53,6 +54,60 @@ fn swaks_speaks_tls_behind_the_header() {
     assert!(said.status.success(), "{}", mail::text(&said.stdout));
     is_client(&gateway, "203.0.113.9", 4711);
     assert_trace(&sink, "203.0.113.9");
+}
+
+#[test]
+fn haproxy_announces_its_clients() {
+    let (sink, _deployment, gateway) = start("127.0.0.1", "default: allow\n");
+    let haproxy = Haproxy::start(
+        gateway.address(),
+        &[
+            Way { bind: "", frontend: &["tcp-request connection set-src ipv4(203.0.113.9)"], server: "send-proxy" },
+            Way { bind: "", frontend: &["tcp-request connection set-src ipv6(2001:db8::9)"], server: "send-proxy" },
+            Way { bind: "", frontend: &["tcp-request connection set-src ipv6(2001:db8::10)"], server: "send-proxy-v2" },
+            Way {
+                bind: "ssl crt PEM",
+                frontend: &["tcp-request connection set-src ipv4(203.0.113.10)", "unique-id-format lb-%fp"],
+                server: "send-proxy-v2 proxy-v2-options crc32c,unique-id,authority,ssl,cert-cn,ssl-cipher,cert-sig,cert-key",
+            },
+        ],
+    );
+    for (at, address) in haproxy.addresses.iter().zip(["203.0.113.9", "2001:db8::9", "2001:db8::10"]) {
+        Client::hello(*at).send("a@example.org", &[BOB], &mail::small("plain")).expect("250 ");
+        let connected = gateway.wait_for(|event| event["event"] == "connected" && event["client"] == address);
+        // An IPv6 client of an IPv4 address: HAProxy maps the one into the other, and it is plain again here.
+        assert_eq!(connected["proxy"]["destination"], at.to_string());
+        assert!(mail::text(&sink.taken().last().unwrap().data).contains(address));
+    }
+    let at = haproxy.addresses[3];
+    let mut client = Client::dial(at);
+    client.handshake();
+    client.reply().expect("220 ");
+    client.command("EHLO client.example").expect("250 ");
+    let proxy = gateway.wait_for(|event| event["event"] == "connected" && event["client"] == "203.0.113.10")["proxy"].clone();
+    assert_eq!((&proxy["tls"], &proxy["server_name"]), (&"TLSv1.3".into(), &"localhost".into()));
+    assert_eq!((&proxy["unique_id"], &proxy["destination"]), (&format!("lb-{}", at.port()).into(), &at.to_string().into()));
+}
+
+#[test]
+fn health_checks_of_haproxy_are_served_and_nothing_to_worry_about() {
+    let (_sink, _deployment, gateway) = start("127.0.0.1", "default: allow\n");
+    let _haproxy = Haproxy::start(
+        gateway.address(),
+        &[
+            Way { bind: "", frontend: &[], server: "send-proxy-v2 check check-send-proxy inter 1s" },
+            Way { bind: "", frontend: &[], server: "send-proxy check check-send-proxy inter 1s" },
+        ],
+    );
+    for command in ["local", "proxy"] {
+        // HAProxy of itself, and not of whoever looked whether it listens.
+        let of_itself = |event: &Value| event["proxy"]["peer"] == format!("127.0.0.1:{}", event["port"]);
+        let fits = |event: &Value| event["event"] == "connected" && event["proxy"]["command"] == command && of_itself(event);
+        let session = wait_events(&gateway, 2, fits)[0]["session"].clone();
+        let end = gateway.wait_for(|event| event["event"] == "disconnected" && event["session"] == session);
+        assert_eq!((&end["reason"], &end["messages"]), (&"closed".into(), &0.into()));
+    }
+    assert!(gateway.events(|event| event["event"] == "refused").is_empty());
 }
 
 #[test]

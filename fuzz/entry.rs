@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use gateway::message::Content;
+use gateway::proxy::{Decoded, Malformed, decode as decode_proxy};
 use gateway::smtp::{Address, Chunks, Command, Decoder, DotStuffer, Event, Login, Reply, Session, SessionConfig, line_ends_are_crlf};
 
 /// A session says the same however the network cuts its input, every reply is made of whole lines of printable ASCII, and no
@@ -146,5 +147,36 @@ pub fn address(input: &[u8]) {
         let canonical = Address::parse(&address.canonical(), smtputf8).expect("a canonical address");
         assert_eq!(canonical.domain(), address.domain());
         assert_eq!(canonical.canonical(), canonical.as_str());
+    }
+}
+
+/// A PROXY header is decided at one octet, the same for whole and cut input: a header at its last octet, anything else as soon as it
+/// cannot become one. What follows changes nothing, and no header is longer or names another client than the protocol allows.
+pub fn proxy(input: &[u8]) {
+    let whole = decode_proxy(input);
+    let mut decided = None;
+    for end in 0..=input.len() {
+        let piece = decode_proxy(input.get(..end).unwrap_or_default());
+        match &decided {
+            None if piece == Ok(Decoded::NeedMore) => assert!(end < 4096, "more is asked for than a header can have"),
+            None => decided = Some((end, piece)),
+            Some((at, earlier)) => assert_eq!(piece, *earlier, "octet {end} changed what was decided at {at}"),
+        }
+    }
+    let (end, decoded) = decided.unwrap_or((input.len(), Ok(Decoded::NeedMore)));
+    assert_eq!(decoded, whole, "cutting changed the header");
+    match decoded {
+        Ok(Decoded::NeedMore) => {}
+        Ok(Decoded::Header { header, consumed }) => {
+            assert_eq!(consumed, end, "a header ends where it is decided");
+            assert!(consumed <= if input.starts_with(b"PROXY ") { 107 } else { 4096 });
+            if let Some(addresses) = header.addresses {
+                let source = addresses.source.ip();
+                assert!(!source.is_unspecified() && !source.is_multicast());
+                assert_eq!((source, addresses.destination.ip()), (source.to_canonical(), addresses.destination.ip().to_canonical()));
+            }
+        }
+        Err(Malformed::NoHeader) => assert!(end <= 12),
+        Err(malformed) => assert!(!malformed.to_string().contains(char::is_control)),
     }
 }

@@ -15,6 +15,7 @@ pub mod ingress;
 pub mod limits;
 pub mod message;
 pub mod policy;
+pub mod proxy;
 pub mod refreshed;
 pub mod relay;
 pub mod rules;

@@ -83,6 +83,13 @@ pub const TRACE_HELO_CHARS_MAX: usize = 64;
 pub const CONNECTIONS_MAX: usize = 12_000;
 /// Connections of one address (IPv6: one /64); the next one gets 421. Postfix: 50.
 pub const CONNECTIONS_PER_CLIENT_MAX: usize = 100;
+/// Time from the connection of a load balancer to the end of its PROXY header (Postfix: smtpd_upstream_proxy_timeout 5 s; the
+/// specification asks for at least 3 s, to cover a TCP retransmission).
+pub const PROXY_HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+/// A PROXY header of version 1, CRLF included (PROXY protocol §2.1).
+pub const PROXY_LINE_BYTES_MAX: usize = 107;
+/// A PROXY header of version 2, TLVs included (nginx: 4096; the protocol allows 65,551, and says that it is always smaller than an MSS).
+pub const PROXY_HEADER_BYTES_MAX: usize = 4096;
 /// Listen backlog; a short one loses SYNs under load.
 pub const LISTEN_BACKLOG: i32 = 4096;
 /// Pause after a connection could not be accepted (out of file descriptors).

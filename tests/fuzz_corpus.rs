@@ -54,10 +54,31 @@ fn address() {
     replay("address", entry::address);
 }
 
+#[test]
+fn proxy() {
+    replay("proxy", entry::proxy);
+}
+
 proptest::proptest! {
     #[test]
     fn random_logins(cut: u8, text in "(EHLO a|AUTH PLAIN|AUTH LOGIN| |AHRpbQBzZWNyZXQ=|dGlt|c2VjcmV0|=|[*]|MAIL FROM:<>|\r\n|\r\n|\r|\n|\0|A){0,60}") {
         entry::auth_session(&[&[cut], "EHLO a\r\n".as_bytes(), text.as_bytes()].concat());
+    }
+
+    #[test]
+    fn random_proxy_lines(text in "PROXY (TCP4|TCP6|UNKNOWN|x)( |  |203[.]0[.]113[.]9|2001:db8::9|::ffff:192[.]0[.]2[.]1|0|25|65535|65536|:|[.]|x|\r|\n|\r\n){0,12}\r\n") {
+        entry::proxy(text.as_bytes());
+    }
+
+    #[test]
+    fn random_proxy_headers(
+        command in 0x1f_u8..0x23,
+        family in proptest::sample::select(vec![0x00_u8, 0x01, 0x10, 0x11, 0x12, 0x20, 0x21, 0x22, 0x31, 0x32, 0x33, 0x41]),
+        length in 0_u16..300,
+        block in proptest::collection::vec(proptest::sample::select(vec![0_u8, 1, 2, 3, 4, 5, 0x20, 0x21, 0x30, 0xea, 0xff]), 0..300),
+    ) {
+        let fixed = [&b"\r\n\r\n\0\r\nQUIT\n"[..], &[command, family], &length.to_be_bytes()].concat();
+        entry::proxy(&[&fixed[..], &block].concat());
     }
 
     #[test]

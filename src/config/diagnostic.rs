@@ -145,6 +145,8 @@ codes! {
     DenyTlsMinimum = "deny-tls-min", Warning;
     /// A policy that denies everything.
     AllowEmpty = "allow-empty", Warning;
+    /// Everybody may claim any address.
+    TrustsEverybody = "trusts-everybody", Warning;
 }
 
 /// One mistake.

@@ -24,9 +24,11 @@ pub use render::Format;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use ipnet::IpNet;
 
 use crate::policy::Policy;
 use crate::relay::RelayConfig;
@@ -124,6 +126,15 @@ pub struct Endpoint {
     pub tls: Option<EndpointTls>,
     /// When the reply to DATA is given.
     pub delivery: DeliveryMode,
+    /// Networks of load balancers, which announce their clients with the PROXY protocol; empty: there are none.
+    pub load_balancers: Vec<IpNet>,
+}
+
+impl Endpoint {
+    /// Whether this peer must announce its client.
+    pub fn is_load_balancer(&self, peer: IpAddr) -> bool {
+        self.load_balancers.iter().any(|network| network.contains(&peer))
+    }
 }
 
 /// Who may use an endpoint.

@@ -387,6 +387,7 @@ fn snapshot(built: Built, hash: String, files: Vec<PathBuf>) -> Option<Snapshot>
             rules,
             tls: endpoint.tls,
             delivery: endpoint.delivery,
+            load_balancers: endpoint.load_balancers,
         };
         endpoints.insert(name, Arc::new(endpoint));
     }

@@ -21,25 +21,25 @@ struct Counts {
 #[derive(Debug)]
 pub struct Place {
     counts: Arc<Mutex<Counts>>,
-    client: IpAddr,
+    client: Option<IpAddr>,
 }
 
 impl Admission {
     /// Takes a place, or says with which 421 the client is to be sent away (RFC 5321 §3.8).
     pub fn enter(&self, address: IpAddr) -> Result<Place, Reply> {
-        let client = network(address);
+        let mut place = self.enter_unknown()?;
+        place.count_for(address)?;
+        Ok(place)
+    }
+
+    /// The same while it is not known yet for whom: a load balancer is going to say it.
+    pub fn enter_unknown(&self) -> Result<Place, Reply> {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if counts.total >= CONNECTIONS_MAX {
             return Err(Reply::fixed(421, Status(4, 3, 2), "Too many connections, try again later"));
         }
-        // Loopback is this machine's own load balancer, monitoring and mail programs.
-        let of_client = counts.clients.get(&client).copied().unwrap_or(0);
-        if of_client >= CONNECTIONS_PER_CLIENT_MAX && !address.is_loopback() {
-            return Err(Reply::fixed(421, Status(4, 7, 0), "Too many connections from your address"));
-        }
         counts.total = counts.total.saturating_add(1);
-        counts.clients.insert(client, of_client.saturating_add(1));
-        Ok(Place { counts: Arc::clone(&self.0), client })
+        Ok(Place { counts: Arc::clone(&self.0), client: None })
     }
 
     /// Connections now.
@@ -48,16 +48,33 @@ impl Admission {
     }
 }
 
+impl Place {
+    /// Counts the place for the client that it was entered for, or says with which 421 that one is to be sent away.
+    pub fn count_for(&mut self, address: IpAddr) -> Result<(), Reply> {
+        let client = network(address);
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        // Loopback is this machine's own load balancer, monitoring and mail programs.
+        let of_client = counts.clients.get(&client).copied().unwrap_or(0);
+        if of_client >= CONNECTIONS_PER_CLIENT_MAX && !address.is_loopback() {
+            return Err(Reply::fixed(421, Status(4, 7, 0), "Too many connections from your address"));
+        }
+        counts.clients.insert(client, of_client.saturating_add(1));
+        self.client = Some(client);
+        Ok(())
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         counts.total = counts.total.saturating_sub(1);
-        if let Some(left) = counts.clients.get_mut(&self.client).map(|count| {
+        let Some(client) = self.client else { return };
+        if let Some(left) = counts.clients.get_mut(&client).map(|count| {
             *count = count.saturating_sub(1);
             *count
         }) && left == 0
         {
-            counts.clients.remove(&self.client);
+            counts.clients.remove(&client);
         }
     }
 }

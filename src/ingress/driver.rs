@@ -9,6 +9,7 @@ use tokio::time::timeout;
 
 use super::admission::Place;
 use super::memory::Share;
+use super::proxied::{Announcement, Client};
 use super::stream::Stream;
 use super::transaction::Transaction;
 use super::{Ingress, Live};
@@ -25,14 +26,16 @@ pub(super) async fn serve<D: Intake>(
     live: Arc<Live>,
     endpoint: Arc<Endpoint>,
     tcp: TcpStream,
-    (client, port): (IpAddr, u16),
+    Client { address: client, port, announcement }: Client,
     place: Place,
 ) {
     // A reply waits for nothing: without this, Nagle and the peer's delayed ACK cost 40 ms each.
     let _ = tcp.set_nodelay(true);
     let began = Instant::now();
     let id = ingress.ids.next(unix_millis());
-    ingress.log.emit(&Event::Connected { session: id, endpoint: &endpoint.name, client, port, config: &live.snapshot.hash });
+    let proxy = announcement.as_deref().map(Announcement::event);
+    ingress.log.emit(&Event::Connected { session: id, endpoint: &endpoint.name, client, port, proxy, config: &live.snapshot.hash });
+    drop(announcement);
     let mut connection = Connection::new(&ingress, live, endpoint, id, client);
     let reason = connection.run(Stream::Plain(tcp)).await;
     let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);

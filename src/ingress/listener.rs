@@ -10,6 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::Ingress;
 use super::driver::serve;
+use super::proxied::{Client, serve_announced};
 use crate::config::Snapshot;
 use crate::dispatch::Intake;
 use crate::limits::{ACCEPT_ERROR_PAUSE, LISTEN_BACKLOG};
@@ -97,19 +98,28 @@ async fn accept<D: Intake>(ingress: Arc<Ingress<D>>, endpoint: Arc<str>, listene
 
 fn admit<D: Intake>(ingress: &Arc<Ingress<D>>, endpoint: &str, tcp: TcpStream, peer: SocketAddr) {
     let live = ingress.live.load_full();
-    let canonical = peer.ip().to_canonical();
-    let client = ingress.presented_as.get(&canonical).copied().unwrap_or(canonical);
-    let place = ingress.admission.enter(client);
-    let (place, endpoint) = match (place, live.snapshot.endpoints.get(endpoint)) {
-        (Ok(place), Some(endpoint)) => (place, Arc::clone(endpoint)),
-        (Err(reply), _) => return send_away(&tcp, &reply),
-        (_, None) => return send_away(&tcp, &Reply::fixed(421, Status(4, 3, 2), "This endpoint is closed")),
+    let Some(endpoint) = live.snapshot.endpoints.get(endpoint).cloned() else {
+        return send_away(&tcp, &Reply::fixed(421, Status(4, 3, 2), "This endpoint is closed"));
     };
-    ingress.sessions.spawn(serve(Arc::clone(ingress), live, endpoint, tcp, (client, peer.port()), place));
+    let (canonical, port) = (peer.ip().to_canonical(), peer.port());
+    let address = ingress.presented_as.get(&canonical).copied().unwrap_or(canonical);
+    let is_load_balancer = endpoint.is_load_balancer(canonical);
+    let place = if is_load_balancer { ingress.admission.enter_unknown() } else { ingress.admission.enter(address) };
+    match place {
+        Err(reply) => send_away(&tcp, &reply),
+        Ok(place) if is_load_balancer => {
+            let peer = SocketAddr::new(canonical, port);
+            ingress.sessions.spawn(serve_announced(Arc::clone(ingress), live, endpoint, tcp, peer, place));
+        }
+        Ok(place) => {
+            let client = Client { address, port, announcement: None };
+            ingress.sessions.spawn(serve(Arc::clone(ingress), live, endpoint, tcp, client, place));
+        }
+    }
 }
 
 /// A 421 in place of the banner; no session, no task, no wait.
-fn send_away(tcp: &TcpStream, reply: &Reply) {
+pub(super) fn send_away(tcp: &TcpStream, reply: &Reply) {
     let mut bytes = bytes::BytesMut::new();
     reply.encode(&mut bytes);
     // A fresh socket has room for a line; if it has not, the client learns it from the close.

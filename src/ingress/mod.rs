@@ -8,6 +8,7 @@ mod driver;
 mod listener;
 mod logins;
 mod memory;
+mod proxied;
 mod stream;
 #[cfg(test)]
 mod tests;

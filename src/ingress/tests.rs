@@ -22,6 +22,8 @@ use crate::rules::{Folded, Otherwise, RuleSet, TextTest};
 use crate::smtp::{Address, Reply, Status};
 use crate::telemetry::Format;
 
+mod proxied;
+
 const PLENTY: Duration = Duration::from_secs(30);
 
 /// An intake with a gate in front of it.
@@ -61,6 +63,11 @@ struct House {
 /// A gateway for `here.example` that takes nothing from `evil.example` or for `bob@here.example` and leaves everything else at
 /// the gate.
 fn house(inline: bool, passes: usize, memory: usize) -> House {
+    house_behind(&[], inline, passes, memory)
+}
+
+/// The same behind load balancers in these networks.
+fn house_behind(load_balancers: &[&str], inline: bool, passes: usize, memory: usize) -> House {
     let bob = PolicyCondition::Recipient(TextTest::Equals(vec![Folded::new("bob@here.example")]));
     let evil = PolicyCondition::Helo(TextTest::Equals(vec![Folded::new("evil.example")]));
     let statement = |name: &str, condition| Statement { name: name.into(), when: vec![condition] };
@@ -74,6 +81,7 @@ fn house(inline: bool, passes: usize, memory: usize) -> House {
         rules: Arc::new(RuleSet { name: "all".into(), otherwise: Otherwise::Reject, rules: vec![] }),
         tls: None,
         delivery: DeliveryMode::Queue,
+        load_balancers: load_balancers.iter().map(|network| network.parse().unwrap()).collect(),
     };
     let snapshot = Arc::new(Snapshot {
         hash: "cafe0000".into(),

@@ -1,5 +1,6 @@
 //! The event schema: one enum, its JSON form is the log's.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 
 use serde::Serialize;
@@ -31,7 +32,9 @@ pub enum Event<'a> {
     Lost { events: u64 },
 
     /// A client connected.
-    Connected { session: SessionId, endpoint: &'a str, client: IpAddr, port: u16, config: &'a str },
+    Connected { session: SessionId, endpoint: &'a str, client: IpAddr, port: u16, proxy: Option<Announced<'a>>, config: &'a str },
+    /// A load balancer's connection ended because of its PROXY header.
+    ProxyFailed { endpoint: &'a str, peer: SocketAddr, detail: &'a str },
     /// A TLS handshake ended.
     Tls { session: SessionId, version: Option<TlsVersion>, cipher: Option<&'a str>, error: Option<&'a str> },
     /// A client claimed to be somebody. A user that is not accepted is the client's word, made harmless.
@@ -135,6 +138,23 @@ pub enum Event<'a> {
         notification: Option<MessageId>,
         detail: Option<&'a str>,
     },
+}
+
+/// What a load balancer has said of a connection.
+#[derive(Debug, Serialize)]
+pub struct Announced<'a> {
+    /// The load balancer.
+    pub peer: SocketAddr,
+    /// `proxy` for a client, `local` for itself.
+    pub command: &'static str,
+    /// Where the client has connected to.
+    pub destination: Option<SocketAddr>,
+    /// The server name that the client has asked for.
+    pub server_name: Option<&'a str>,
+    /// The version of TLS that the load balancer has ended.
+    pub tls: Option<&'a str>,
+    /// The connection's name in the load balancer's log.
+    pub unique_id: Option<Cow<'a, str>>,
 }
 
 /// One connection or transaction of an attempt.

@@ -8,6 +8,6 @@ mod event;
 mod human;
 mod sink;
 
-pub use event::{AttemptRecipient, Event, Try};
+pub use event::{Announced, AttemptRecipient, Event, Try};
 pub use human::line as human_line;
 pub use sink::{Format, Log};

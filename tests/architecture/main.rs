@@ -15,6 +15,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("smtp", &["limits"]),
     ("failure", &["smtp"]),
     ("message", &["smtp", "limits"]),
+    // Octets before the first one of SMTP; whoever reads it needs nothing else.
+    ("proxy", &["limits"]),
     ("rules", &["message", "smtp", "limits"]),
     ("policy", &["rules", "message", "smtp", "limits"]),
     ("telemetry", &["policy", "rules", "failure", "message", "smtp", "limits"]),
@@ -45,6 +47,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "telemetry",
             "failure",
             "message",
+            "proxy",
             "smtp",
             "limits",
         ],
@@ -80,7 +83,7 @@ const TYPES_ONLY: &[(&str, &str, &str)] = &[
 ];
 
 /// Rooms whose answers depend on their arguments alone.
-const PURE_ROOMS: &[&str] = &["smtp", "message", "policy", "rules"];
+const PURE_ROOMS: &[&str] = &["smtp", "message", "proxy", "policy", "rules"];
 
 /// What a pure room may not name: a runtime, a socket, a file, the process, a clock.
 const IMPURE: &[&str] = &[

@@ -17,6 +17,7 @@ mod hostile;
 mod inline;
 mod operation;
 mod policy;
+mod proxy;
 mod queue;
 mod rules;
 mod tls;

@@ -88,6 +88,8 @@ fn on_loopback(endpoint: &Endpoint, server: &Arc<rustls::ServerConfig>) -> (Arc<
         rules: Arc::clone(&endpoint.rules),
         tls: Some(EndpointTls { required: false, server: Arc::clone(server) }),
         delivery: DeliveryMode::Inline,
+        // The demonstration's clients come by themselves.
+        load_balancers: Vec::new(),
     };
     (name, Arc::new(endpoint))
 }

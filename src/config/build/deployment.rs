@@ -5,6 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use ipnet::IpNet;
+
 use super::submission;
 use super::tls::{self, TlsMistake};
 use crate::config::diagnostic::{Code, Sink};
@@ -43,6 +45,7 @@ pub(crate) struct Endpoint {
     pub(crate) rules: String,
     pub(crate) tls: Option<EndpointTls>,
     pub(crate) delivery: DeliveryMode,
+    pub(crate) load_balancers: Vec<IpNet>,
 }
 
 /// A list's file and where it is named.
@@ -145,7 +148,18 @@ fn endpoint(
             model::Delivery::Inline => DeliveryMode::Inline,
             model::Delivery::Queue => DeliveryMode::Queue,
         },
+        load_balancers: load_balancers(model.proxy_protocol.as_ref(), node, sink),
     })
+}
+
+fn load_balancers(model: Option<&model::ProxyProtocol>, node: &Node, sink: &mut Sink) -> Vec<IpNet> {
+    let trusted = node.get("proxy_protocol").and_then(|node| node.get("trusted")).map(Node::one_or_many).unwrap_or_default();
+    let networks = model.map(|model| model.trusted.0.iter().map(|network| network.0)).into_iter().flatten();
+    for (network, node) in networks.clone().zip(trusted).filter(|(network, _)| network.prefix_len() == 0) {
+        let message = format!("{network} is everybody: whoever reaches this endpoint can claim any address as its own");
+        sink.warning(Code::TrustsEverybody, node.span.clone(), message).help("name the networks of the load balancers alone");
+    }
+    networks.collect()
 }
 
 fn endpoint_tls(

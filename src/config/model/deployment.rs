@@ -119,8 +119,8 @@ pub(crate) struct Endpoint {
     /// When the reply to DATA is given; `inline` unless said.
     #[serde(default)]
     pub(crate) delivery: Delivery,
-    /// Load balancers that announce the client's address with the PROXY protocol.
-    #[schemars(extend("x-not-available" = "error"))]
+    /// Load balancers that announce the client's address with the PROXY protocol, version 1 or 2. Who connects from `trusted` must
+    /// send a header; from everybody else none is read.
     pub(crate) proxy_protocol: Option<ProxyProtocol>,
     /// Who may log in at an `auth` endpoint. The secret is `{"username": …, "password": …}`, or `{"password": …}` for a user with the
     /// endpoint's name, or `{"users": [{"username": …, "password": …}, …]}`. In Secrets Manager the previous version stays valid.

@@ -144,6 +144,7 @@ pub(super) fn endpoint(rules: Arc<RuleSet>, delivery: DeliveryMode) -> Arc<Endpo
         rules,
         tls: None,
         delivery,
+        load_balancers: Vec::new(),
     })
 }
 

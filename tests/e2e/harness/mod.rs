@@ -3,6 +3,7 @@
 pub mod client;
 pub mod deployment;
 pub mod gateway;
+pub mod haproxy;
 pub mod lines;
 pub mod mail;
 pub mod programs;

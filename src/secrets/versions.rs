@@ -83,6 +83,7 @@ impl Secrets {
         current: Held<Accounts>,
         older: Option<AccountVersions>,
     ) -> Result<AccountVersions, Arc<str>> {
+        // Asked for after the current one: a rotation in between gives one version twice, the other way round it would lose one.
         match (self.manager.fetch(id, Stage::Previous, Accounts::from_json).await, older) {
             (Ok(previous), _) => Ok(AccountVersions { current, previous: previous.map(Arc::new), alone: false }),
             (Err(problem), Some(older)) if !older.alone => Err(format!("the previous version: {problem}").into()),

@@ -11,7 +11,7 @@ use common::moto::Moto;
 use gateway::aws::Aws;
 use gateway::config::Domains;
 use gateway::domains::AcceptedDomains;
-use gateway::secrets::{Credential, SecretRef, Secrets};
+use gateway::secrets::{Claim, Credential, SecretRef, Secrets};
 
 // ---- secrets ----
 
@@ -162,6 +162,55 @@ async fn an_answer_that_is_not_understood_is_not_repeated() {
     let server = CannedHttp::start(|_, _| (200, r#"{"SecretString":"hunter2","VersionId":hunter2}"#.to_owned()));
     let error = secrets(&account(&server.url(), "eu-west-1").await).get(&named("relay")).await.unwrap_err().to_string();
     assert!(error.starts_with("secret relay: ") && !error.contains("hunter2"), "{error}");
+}
+
+// ---- accounts: who may log in at an endpoint ----
+
+#[tokio::test]
+async fn both_versions_of_an_endpoints_secret_are_valid_and_a_pending_or_older_one_is_not() {
+    let account = account(&moto().url(), "ap-south-1").await;
+    let owner = aws_sdk_secretsmanager::Client::new(&account);
+    owner.create_secret().name("submission").secret_string(json("first")).send().await.unwrap();
+    let early = secrets(&account);
+    let valid = |versions: gateway::secrets::AccountVersions| {
+        ["first", "second", "third", "pending"].map(|password| versions.compare("relay", password, "mx").0 == Claim::Right)
+    };
+    assert_eq!(valid(early.accounts(&named("submission")).await.unwrap()), [true, false, false, false]);
+    owner.put_secret_value().secret_id("submission").secret_string(json("second")).send().await.unwrap();
+    assert_eq!(
+        valid(early.accounts(&named("submission")).await.unwrap()),
+        [true, false, false, false],
+        "within its time it is not fetched again"
+    );
+    assert_eq!(valid(early.accounts_again(&named("submission")).await.unwrap()), [true, false, false, false], "nor for each wrong login");
+    assert_eq!(valid(secrets(&account).accounts(&named("submission")).await.unwrap()), [true, true, false, false]);
+    owner.put_secret_value().secret_id("submission").secret_string(json("third")).send().await.unwrap();
+    let pending = owner.put_secret_value().secret_id("submission").secret_string(json("pending")).version_stages("AWSPENDING");
+    pending.send().await.unwrap();
+    assert_eq!(valid(secrets(&account).accounts(&named("submission")).await.unwrap()), [false, true, true, false]);
+}
+
+#[tokio::test]
+async fn a_role_that_may_not_read_the_previous_version_lets_the_current_one_in_and_is_named_once() {
+    let server = CannedHttp::start(|_, body| match body.contains("AWSPREVIOUS") {
+        true => (400, r#"{"__type":"AccessDeniedException","Message":"not for AWSPREVIOUS"}"#.to_owned()),
+        false => (200, format!(r#"{{"ARN":"a","Name":"submission","VersionId":"1","SecretString":{:?}}}"#, json("current"))),
+    });
+    let reports = Arc::new(Mutex::new(Vec::new()));
+    let sink = Arc::clone(&reports);
+    let observer = move |report: &str| sink.lock().unwrap().push(report.to_owned());
+    let account = account(&server.url(), "eu-west-1").await;
+    let secrets = Secrets::new(Arc::new(Aws::from_config(account)), Some(Arc::new(observer)));
+    for _ in 0..20 {
+        let versions = secrets.accounts(&named("submission")).await.unwrap();
+        assert_eq!(versions.compare("relay", "current", "mx"), (Claim::Right, false));
+        let versions = secrets.accounts_again(&named("submission")).await.unwrap();
+        assert_eq!(versions.compare("relay", "other", "mx"), (Claim::WrongPassword, false));
+    }
+    assert_eq!(server.requests(), 2, "wrong logins are no storm of calls");
+    let reports = reports.lock().unwrap().clone();
+    let expected = "secret submission: the previous version cannot be had: AccessDeniedException: not for AWSPREVIOUS";
+    assert_eq!(reports, [expected]);
 }
 
 // ---- SES identities ----

@@ -118,7 +118,101 @@ fn printable(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use tokio::time::Instant as Clock;
+    use zeroize::Zeroizing;
+
     use super::*;
+    use crate::ingress::tests::{Gate, House, house_of};
+    use crate::limits::LOGIN_FAILURES_PER_CLIENT_MAX;
+    use crate::smtp::{Address, Mechanism, ReversePath};
+
+    const TIM: &str = r#"{"username": "tim", "password": "secret"}"#;
+
+    fn gateway(secret: &Path) -> House {
+        house_of(EndpointKind::Auth(SecretRef::File(secret.to_owned())))
+    }
+
+    fn connect<'h>(house: &'h House, client: &str) -> Connection<'h, Gate> {
+        let live = house.ingress.live.load_full();
+        let endpoint = Arc::clone(&live.snapshot.endpoints["mx"]);
+        Connection::new(&house.ingress, live, endpoint, house.ingress.ids.next(0), client.parse().unwrap())
+    }
+
+    /// The code of the answer, 235 for a good one, and how long it took.
+    async fn try_login(connection: &mut Connection<'_, Gate>, username: &str, password: &str) -> (u16, u64) {
+        let [username, password] = [username, password].map(|part| Zeroizing::new(part.to_owned()));
+        let began = Clock::now();
+        let answer = connection.log_in(Login { mechanism: Mechanism::Plain, username, password }).await;
+        (answer.map_or_else(|reply| reply.code, |()| 235), began.elapsed().as_secs())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wrong_login_waits_longer_and_longer_and_a_right_one_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("users.json");
+        std::fs::write(&path, TIM).unwrap();
+        let house = gateway(&path);
+        let mut guesser = connect(&house, "192.0.2.1");
+        for (username, password, answer) in
+            [("tim", "a", (535, 1)), ("nobody", "secret", (535, 2)), ("tim", "c", (535, 4)), ("tim", "d", (535, 8)), ("tim", "e", (535, 8))]
+        {
+            assert_eq!(try_login(&mut guesser, username, password).await, answer, "{username} {password}");
+            assert!(!guesser.facts.authenticated);
+        }
+        assert_eq!(try_login(&mut guesser, "tim", "secret").await, (235, 0));
+        assert!(guesser.facts.authenticated && guesser.facts.login.as_deref() == Some("tim"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn too_many_wrong_logins_put_off_even_the_right_one_and_only_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("users.json");
+        std::fs::write(&path, TIM).unwrap();
+        let house = gateway(&path);
+        for guess in 0..LOGIN_FAILURES_PER_CLIENT_MAX {
+            assert_eq!(try_login(&mut connect(&house, "2001:db8::1"), "tim", &guess.to_string()).await.0, 535);
+        }
+        assert_eq!(try_login(&mut connect(&house, "2001:db8::2"), "tim", "secret").await, (454, 1));
+        assert_eq!(try_login(&mut connect(&house, "2001:db8:1::1"), "tim", "secret").await, (235, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_cannot_be_known_is_454_and_counts_for_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("users.json");
+        let house = gateway(&path);
+        let mut client = connect(&house, "192.0.2.1");
+        for _ in 0..LOGIN_FAILURES_PER_CLIENT_MAX * 2 {
+            assert_eq!(try_login(&mut client, "tim", "secret").await, (454, 0));
+        }
+        std::fs::write(&path, TIM).unwrap();
+        assert_eq!(try_login(&mut client, "tim", "secret").await, (235, 0));
+        // No endpoint for logins, so nothing to compare with.
+        let open = house_of(EndpointKind::Open);
+        assert_eq!(try_login(&mut connect(&open, "192.0.2.1"), "tim", "secret").await, (454, 0));
+    }
+
+    #[tokio::test]
+    async fn a_login_opens_the_way_to_any_domain_and_past_no_policy() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("users.json");
+        std::fs::write(&path, TIM).unwrap();
+        let house = gateway(&path);
+        let mut client = connect(&house, "192.0.2.1");
+        client.facts.helo = "c.example".into();
+        let outside = || Address::parse("x@elsewhere.example", false).unwrap();
+        client.begin_transaction(ReversePath::Null, false, false).unwrap();
+        let refusal = client.judge_recipient(outside()).await.unwrap_err();
+        assert!(refusal.text.starts_with("Relaying denied"), "the session asks for the login; this is the second lock");
+        assert_eq!(try_login(&mut client, "tim", "secret").await.0, 235);
+        client.judge_recipient(outside()).await.unwrap();
+        let denied = Address::parse("bob@here.example", false).unwrap();
+        let refusal = client.judge_recipient(denied).await.unwrap_err();
+        assert!(refusal.text.starts_with("Not accepted by the policy"), "it judges all the same");
+    }
 
     #[test]
     fn a_name_in_the_log_is_short_and_harmless() {

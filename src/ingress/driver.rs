@@ -63,7 +63,7 @@ pub(super) struct Connection<'i, D> {
 type Reason = &'static str;
 
 impl<'i, D: Intake> Connection<'i, D> {
-    fn new(ingress: &'i Arc<Ingress<D>>, live: Arc<Live>, endpoint: Arc<Endpoint>, id: SessionId, client_ip: IpAddr) -> Self {
+    pub(super) fn new(ingress: &'i Arc<Ingress<D>>, live: Arc<Live>, endpoint: Arc<Endpoint>, id: SessionId, client_ip: IpAddr) -> Self {
         let mut config = SessionConfig::new(Arc::clone(&live.snapshot.hostname));
         config.starttls = endpoint.tls.is_some();
         config.tls_required = endpoint.tls.as_ref().is_some_and(|tls| tls.required);

@@ -28,7 +28,7 @@ const PLENTY: Duration = Duration::from_secs(30);
 
 /// An intake with a gate in front of it.
 #[derive(Debug)]
-struct Gate {
+pub(super) struct Gate {
     /// The reply waits for the gate, too; else only what holds the message does.
     inline: bool,
     asked: Notify,
@@ -54,8 +54,8 @@ impl Intake for Gate {
     }
 }
 
-struct House {
-    ingress: Arc<Ingress<Gate>>,
+pub(super) struct House {
+    pub(super) ingress: Arc<Ingress<Gate>>,
     gate: Arc<Gate>,
     address: SocketAddr,
 }
@@ -63,11 +63,20 @@ struct House {
 /// A gateway for `here.example` that takes nothing from `evil.example` or for `bob@here.example` and leaves everything else at
 /// the gate.
 fn house(inline: bool, passes: usize, memory: usize) -> House {
-    house_behind(&[], inline, passes, memory)
+    build(EndpointKind::Open, &[], inline, passes, memory)
 }
 
 /// The same behind load balancers in these networks.
 fn house_behind(load_balancers: &[&str], inline: bool, passes: usize, memory: usize) -> House {
+    build(EndpointKind::Open, load_balancers, inline, passes, memory)
+}
+
+/// The same with an endpoint of another kind.
+pub(super) fn house_of(kind: EndpointKind) -> House {
+    build(kind, &[], true, 0, usize::MAX)
+}
+
+fn build(kind: EndpointKind, load_balancers: &[&str], inline: bool, passes: usize, memory: usize) -> House {
     let bob = PolicyCondition::Recipient(TextTest::Equals(vec![Folded::new("bob@here.example")]));
     let evil = PolicyCondition::Helo(TextTest::Equals(vec![Folded::new("evil.example")]));
     let statement = |name: &str, condition| Statement { name: name.into(), when: vec![condition] };
@@ -75,7 +84,7 @@ fn house_behind(load_balancers: &[&str], inline: bool, passes: usize, memory: us
     let policy = Policy { name: "all".into(), default: Effect::Allow, max_message_size: None, deny, allow: vec![] };
     let endpoint = Endpoint {
         name: "mx".into(),
-        kind: EndpointKind::Open,
+        kind,
         listen: vec!["127.0.0.1:0".parse().unwrap()],
         policy: Arc::new(policy),
         rules: Arc::new(RuleSet { name: "all".into(), otherwise: Otherwise::Reject, rules: vec![] }),

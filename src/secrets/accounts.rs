@@ -4,13 +4,15 @@
 //! gives, or `{"users": [{"username": …, "password": …}, …]}`. A name may stand there more than once, each time with another
 //! password: all of them are valid, so that a file can be rotated without an interruption.
 //!
-//! - No password is kept: what is kept of it is its HMAC-SHA-256 under a random key that lives as long as this version.
+//! - No password is kept: what is kept of it is its HMAC-SHA-256 under a random key that lives as long as this version, and a digest
+//!   of the whole text, to tell one version from the next.
 //! - A comparison takes the same work whether the name is unknown, the password wrong, or both right.
 
 use std::collections::HashSet;
 use std::fmt;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::digest::{Digest, SHA256, digest};
 use aws_lc_rs::hmac::{self, HMAC_SHA256, Tag};
 use aws_lc_rs::rand::SystemRandom;
 
@@ -21,6 +23,8 @@ use crate::limits::{LOGIN_PASSWORD_BYTES_MAX, LOGIN_USERNAME_BYTES_MAX};
 pub struct Accounts {
     key: hmac::Key,
     list: Vec<Account>,
+    /// Of the whole JSON.
+    digest: Digest,
 }
 
 struct Account {
@@ -71,7 +75,7 @@ impl Accounts {
         if list.is_empty() {
             return Err("its list of users is empty");
         }
-        let accounts = Self { key, list };
+        let accounts = Self { key, list, digest: digest(&SHA256, json.as_bytes()) };
         accounts.no_duplicates()?;
         Ok(accounts)
     }
@@ -91,6 +95,11 @@ impl Accounts {
             (true, false) => Claim::WrongPassword,
             (false, false) => Claim::UnknownUser,
         }
+    }
+
+    /// Whether it was made from the same text.
+    pub(super) fn is_same_as(&self, other: &Self) -> bool {
+        self.digest.as_ref() == other.digest.as_ref()
     }
 
     /// A line that stands there twice is a mistake of whoever wrote it.

@@ -21,8 +21,8 @@ pub(super) type Door = Refreshed<AccountVersions>;
 pub struct AccountVersions {
     current: Held<Accounts>,
     previous: Option<Arc<Accounts>>,
-    /// The previous version cannot be had.
-    alone: bool,
+    /// The source does not give the previous version.
+    from_memory: bool,
 }
 
 impl AccountVersions {
@@ -60,10 +60,10 @@ impl Secrets {
 
     async fn fetch_accounts(&self, secret: &SecretRef, older: Option<AccountVersions>) -> Result<AccountVersions, Arc<str>> {
         let parse = Accounts::from_json;
-        let alone = |current| AccountVersions { current, previous: None, alone: true };
+        let alone = |current| AccountVersions { current, previous: None, from_memory: false };
         let found = match secret {
             SecretRef::SecretsManager(id) => match self.manager.fetch(id, Stage::Current, parse).await {
-                Ok(Some(current)) => self.with_previous(id, Held { value: Arc::new(current), stamp: None }, older).await,
+                Ok(Some(current)) => Ok(self.with_previous(id, Held { value: Arc::new(current), stamp: None }, older).await),
                 Ok(None) => Err("it does not exist".into()),
                 Err(problem) => Err(problem),
             },
@@ -75,22 +75,16 @@ impl Secrets {
         found.map_err(|problem| format!("{secret}: {problem}").into())
     }
 
-    /// Both versions, of one moment. A previous version that never could be had is reported once and done without: whoever has the
-    /// current password gets in. One that could be had before is an outage, through which both are served as they were.
-    async fn with_previous(
-        &self,
-        id: &Arc<str>,
-        current: Held<Accounts>,
-        older: Option<AccountVersions>,
-    ) -> Result<AccountVersions, Arc<str>> {
-        match (self.manager.fetch(id, Stage::Previous, Accounts::from_json).await, older) {
-            (Ok(previous), _) => Ok(AccountVersions { current, previous: previous.map(Arc::new), alone: false }),
-            (Err(problem), Some(older)) if !older.alone => Err(format!("the previous version: {problem}").into()),
-            (Err(problem), older) => {
-                if let (Some(observer), None) = (&self.observer, older) {
-                    observer(&format!("secret {id}: the previous version cannot be had, only the current one is valid: {problem}"));
+    /// The previous version is asked for after the current one: a rotation in between then gives one version twice, where the other
+    /// order would lose one.
+    async fn with_previous(&self, id: &Arc<str>, current: Held<Accounts>, older: Option<AccountVersions>) -> AccountVersions {
+        match self.manager.fetch(id, Stage::Previous, Accounts::from_json).await {
+            Ok(previous) => AccountVersions { current, previous: previous.map(Arc::new), from_memory: false },
+            Err(problem) => {
+                if let (Some(observer), false) = (&self.observer, older.as_ref().is_some_and(|older| older.from_memory)) {
+                    observer(&format!("secret {id}: the previous version cannot be had: {problem}"));
                 }
-                Ok(AccountVersions { current, previous: None, alone: true })
+                current_with_memory(current, older)
             }
         }
     }
@@ -104,6 +98,16 @@ impl Secrets {
     }
 }
 
+/// Without the source's word on the previous version, what was current before is the previous one. The current one counts in any case:
+/// it may be what the operator mended.
+fn current_with_memory(current: Held<Accounts>, older: Option<AccountVersions>) -> AccountVersions {
+    let previous = older.and_then(|older| {
+        let unchanged = older.current.value.is_same_as(&current.value);
+        if unchanged { older.previous } else { Some(older.current.value) }
+    });
+    AccountVersions { current, previous, from_memory: true }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,7 +119,7 @@ mod tests {
     #[test]
     fn both_versions_are_valid_during_a_rotation() {
         let versions =
-            AccountVersions { current: Held { value: accounts("new"), stamp: None }, previous: Some(accounts("old")), alone: false };
+            AccountVersions { current: Held { value: accounts("new"), stamp: None }, previous: Some(accounts("old")), from_memory: false };
         for (username, password, expected) in [
             ("tim", "new", (Claim::Right, false)),
             ("tim", "old", (Claim::Right, true)),
@@ -124,6 +128,21 @@ mod tests {
         ] {
             assert_eq!(versions.compare(username, password, "x"), expected, "{username} {password}");
         }
+    }
+
+    #[test]
+    fn a_previous_version_that_cannot_be_had_is_remembered() {
+        let held = |password: &str| Held { value: accounts(password), stamp: None };
+        let right =
+            |versions: &AccountVersions| ["one", "two", "three"].map(|password| versions.compare("tim", password, "x").0 == Claim::Right);
+        let first = current_with_memory(held("one"), None);
+        assert_eq!(right(&first), [true, false, false]);
+        let rotated = current_with_memory(held("two"), Some(first));
+        assert_eq!(right(&rotated), [true, true, false]);
+        let again = current_with_memory(held("two"), Some(rotated));
+        assert_eq!(right(&again), [true, true, false], "nothing has changed");
+        let twice = current_with_memory(held("three"), Some(again));
+        assert_eq!(right(&twice), [false, true, true], "two rotations end the first");
     }
 
     #[tokio::test]

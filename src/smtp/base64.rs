@@ -2,11 +2,14 @@
 
 use zeroize::Zeroizing;
 
-/// Decodes; nothing for anything but the one encoding of some bytes. What comes out may be a password, so it wipes itself.
-pub(super) fn decode(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+/// What was encoded. It may be a password, so it wipes itself.
+pub(super) type Decoded = Zeroizing<Vec<u8>>;
+
+/// Decodes; nothing for anything but the one encoding of some bytes.
+pub(super) fn decode(text: &[u8]) -> Option<Decoded> {
     let mut out = Zeroizing::new(Vec::with_capacity(text.len().div_ceil(4).saturating_mul(3)));
     let padding = text.iter().rev().take_while(|byte| **byte == b'=').count();
-    if text.len() % 4 != 0 || padding > 2 {
+    if !text.len().is_multiple_of(4) || padding > 2 {
         return None;
     }
     let digits = text.get(..text.len().saturating_sub(padding))?;

@@ -7,7 +7,8 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
-use super::{Mechanism, Reply, base64, replies};
+use super::base64::{self, Decoded};
+use super::{Mechanism, Reply, replies};
 use crate::limits::{LOGIN_PASSWORD_BYTES_MAX, LOGIN_USERNAME_BYTES_MAX};
 
 /// A name and a password as a client claims them: UTF-8, no NUL, neither empty nor over its limit. Who they belong to is open.
@@ -79,7 +80,7 @@ impl AuthArgument {
     }
 
     /// Mechanism and initial response (RFC 4954 §4): nothing, or decoded, where `=` is the empty one.
-    pub(super) fn read(&self) -> Result<(Mechanism, Option<Zeroizing<Vec<u8>>>), Reply> {
+    pub(super) fn read(&self) -> Result<(Mechanism, Option<Decoded>), Reply> {
         let (name, initial) = self.0.split_once(' ').unwrap_or((&self.0, ""));
         if name.is_empty() {
             return Err(replies::ARGUMENT_MISSING);

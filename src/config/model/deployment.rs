@@ -294,7 +294,7 @@ pub(crate) enum RelayTls {
 #[schemars(extend("x-secret" = true))]
 #[allow(clippy::enum_variant_names, reason = "the names are the keys")]
 pub(crate) enum Secret {
-    /// Name or ARN in AWS Secrets Manager; the secret is `{"username": …, "password": …}`.
+    /// Name or ARN in AWS Secrets Manager; the secret is `{"username": …, "password": …}`, or what `credentials` allows besides.
     Secret(Line),
     /// A file with the same JSON.
     File(FilePath),

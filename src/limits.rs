@@ -16,6 +16,8 @@ pub const DOMAIN_BYTES_MAX: usize = 255;
 pub const DOMAIN_LABEL_BYTES_MAX: usize = 63;
 /// Memory reserved for a message on the word of its declared SIZE alone; above it, memory grows with what has really come.
 pub const MESSAGE_RESERVE_BYTES_MAX: usize = 256 * 1024;
+/// Line of a reply to a client, CRLF included (RFC 5321 §4.5.3.1.5).
+pub const REPLY_LINE_BYTES_MAX: usize = 512;
 /// Reply buffer that a session keeps from one exchange to the next; a larger one is given back.
 pub const SESSION_OUTPUT_BYTES_KEPT: usize = 1024;
 /// Recipients of one transaction. RFC 5321 §4.5.3.1.8 asks for at least 100; Postfix and mox take 1000.

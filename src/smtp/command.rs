@@ -227,6 +227,8 @@ fn mail_parameters(text: &str) -> Result<MailParameters, Reply> {
             ("SIZE", Some(digits)) => parsed.size = Some(size_value(digits)?),
             ("BODY", Some(value)) if value.eq_ignore_ascii_case("8BITMIME") => parsed.eight_bit = true,
             ("BODY", Some(value)) if value.eq_ignore_ascii_case("7BIT") => {}
+            // BINARYMIME (RFC 3030) is known, if not offered; other values are known to nobody.
+            ("BODY", Some(value)) if !value.eq_ignore_ascii_case("BINARYMIME") => return Err(replies::PARAMETER_SYNTAX),
             ("SMTPUTF8", None) => parsed.smtputf8 = true,
             ("SIZE" | "BODY", None) | ("SMTPUTF8", Some(_)) => return Err(replies::PARAMETER_SYNTAX),
             _ => return Err(replies::PARAMETER_UNKNOWN),
@@ -361,6 +363,11 @@ mod tests {
             ("MAIL FROM:<a@x> SMTPUTF8=1", "501 5.5.4"),
             ("MAIL FROM:<a@x> =1", "501 5.5.4"),
             ("MAIL FROM:<a@x> BODY=BINARYMIME", "555 5.5.4"),
+            ("MAIL FROM:<a@x> BODY=9BIT", "501 5.5.4"),
+            ("MAIL FROM:<a@x> BODY 8BITMIME", "501 5.5.4"),
+            ("MAIL FROM:<a@x> SIZE 10", "501 5.5.4"),
+            ("MAIL FROM:<a@x> #$%=!@#", "501 5.5.4"),
+            ("MAIL FROM:<a@x> FOO=BAR", "555 5.5.4"),
             ("MAIL FROM:<a@x> RET=HDRS", "555 5.5.4"),
             ("RCPT TO:<>", "501 5.1.3"),
             ("RCPT TO:<b>", "501 5.1.3"),

@@ -67,10 +67,12 @@ pub struct MailParameters {
 impl Command {
     /// Reads a command line. `smtputf8` says whether the transaction under way has the parameter; MAIL brings its own.
     pub fn parse(line: &[u8], smtputf8: bool) -> Result<Self, Reply> {
+        // RFC 5321 §4.1.1: white space before CRLF is to be tolerated; tabs are, there alone.
+        let line = std::str::from_utf8(line).map_err(|_| replies::BAD_CHARACTERS)?.trim_end_matches([' ', '\t']);
         // CR, LF and NUL within a line come here too: only CRLF ends a line (RFC 5321 §2.3.8).
-        let line = std::str::from_utf8(line).ok().filter(|text| !text.chars().any(char::is_control)).ok_or(replies::BAD_CHARACTERS)?;
-        // RFC 5321 §4.1.1: white space before CRLF is to be tolerated.
-        let line = line.trim_end_matches(' ');
+        if line.chars().any(char::is_control) {
+            return Err(replies::BAD_CHARACTERS);
+        }
         let (verb, argument) = line.split_once(' ').unwrap_or((line, ""));
         let argument = argument.trim_start_matches(' ');
         let verb = verb.to_ascii_uppercase();
@@ -281,6 +283,8 @@ mod tests {
             ("RCPT TO:<@r.example:b@x>  ", rcpt("b@x")),
             ("DATA", Command::Data),
             ("data  ", Command::Data),
+            ("RSET\t \t", Command::Rset),
+            ("MAIL FROM:<a@x>\t", mail("a@x", plain)),
             ("BDAT 0", Command::Bdat { bytes: 0, last: false }),
             ("bdat 007  last ", Command::Bdat { bytes: 7, last: true }),
             ("BDAT 18446744073709551615", Command::Bdat { bytes: u64::MAX, last: false }),
@@ -308,6 +312,9 @@ mod tests {
             ("NOOP\rQUIT", "500 5.5.2"),
             ("NOOP\0", "500 5.5.2"),
             ("NOOP\tx", "500 5.5.2"),
+            ("NOOP \r", "500 5.5.2"),
+            ("MAIL FROM:\t<a@x>", "500 5.5.2"),
+            ("MAIL FROM:<a\t@x>", "500 5.5.2"),
             ("NOOP ü", "500 5.5.2"),
             ("HELO ü.example", "500 5.5.2"),
             ("MAIL FROM:<a@x>\u{85}", "500 5.5.2"),

@@ -303,7 +303,7 @@ mod tests {
     #[test]
     fn each_mistake_has_its_reply() {
         let long_name = format!("EHLO {}", "a".repeat(256));
-        let long_sender = format!("MAIL FROM:<{}@x>", "a".repeat(65));
+        let long_sender = format!("MAIL FROM:<{}@x>", "a".repeat(129));
         for (line, reply) in [
             ("", "500 5.5.2"),
             (" NOOP", "500 5.5.2"),

@@ -174,22 +174,32 @@ fn strip_keyword<'a>(argument: &'a str, keyword: &str) -> Option<&'a str> {
 }
 
 /// Divides `<path> parameters`; a `>` within quotes does not end the path.
+///
+/// RFC 5321 §4.1.2 wants the brackets. Firmware and old programs leave them out, and Postfix, Exim and Exchange take that from them:
+/// then the path ends at the first space. The null path needs its brackets.
 fn split_path(text: &str) -> Option<(&str, &str)> {
-    let text = text.strip_prefix('<')?;
+    let Some(text) = text.strip_prefix('<') else {
+        let end = unquoted(text, b' ').unwrap_or(text.len());
+        return text.split_at_checked(end).filter(|(path, _)| !path.is_empty());
+    };
+    let (path, rest) = text.split_at_checked(unquoted(text, b'>')?)?;
+    let rest = rest.strip_prefix('>')?;
+    (rest.is_empty() || rest.starts_with(' ')).then_some((path, rest))
+}
+
+/// Where the character stands for the first time outside quotes.
+fn unquoted(text: &str, wanted: u8) -> Option<usize> {
     let (mut quoted, mut escaped) = (false, false);
-    let end = text.bytes().position(|byte| {
+    text.bytes().position(|byte| {
         match byte {
             _ if escaped => escaped = false,
             b'\\' => escaped = quoted,
             b'"' => quoted = !quoted,
-            b'>' => return !quoted,
+            byte if byte == wanted => return !quoted,
             _ => {}
         }
         false
-    })?;
-    let (path, rest) = text.split_at_checked(end)?;
-    let rest = rest.strip_prefix('>')?;
-    (rest.is_empty() || rest.starts_with(' ')).then_some((path, rest))
+    })
 }
 
 /// Reads a non-empty path. A source route, `@a,@b:`, is checked, then ignored (RFC 5321 §3.3, appendix C).
@@ -275,10 +285,14 @@ mod tests {
             ("MAIL FROM:<@r.example,@s.example:a@x>", mail("a@x", plain)),
             ("MAIL FROM:<\"a>b\"@x>", mail("\"a>b\"@x", plain)),
             ("MAIL FROM:<a%b@x>", mail("a%b@x", plain)),
+            ("MAIL FROM: a@x", mail("a@x", plain)),
+            ("MAIL FROM:\"a b\"@x SIZE=10", mail("\"a b\"@x", MailParameters { size: Some(10), ..plain })),
             ("MAIL FROM:<a@x> size=10 BODY=8bitmime", mail("a@x", MailParameters { size: Some(10), eight_bit: true, smtputf8: false })),
             ("MAIL FROM:<ü@x> SMTPUTF8 BODY=7BIT", mail("ü@x", MailParameters { smtputf8: true, ..plain })),
             ("MAIL FROM:<a@x> SIZE=99999999999999999999", mail("a@x", MailParameters { size: Some(u64::MAX), ..plain })),
             ("RCPT TO:<b@x>", rcpt("b@x")),
+            ("RCPT TO:b@x ", rcpt("b@x")),
+            ("RCPT TO:postmaster", rcpt("postmaster")),
             ("rcpt to: <PostMaster>", rcpt("PostMaster")),
             ("RCPT TO:<@r.example:b@x>  ", rcpt("b@x")),
             ("DATA", Command::Data),
@@ -346,7 +360,12 @@ mod tests {
             ("MAIL", "501 5.5.2"),
             ("MAIL FROM", "501 5.5.2"),
             ("MAIL FROM:", "501 5.5.2"),
-            ("MAIL FROM:a@x", "501 5.5.2"),
+            ("MAIL FROM: SIZE=1", "501 5.1.7"),
+            ("MAIL FROM:a@x>", "501 5.1.7"),
+            ("MAIL FROM:a@x,b@x", "501 5.1.7"),
+            ("MAIL FROM:\"a b@x", "501 5.1.7"),
+            ("MAIL FROM: Anne <a@x>", "501 5.5.4"),
+            ("MAIL FROM:a@x b@x", "501 5.5.4"),
             ("MAIL FROM <a@x>", "501 5.5.2"),
             ("MAIL FROM:<a@x", "501 5.5.2"),
             ("MAIL FROM:<a@x>SIZE=1", "501 5.5.2"),
@@ -378,7 +397,10 @@ mod tests {
             ("MAIL FROM:<a@x> RET=HDRS", "555 5.5.4"),
             ("RCPT TO:<>", "501 5.1.3"),
             ("RCPT TO:<b>", "501 5.1.3"),
-            ("RCPT TO:b@x", "501 5.5.2"),
+            ("RCPT TO:", "501 5.5.2"),
+            ("RCPT TO:b", "501 5.1.3"),
+            ("RCPT TO:b@y,b@x", "501 5.1.3"),
+            ("RCPT TO:b@y@x", "501 5.1.3"),
             ("RCPT TO:<ü@x>", "553 5.6.7"),
             ("RCPT TO:<b%y@x>", "553 5.1.3"),
             ("RCPT TO:<y!b@x>", "553 5.1.3"),

@@ -18,4 +18,5 @@ mod operation;
 mod policy;
 mod queue;
 mod rules;
+mod senders;
 mod tls;

@@ -8,14 +8,17 @@ use std::time::Duration;
 
 /// Longest command line accepted, CRLF included. RFC 5321 §4.5.3.1.4 asks for 512 plus what extensions add; Postfix takes 2048.
 pub const COMMAND_LINE_BYTES_MAX: usize = 2048;
-/// Local part of an address, quoting included (RFC 5321 §4.5.3.1.1).
-pub const LOCAL_PART_BYTES_MAX: usize = 64;
+/// Local part of an address, quoting included. RFC 5321 §4.5.3.1.1 asks for 64, and §4.5.3.1 for no limit where that can be:
+/// addresses made for bounces and replies (VERP, SRS, trackers) reach 110. Postfix has no limit, mox takes 128.
+pub const LOCAL_PART_BYTES_MAX: usize = 128;
 /// Domain of an address, and the argument of HELO or EHLO (RFC 5321 §4.5.3.1.2).
 pub const DOMAIN_BYTES_MAX: usize = 255;
 /// One label of a domain (RFC 1035 §2.3.4).
 pub const DOMAIN_LABEL_BYTES_MAX: usize = 63;
 /// Memory reserved for a message on the word of its declared SIZE alone; above it, memory grows with what has really come.
 pub const MESSAGE_RESERVE_BYTES_MAX: usize = 256 * 1024;
+/// Line of a reply to a client, CRLF included (RFC 5321 §4.5.3.1.5).
+pub const REPLY_LINE_BYTES_MAX: usize = 512;
 /// Reply buffer that a session keeps from one exchange to the next; a larger one is given back.
 pub const SESSION_OUTPUT_BYTES_KEPT: usize = 1024;
 /// Recipients of one transaction. RFC 5321 §4.5.3.1.8 asks for at least 100; Postfix and mox take 1000.

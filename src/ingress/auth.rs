@@ -204,7 +204,7 @@ mod tests {
         let mut client = connect(&house, "192.0.2.1");
         client.facts.helo = "c.example".into();
         let outside = || Address::parse("x@elsewhere.example", false).unwrap();
-        client.begin_transaction(ReversePath::Null, false, false).unwrap();
+        client.begin_transaction(ReversePath::Null, Default::default()).unwrap();
         let refusal = client.judge_recipient(outside()).await.unwrap_err();
         assert!(refusal.text.starts_with("Relaying denied"), "the session asks for the login; this is the second lock");
         assert_eq!(try_login(&mut client, "tim", "secret").await.0, 235);

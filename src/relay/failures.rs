@@ -17,7 +17,7 @@ const LOGIN: Reply = Reply::fixed(451, Status(4, 7, 0), "The gateway cannot log 
 const BUSY: Reply = Reply::fixed(451, Status(4, 4, 5), "All connections to the next hop are busy");
 const SETTINGS: Reply = Reply::fixed(451, Status(4, 3, 5), "The gateway's settings for the next hop do not work");
 /// Content with a bare CR or LF.
-pub(super) const BARE_LINE_ENDS: Reply = Reply::fixed(554, Status(5, 6, 11), "The message has a CR or LF that is not part of a CRLF");
+pub(super) const BARE_LINE_ENDS: Reply = Reply::fixed(554, Status(5, 6, 0), "The message has a CR or LF that is not part of a CRLF");
 /// An address that cannot stand in a command.
 pub(super) const BAD_ADDRESS: Reply = Reply::fixed(553, Status(5, 1, 3), "The address has characters that cannot be sent");
 

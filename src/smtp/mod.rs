@@ -4,6 +4,8 @@
 //! and no configuration file; a driver (`ingress`, `relay`) moves the bytes.
 
 mod address;
+#[cfg(test)]
+mod address_lists;
 mod base64;
 mod body;
 mod chunks;

@@ -15,7 +15,7 @@ pub(super) const HELP: Reply = Reply::fixed(214, Status(2, 0, 0), "See RFC 5321"
 pub(super) const BYE: Reply = Reply::fixed(221, Status(2, 0, 0), "Bye");
 pub(super) const READY_FOR_TLS: Reply = Reply::fixed(220, Status(2, 0, 0), "Ready to start TLS");
 /// RFC 5321 §7.3 lets a server keep its users to itself.
-pub(super) const NOT_VERIFIED: Reply = Reply::fixed(252, Status(2, 1, 5), "Cannot verify; send mail to find out");
+pub(super) const NOT_VERIFIED: Reply = Reply::fixed(252, Status(2, 0, 0), "Cannot verify; send mail to find out");
 
 // ---- AUTH (RFC 4954 §4, §6; the codes of 334, 235 and the rest are there) ----
 
@@ -52,7 +52,9 @@ pub(super) const EARLY_TALKER: Reply = Reply::fixed(554, Status(5, 5, 1), "You s
 
 pub(super) const UNKNOWN_COMMAND: Reply = Reply::fixed(500, Status(5, 5, 2), "Command not recognized");
 pub(super) const BAD_CHARACTERS: Reply = Reply::fixed(500, Status(5, 5, 2), "Command with control or non-ASCII characters");
-pub(super) const LINE_TOO_LONG: Reply = Reply::fixed(500, Status(5, 5, 6), "Line too long");
+pub(super) const LINE_TOO_LONG: Reply = Reply::fixed(500, Status(5, 5, 2), "Line too long");
+/// RFC 4954 §6.
+pub(super) const AUTH_LINE_TOO_LONG: Reply = Reply::fixed(500, Status(5, 5, 6), "Line too long");
 pub(super) const NOT_IMPLEMENTED: Reply = Reply::fixed(502, Status(5, 5, 1), "Command not implemented");
 pub(super) const ARGUMENT_MISSING: Reply = Reply::fixed(501, Status(5, 5, 4), "Argument required");
 pub(super) const ARGUMENT_UNEXPECTED: Reply = Reply::fixed(501, Status(5, 5, 4), "No argument allowed");
@@ -97,5 +99,6 @@ pub(super) const REQUIRETLS_NEEDS_TLS: Reply = Reply::fixed(530, Status(5, 7, 10
 
 // ---- after the data ----
 
-/// RFC 5321 §2.3.8 forbids CR and LF apart; only refusing them closes SMTP smuggling.
-pub(super) const BARE_LINE_ENDING: Reply = Reply::fixed(550, Status(5, 6, 11), "Message with bare CR or LF; lines must end with CRLF");
+/// RFC 5321 §2.3.8 forbids CR and LF apart; only refusing them closes SMTP smuggling. Code and status are Postfix's; the
+/// 5.6.11 of Exchange is not registered.
+pub(super) const BARE_LINE_ENDING: Reply = Reply::fixed(550, Status(5, 5, 2), "Message with bare CR or LF; lines must end with CRLF");

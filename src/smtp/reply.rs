@@ -5,6 +5,8 @@ use std::fmt;
 
 use bytes::{BufMut, BytesMut};
 
+use crate::limits::REPLY_LINE_BYTES_MAX;
+
 /// An enhanced status code, RFC 3463: class, subject, detail.
 /// Written as text, `5.7.1`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -77,18 +79,27 @@ impl Reply {
         self.code >= 500
     }
 
-    /// Writes the reply as it goes over the wire, every line with code and status (RFC 5321 §4.2.1, RFC 2034 §4).
+    /// Writes the reply as it goes over the wire, every line with code and status (RFC 5321 §4.2.1, RFC 2034 §4). What a next hop
+    /// or a rule made longer than a line may be goes on in the next one, and what is not ASCII becomes `?`: clients count on both.
     pub fn encode(&self, out: &mut BytesMut) {
-        let mut lines = self.text.split('\n').peekable();
+        let status = self.status.map_or_else(String::new, |status| format!("{status} "));
+        // "250-" before it, CRLF behind it.
+        let room = REPLY_LINE_BYTES_MAX.saturating_sub(status.len()).saturating_sub(6);
+        let mut lines = self.text.split('\n').flat_map(|line| wrap(line, room)).peekable();
         while let Some(line) = lines.next() {
             let separator = if lines.peek().is_some() { '-' } else { ' ' };
-            let written = match self.status {
-                Some(status) => format!("{}{separator}{status} {line}\r\n", self.code),
-                None => format!("{}{separator}{line}\r\n", self.code),
-            };
-            out.put_slice(written.as_bytes());
+            out.put_slice(format!("{}{separator}{status}{line}\r\n", self.code).as_bytes());
         }
     }
+}
+
+/// Divides the text of a line into ASCII of at most `room` octets each (RFC 5321 §4.2, §4.5.3.1.5).
+fn wrap(line: &str, room: usize) -> Vec<Cow<'_, str>> {
+    if line.is_ascii() && line.len() <= room {
+        return vec![line.into()];
+    }
+    let ascii: Vec<u8> = line.chars().map(|c| u8::try_from(c).ok().filter(u8::is_ascii).unwrap_or(b'?')).collect();
+    ascii.chunks(room.max(1)).map(|piece| String::from_utf8_lossy(piece).into_owned().into()).collect()
 }
 
 impl fmt::Display for Reply {
@@ -110,6 +121,28 @@ mod tests {
         let mut out = BytesMut::new();
         Reply::new(550, Some(Status(5, 7, 1)), "one\ntwo").encode(&mut out);
         assert_eq!(&out[..], b"550-5.7.1 one\r\n550 5.7.1 two\r\n");
+    }
+
+    #[test]
+    fn no_line_is_longer_than_clients_read() {
+        for (status, length) in [(None, 3 * 506 - 1), (None, 506), (None, 507), (Some(Status(5, 7, 1)), 2000), (None, 0)] {
+            let mut out = BytesMut::new();
+            let text = "x".repeat(length);
+            Reply::new(550, status, &text).encode(&mut out);
+            let out = String::from_utf8(out.to_vec()).expect("ASCII");
+            let lines: Vec<&str> = out.split_inclusive("\r\n").collect();
+            assert!(lines.iter().all(|line| line.len() <= 512 && line.ends_with("\r\n")), "{out}");
+            let (last, others) = lines.split_last().expect("a line");
+            assert!(last.starts_with("550 ") && others.iter().all(|line| line.starts_with("550-")), "{out}");
+            assert_eq!(out.matches('x').count(), length);
+        }
+    }
+
+    #[test]
+    fn what_clients_could_not_read_is_replaced() {
+        let mut out = BytesMut::new();
+        Reply::new(550, None, "Größe\n\u{fffd}").encode(&mut out);
+        assert_eq!(&out[..], b"550-Gr??e\r\n550 ?\r\n");
     }
 
     #[test]

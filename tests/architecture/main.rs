@@ -197,6 +197,39 @@ fn nothing_ends_the_process() {
     report(&mistakes);
 }
 
+/// The highest detail of each subject in the registry of RFC 5248; those below it are registered too.
+const STATUS_DETAIL_MAX: [u16; 8] = [0, 10, 4, 6, 7, 6, 10, 30];
+
+#[test]
+fn every_status_is_registered_and_of_the_class_of_its_code() {
+    let status = Regex::new(STATUS).unwrap();
+    let (mut mistakes, mut count) = (Vec::new(), 0);
+    for file in source::files() {
+        for (line, text) in file.code() {
+            for found in status.captures_iter(text) {
+                count += 1;
+                if let Some(why) = wrong_status(&found) {
+                    mistakes.push(format!("{}:{line}: {}: {why}", file.path, &found[0]));
+                }
+            }
+        }
+    }
+    report(&mistakes);
+    assert!(count > 50, "only {count} were found");
+}
+
+/// A status with numbers in the source, and the code before it.
+const STATUS: &str = r"(?:(\d{3}), (?:Some\()?)?Status\((\d), (\d+), (\d+)\)";
+
+fn wrong_status(found: &regex::Captures<'_>) -> Option<&'static str> {
+    let number = |group: usize| found[group].parse::<u16>().unwrap();
+    if found.get(1).is_some_and(|code| code.as_str()[..1] != found[2]) {
+        return Some("the code is of another class");
+    }
+    let registered = STATUS_DETAIL_MAX.get(usize::from(number(3))).is_some_and(|max| number(4) <= *max);
+    (!registered || ![2, 4, 5].contains(&number(2))).then_some("not in the registry of RFC 5248")
+}
+
 #[test]
 fn a_file_has_one_subject() {
     let mistakes: Vec<_> = source::files()
@@ -238,6 +271,18 @@ fn the_checks_see_what_they_look_for() {
         ("std::process::exit(1)", true),
     ] {
         assert_eq!(ends.is_match(text), is_end, "{text}");
+    }
+    let status = Regex::new(STATUS).unwrap();
+    for (text, is_wrong) in [
+        ("Reply::fixed(550, Status(5, 7, 1), TEXT)", false),
+        ("Reply::new(250, Some(Status(2, 0, 0)), text)", false),
+        ("Status(4, 7, 0)", false),
+        ("Reply::fixed(550, Status(5, 6, 11), TEXT)", true),
+        ("Reply::fixed(550, Status(4, 7, 1), TEXT)", true),
+        ("Status(3, 0, 0)", true),
+        ("Status(5, 8, 0)", true),
+    ] {
+        assert_eq!(wrong_status(&status.captures(text).unwrap()).is_some(), is_wrong, "{text}");
     }
     assert!(names("use std::fs::File;", "std::fs") && names("let now = Instant::now();", "Instant::now"));
     assert!(!names("use crate::tokio_free;", "tokio") && !names("my_println!()", "println!"));

@@ -20,4 +20,5 @@ mod policy;
 mod proxy;
 mod queue;
 mod rules;
+mod senders;
 mod tls;

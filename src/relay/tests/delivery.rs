@@ -101,7 +101,7 @@ async fn content_that_could_smuggle_is_not_sent() {
     let mut message = delivery(&["x@y.example"]);
     message.content = Content::from(Bytes::from_static(b"Subject: x\r\n\r\n\n.\nMAIL FROM:<evil@a.example>\r\n"));
     let report = relays().deliver(&Arc::new(config(&hop)), &message, Instant::now() + PLENTY).await;
-    assert_eq!(short(&report), ["554 5.6.11 never"]);
+    assert_eq!(short(&report), ["554 5.6.0 never"]);
     assert_eq!(hop.log().connections, 0);
 }
 

@@ -64,7 +64,7 @@ impl Session {
         let (line, length) = match line::find(&self.input, AUTH_LINE_BYTES_MAX) {
             Line::Partial => return self.need_input(now),
             Line::TooLong(_) => {
-                self.state = State::LongLine;
+                self.state = State::LongLine(&replies::AUTH_LINE_TOO_LONG);
                 return None;
             }
             Line::Complete { line, length } => (line, length),

@@ -138,8 +138,8 @@ enum State {
     Start,
     /// Between commands.
     Command,
-    /// In a command line that is too long, the rest of which is thrown away.
-    LongLine,
+    /// In a command line that is too long, the rest of which is thrown away before this is said.
+    LongLine(&'static Reply),
     /// Waiting for the driver's answer.
     Asked(Question),
     /// Waiting for the response to a challenge of AUTH.
@@ -229,7 +229,7 @@ impl Session {
             }
             let event = match self.state {
                 State::Command => self.read_command(now),
-                State::LongLine => self.skip_line(now),
+                State::LongLine(reply) => self.skip_line(reply, now),
                 State::Auth(_) => self.read_response(now),
                 State::Data(_) => self.read_data(now),
                 State::Chunk(_) => self.read_chunk(now),

@@ -27,7 +27,7 @@ impl Session {
                 if is_bdat(start) {
                     return self.closed_with(&replies::LINE_TOO_LONG);
                 }
-                self.state = State::LongLine;
+                self.state = State::LongLine(&replies::LINE_TOO_LONG);
                 return None;
             }
             Line::Complete { line, length } => (line, length),
@@ -52,14 +52,14 @@ impl Session {
         }
     }
 
-    pub(super) fn skip_line(&mut self, now: Instant) -> Option<Event> {
+    pub(super) fn skip_line(&mut self, reply: &Reply, now: Instant) -> Option<Event> {
         if !line::skip(&mut self.input) {
             return self.need_input(now);
         }
         self.first_command = false;
         self.state = State::Command;
         self.restart_clock(now);
-        self.refused(&replies::LINE_TOO_LONG)
+        self.refused(reply)
     }
 
     pub(super) fn read_data(&mut self, now: Instant) -> Option<Event> {

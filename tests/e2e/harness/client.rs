@@ -110,7 +110,9 @@ impl Client {
             if self.0.read_line(&mut line)? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
-            assert!(line.ends_with("\r\n") && line.len() >= 6, "not a line of a reply: {line:?}");
+            // RFC 5321 §4.2 and §4.5.3.1.5.
+            let (readable, fits) = (line.is_ascii() && line.ends_with("\r\n"), (6..=512).contains(&line.len()));
+            assert!(readable && fits, "not a line of a reply: {line:?}");
             let (code, rest) = line.trim_end().split_at(3);
             texts.push(rest[1..].to_owned());
             if rest.starts_with(' ') {

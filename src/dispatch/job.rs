@@ -35,7 +35,7 @@ pub(super) struct StoredEnvelope {
     /// The configuration that judged it.
     pub(super) config: Arc<str>,
     /// What the sender asks for the message as a whole.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "MailTerms::is_empty")]
     pub(super) terms: MailTerms,
 }
 

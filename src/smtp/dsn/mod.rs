@@ -205,6 +205,13 @@ fn is_utf8(kind: &str) -> bool {
     kind.eq_ignore_ascii_case("utf-8")
 }
 
+impl MailTerms {
+    /// Whether nothing is asked for.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 impl RcptParameters {
     fn is_empty(&self) -> bool {
         self.notify.is_none() && self.original.is_none()

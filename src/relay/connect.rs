@@ -159,10 +159,7 @@ impl Connect<'_> {
         let until = self.deadline.min(Instant::now() + limits::TLS_HANDSHAKE_TIMEOUT);
         match timeout_at(until, TlsConnector::from(config).connect(name, tcp)).await {
             Ok(Ok(stream)) => Ok(Stream::Tls(Box::new(stream))),
-            // What TLS itself objects to, a certificate above all, is there at the next attempt, too.
-            Ok(Err(error)) if self.require_tls && error.kind() == std::io::ErrorKind::InvalidData => {
-                Err(StepError::Handshake(failures::no_required_tls(error)))
-            }
+            Ok(Err(error)) if self.require_tls && is_for_good(&error) => Err(StepError::Handshake(failures::no_required_tls(error))),
             Ok(Err(error)) => Err(StepError::Handshake(failures::tls_failed(error))),
             Err(_) => Err(StepError::Handshake(failures::tls_failed("no end of the handshake in time"))),
         }
@@ -173,6 +170,13 @@ impl Connect<'_> {
 async fn expect(connection: &mut Connection, expected: &ClientEvent, deadline: Instant) -> Result<(), Failure> {
     let event = connection.next_event(deadline).await?;
     if event == *expected { Ok(()) } else { Err(failures::connection_lost(format!("unexpected event {event:?}"))) }
+}
+
+/// Whether a handshake failed for what is there at the next attempt, too: the certificate, or what both sides can do.
+fn is_for_good(error: &std::io::Error) -> bool {
+    use rustls::Error::{InvalidCertificate, NoCertificatesPresented, PeerIncompatible};
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
+    matches!(cause, Some(InvalidCertificate(_) | NoCertificatesPresented | PeerIncompatible(_)))
 }
 
 fn is_loopback(address: IpAddr) -> bool {

@@ -1,7 +1,7 @@
 //! Dialogues: what the next hop says, what the client says to it, and what comes of it.
 
 use super::*;
-use crate::smtp::{Address, EnvelopeId, Recipient, RequireTls, Return, ReversePath, Status};
+use crate::smtp::{Address, Command, EnvelopeId, Recipient, RequireTls, Return, ReversePath, Status};
 
 fn address(text: &str) -> Address {
     Address::parse(text, true).unwrap()
@@ -326,4 +326,33 @@ fn a_421_ends_everything_and_leaves_what_was_decided() {
     let mut client = Client::new("mx.example".into());
     client.feed(b"421 busy\r\n");
     assert!(matches!(client.poll(), Err(ClientError::Refused(Stage::Greeting, _))));
+}
+
+proptest::proptest! {
+    /// The next hop hears what the sender said: whatever a session accepts, a next hop that offers it understands as the same.
+    #[test]
+    fn what_was_accepted_is_passed_on_unchanged(
+        mail in "MAIL FROM:<a@x>( RET=(FULL|HDRS))?( ENVID=([a-z]|[+]2B|[+]20){1,9})?( REQUIRETLS)?( SMTPUTF8)?",
+        rcpt in "RCPT TO:<b@x>( NOTIFY=(NEVER|SUCCESS|DELAY,FAILURE|SUCCESS,DELAY))?( ORCPT=(rfc822;([a-z@]|[+]3D){1,9}|utf-8;([a-zü@]|[\\\\]x[{](FC|2B)[}]){1,9}))?",
+    ) {
+        let Ok(Command::Mail { reverse_path, parameters }) = Command::parse(mail.as_bytes(), false) else { panic!("{mail}") };
+        if let Ok(Command::Rcpt { address, parameters: asked }) = Command::parse(rcpt.as_bytes(), parameters.smtputf8) {
+            let recipients = [Recipient { address, parameters: asked }];
+            let mut client = ready("PIPELINING,DSN,REQUIRETLS,SMTPUTF8");
+            client.begin(&Transaction {
+                eight_bit: false,
+                smtputf8: parameters.smtputf8,
+                require_tls: if parameters.terms.require_tls { RequireTls::Must } else { RequireTls::No },
+                ret: parameters.terms.ret,
+                envelope_id: parameters.terms.envelope_id.as_ref(),
+                ..transaction(&reverse_path, &recipients)
+            });
+            let written = said(&mut client);
+            let mut lines = written.lines();
+            let mut heard = |smtputf8| Command::parse(lines.next().unwrap().as_bytes(), smtputf8).unwrap();
+            proptest::prop_assert_eq!(heard(false), Command::Mail { reverse_path: reverse_path.clone(), parameters: parameters.clone() });
+            let [Recipient { address, parameters: asked }] = recipients;
+            proptest::prop_assert_eq!(heard(parameters.smtputf8), Command::Rcpt { address, parameters: asked });
+        }
+    }
 }

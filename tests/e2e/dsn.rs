@@ -90,6 +90,20 @@ fn a_next_hop_with_dsn_hears_what_smtplib_and_msmtp_said_and_answers_for_it() {
 }
 
 #[test]
+fn a_recipient_that_is_given_twice_is_one_with_what_both_ask_for() {
+    let next = Sink::offering(&["DSN"], |_| Answer::Ok);
+    let (_bounces, gateway) = start("inline", &next);
+    let mut client = Client::hello(gateway.address());
+    client.command("MAIL FROM:<alice@example.org>").expect("250 ");
+    client.command("RCPT TO:<bob@acme.example> NOTIFY=NEVER ORCPT=rfc822;one@old.example").expect("250 ");
+    client.command("RCPT TO:<bob@ACME.example> NOTIFY=SUCCESS ORCPT=rfc822;two@old.example").expect("250 ");
+    client.command("DATA").expect("354 ");
+    client.write(&crate::harness::client::stuffed(&mail::small("twice")));
+    client.reply().expect("250 ");
+    assert_eq!(next.only().commands[1..], ["RCPT TO:<bob@acme.example> NOTIFY=SUCCESS ORCPT=rfc822;one@old.example"]);
+}
+
+#[test]
 fn where_the_next_hop_does_not_know_dsn_the_gateway_tells_of_the_delivery() {
     for delivery in ["inline", "queue"] {
         let next = Sink::accepting();

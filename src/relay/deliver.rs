@@ -113,7 +113,11 @@ impl Run<'_> {
         let Some(_slot) = self.pool.slot(self.deadline).await else {
             return Err(Arc::new(failures::busy("no connection became free in time")));
         };
-        if let Some(connection) = self.pool.take(self.delivery.must_have_tls()).await {
+        let (require_tls, smtputf8) = (self.delivery.must_have_tls(), self.needs_smtputf8(&pending));
+        let offers_enough = |connection: &Connection| {
+            (!require_tls || connection.is_for_require_tls()) && (!smtputf8 || connection.client.extensions().smtputf8)
+        };
+        if let Some(connection) = self.pool.take(offers_enough).await {
             match self.attempt(connection, pending, Instant::now(), true).await {
                 Rest::Split(rest) => return Ok(rest),
                 Rest::TryNext(open, _) => pending = open,
@@ -208,13 +212,11 @@ impl Run<'_> {
     fn envelope(&self, pending: &[usize], peer: &Peer) -> Transaction<'_> {
         let delivery = self.delivery;
         let recipients: Vec<&Recipient> = pending.iter().filter_map(|at| delivery.recipients.get(*at)).collect();
-        let addresses_need_it =
-            recipients.iter().any(|recipient| !recipient.address.is_ascii()) || !delivery.reverse_path.as_str().is_ascii();
         Transaction {
             reverse_path: &delivery.reverse_path,
             content_bytes: u64::try_from(delivery.content.len()).unwrap_or(u64::MAX),
             eight_bit: delivery.eight_bit,
-            smtputf8: delivery.smtputf8 || addresses_need_it,
+            smtputf8: self.needs_smtputf8(pending),
             require_tls: match (delivery.must_have_tls(), peer.tls) {
                 (true, _) => RequireTls::Must,
                 (false, Some(_)) if delivery.terms.require_tls => RequireTls::IfOffered,
@@ -224,6 +226,12 @@ impl Run<'_> {
             envelope_id: delivery.terms.envelope_id.as_ref(),
             recipients,
         }
+    }
+
+    fn needs_smtputf8(&self, pending: &[usize]) -> bool {
+        let delivery = self.delivery;
+        let mut recipients = pending.iter().filter_map(|at| delivery.recipients.get(*at));
+        delivery.smtputf8 || !delivery.reverse_path.as_str().is_ascii() || recipients.any(|recipient| !recipient.address.is_ascii())
     }
 
     /// Turns verdicts into outcomes.

@@ -62,17 +62,16 @@ impl Pool {
         permit.filter(|_| Instant::now() < deadline)
     }
 
-    /// An idle connection that still looks usable; the others are dropped on the way. With `require_tls` only one that may carry
-    /// REQUIRETLS is usable; if there is none, another one makes room for it.
-    pub(super) async fn take(&self, require_tls: bool) -> Option<Connection> {
+    /// An idle connection that offers what the message needs and still looks usable; those that do not are dropped on the way. If there
+    /// is none, another one makes room for the one that will be opened.
+    pub(super) async fn take(&self, offers_enough: impl Fn(&Connection) -> bool) -> Option<Connection> {
         loop {
             let mut connection = {
                 let connections = &mut lock(&self.idle).connections;
-                let usable = |connection: &Connection| !require_tls || connection.is_for_require_tls();
-                let place = connections.iter().rposition(usable).or_else(|| connections.len().checked_sub(1))?;
+                let place = connections.iter().rposition(&offers_enough).or_else(|| connections.len().checked_sub(1))?;
                 connections.remove(place)
             };
-            if require_tls && !connection.is_for_require_tls() {
+            if !offers_enough(&connection) {
                 drop(tokio::spawn(connection.quit()));
                 return None;
             }

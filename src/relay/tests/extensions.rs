@@ -138,6 +138,27 @@ async fn a_pooled_connection_without_a_checked_certificate_is_not_for_requiretls
     assert_eq!(connections, [1, 1, 2, 2, 2]);
 }
 
+#[tokio::test]
+async fn connections_that_offer_too_little_make_room() {
+    let hop = Hop::start(Script::default()).await;
+    let config = Arc::new(RelayConfig { connections_max: 1, ..config(&hop) });
+    let relays = relays();
+    let utf8 = Delivery { smtputf8: true, ..delivery(&["x@y.example"]) };
+    for (delivery, expected, connections) in
+        [(&delivery(&["x@y.example"]), "250", 1), (&utf8, "550 5.6.7 never", 2), (&delivery(&["x@y.example"]), "250", 2)]
+    {
+        let report = relays.deliver(&config, delivery, Instant::now() + PLENTY).await;
+        assert_eq!((short(&report), hop.log().connections), (vec![expected.to_owned()], connections));
+    }
+    // Never more connections than the relay may have; the goodbye is said by the way.
+    let goodbye = async {
+        while hop.count("QUIT") == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(PLENTY, goodbye).await.expect("the first connection is closed");
+}
+
 /// RFC 8689 §5: it must not be lost for a next hop that does not offer the extension.
 #[tokio::test]
 async fn a_notification_goes_with_requiretls_where_it_can_and_without_where_it_must() {

@@ -82,8 +82,14 @@ pub fn command(input: &[u8]) {
     for smtputf8 in [false, true] {
         match Command::parse(input, smtputf8) {
             Ok(Command::Helo { name, .. }) => assert!(name.len() <= 255 && name.bytes().all(|byte| byte.is_ascii_graphic())),
-            Ok(Command::Mail { reverse_path, .. }) => assert!(!reverse_path.as_str().chars().any(char::is_control)),
-            Ok(Command::Rcpt { address, .. }) => assert!(!address.as_str().chars().any(char::is_control)),
+            Ok(Command::Mail { reverse_path, parameters }) => {
+                let id = parameters.terms.envelope_id.map(|id| id.as_str().to_owned() + &id.decoded());
+                assert!(!(reverse_path.as_str().to_owned() + &id.unwrap_or_default()).chars().any(char::is_control));
+            }
+            Ok(Command::Rcpt { address, parameters }) => {
+                let name = parameters.original.map(|name| name.for_rcpt(false).into_owned() + &name.decoded().1);
+                assert!(!(address.as_str().to_owned() + &name.unwrap_or_default()).chars().any(char::is_control));
+            }
             Ok(_) => {}
             Err(reply) => assert!((500..600).contains(&reply.code)),
         }

@@ -98,6 +98,12 @@ proptest::proptest! {
     }
 
     #[test]
+    fn random_parameters(text in "( NOTIFY=| ORCPT=| RET=| ENVID=|rfc822;|utf-8;|NEVER|SUCCESS|,|FULL|[+]2B|[+]0D[+]0A|[\\\\]x[{]|FC|0A|[}]|a|@|=|[+]|ü|\u{85}){0,12}") {
+        entry::command(format!("MAIL FROM:<a@x>{text}").as_bytes());
+        entry::command(format!("RCPT TO:<b@x>{text}").as_bytes());
+    }
+
+    #[test]
     fn random_sessions(cut: u8, greeted: bool, text in "(EHLO a|MAIL FROM:<>|RCPT TO:<b@x>|DATA|BDAT 9|BDAT 30 LAST|BDAT|RSET|NOOP|STARTTLS|QUIT|\r\n|\r\n|\r\n|\r|\n|[.]|\0|ü){0,60}") {
         let start = if greeted { "EHLO a\r\nMAIL FROM:<a@x>\r\nRCPT TO:<b@x>\r\nDATA\r\n" } else { "" };
         entry::session(&[&[cut], start.as_bytes(), text.as_bytes()].concat());

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use crate::config::Snapshot;
 use crate::failure::{Failure, Side};
 use crate::relay::{Delivery, DeliveryReport, INTERNET, NextHops, Outcome, RelayConfig};
-use crate::smtp::{Address, Reply, Status};
+use crate::smtp::{Reply, Status};
 
 /// Delivers to the relay called `name`, ending by `deadline`; every recipient gets an outcome.
 ///
@@ -35,7 +35,7 @@ pub async fn deliver<N: NextHops>(
 
 /// What goes to the internet is a notification, and that has one recipient.
 async fn exchangers<N: NextHops>(next_hops: &N, delivery: &Delivery, deadline: Instant) -> Result<Arc<RelayConfig>, Failure> {
-    let domain = delivery.recipients.first().map(Address::domain).unwrap_or_default();
+    let domain = delivery.recipients.first().map(|recipient| recipient.address.domain()).unwrap_or_default();
     let found = tokio::time::timeout_at(deadline, next_hops.exchangers(domain)).await;
     found.unwrap_or_else(|_| Err(Failure::new(Side::Us, Reply::fixed(451, Status(4, 4, 3), "DNS did not answer in time"), domain)))
 }

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::acceptance::Acceptance;
 use super::job::JobState;
 use super::take::{Judged, new_entry, not_stored};
-use super::{Dispatcher, retry};
+use super::{Dispatcher, dsn, retry};
 use crate::actions::smtp_relay;
 use crate::failure::{Failure, Side};
 use crate::limits::INLINE_BUDGET;
@@ -19,6 +19,8 @@ use crate::spool::{Receipt, Spool};
 #[derive(Default)]
 struct Rest {
     delivered: Option<Arc<Accepted>>,
+    /// Of which deliveries the sender is to be told.
+    relayed: Vec<dsn::Entry>,
     /// May work later.
     later: Vec<JobState>,
     /// Refused for good.
@@ -56,6 +58,7 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
             match outcome {
                 Outcome::Delivered(accepted) => {
                     self.report_delivered(judged.id(), &judged.envelope, &state, &pending, &accepted);
+                    rest.relayed.extend(dsn::relayed(&judged.envelope, &state, &pending, &accepted));
                     rest.delivered = Some(accepted);
                 }
                 Outcome::Failed(failure) => {
@@ -78,7 +81,7 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
     }
 
     async fn settle(self: &Arc<Self>, judged: Judged, rest: Rest) -> Result<Acceptance, Failure> {
-        let Rest { delivered, later, refused } = rest;
+        let Rest { delivered, relayed, later, refused } = rest;
         let report = |outcome| {
             for state in &refused {
                 self.report_failed(judged.id(), &judged.envelope, state, &state.recipients, outcome);
@@ -94,6 +97,7 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
         let receipt = self.spool_rest(&judged, &later, self.notice(&judged, refusals)).await?;
         report("bounced");
         self.report_ended(&judged);
+        self.notify_of_relayed(judged.id(), &judged.envelope, &judged.original, relayed).await;
         match (receipt, delivered) {
             (Some(receipt), _) => Ok(Acceptance::stored(judged.id(), &receipt)),
             (None, Some(accepted)) => Ok(Acceptance::delivered(judged.id(), &accepted)),

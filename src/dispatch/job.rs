@@ -1,5 +1,7 @@
 //! What the spool keeps for dispatch: the envelope of a message and the state of each of its jobs, as versioned JSON.
 //!
+//! What came later than version 1 and may be missing has a default, so that what an earlier program stored is still read.
+//!
 //! The stored content is what the client sent. A job's header changes are kept as changes, so that groups of recipients share one body.
 
 use std::sync::Arc;
@@ -9,9 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
 use crate::message::{Content, Edits, MessageId, Original};
-use crate::relay::Delivery;
+use crate::relay::{Accepted, Delivery};
 use crate::rules::{MailFrom, OnFailure, Step, StepAction};
-use crate::smtp::{Address, ReversePath};
+use crate::smtp::{Address, MailTerms, Notify, OriginalRecipient, Recipient, ReversePath};
 
 const VERSION: u32 = 1;
 
@@ -24,7 +26,7 @@ pub(super) struct StoredEnvelope {
     version: u32,
     pub(super) reverse_path: ReversePath,
     /// As given in RCPT.
-    pub(super) recipients: Vec<Address>,
+    pub(super) recipients: Vec<Recipient>,
     pub(super) smtputf8: bool,
     pub(super) eight_bit: bool,
     /// Our Received field.
@@ -32,6 +34,9 @@ pub(super) struct StoredEnvelope {
     pub(super) trace: Bytes,
     /// The configuration that judged it.
     pub(super) config: Arc<str>,
+    /// What the sender asks for the message as a whole.
+    #[serde(default, skip_serializing_if = "MailTerms::is_empty")]
+    pub(super) terms: MailTerms,
 }
 
 /// One step of a plan and how far it has come.
@@ -70,13 +75,14 @@ pub(super) struct Unreadable(pub(super) String);
 impl StoredEnvelope {
     pub(super) fn new(
         reverse_path: ReversePath,
-        recipients: Vec<Address>,
+        recipients: Vec<Recipient>,
         smtputf8: bool,
         eight_bit: bool,
         trace: Bytes,
         config: Arc<str>,
+        terms: MailTerms,
     ) -> Self {
-        Self { version: VERSION, reverse_path, recipients, smtputf8, eight_bit, trace, config }
+        Self { version: VERSION, reverse_path, recipients, smtputf8, eight_bit, trace, config, terms }
     }
 
     pub(super) fn encode(&self) -> Bytes {
@@ -88,7 +94,7 @@ impl StoredEnvelope {
     }
 
     /// The envelope recipients that a pending one stands for.
-    pub(super) fn originals<'a>(&'a self, pending: &'a Pending) -> impl Iterator<Item = &'a Address> {
+    pub(super) fn originals<'a>(&'a self, pending: &'a Pending) -> impl Iterator<Item = &'a Recipient> {
         pending.originals.iter().filter_map(|position| self.recipients.get(*position))
     }
 }
@@ -163,18 +169,51 @@ impl JobState {
 
     /// What the relay is to do for those that are left.
     pub(super) fn delivery(&self, id: MessageId, hostname: &str, envelope: &StoredEnvelope, original: &Original) -> Delivery {
-        let recipients: Vec<Address> = self.recipients.iter().map(|pending| pending.address.clone()).collect();
-        let reverse_path = self.reverse_path(hostname, &envelope.reverse_path);
-        let utf8_addresses = !reverse_path.as_str().is_ascii() || recipients.iter().any(|address| !address.is_ascii());
         Delivery {
             message: id,
-            reverse_path,
-            recipients,
+            reverse_path: self.reverse_path(hostname, &envelope.reverse_path),
+            recipients: self.recipients.iter().map(|pending| self.recipient(envelope, pending)).collect(),
             content: self.content(envelope, original),
-            // RFC 6531 §3.4: what needs the extension is the addresses and the header; all else travels without.
-            smtputf8: envelope.smtputf8 && (utf8_addresses || !original.header().is_ascii()),
+            // RFC 6531 §3.4: what needs the extension is addresses and header fields; all else travels without. The relay looks
+            // at the addresses itself.
+            smtputf8: envelope.smtputf8 && self.has_utf8_fields(original),
             eight_bit: envelope.eight_bit,
+            terms: envelope.terms.clone(),
         }
+    }
+
+    /// RCPT for the next hop. A recipient that a rule replaced keeps the name that its sender knows, and where the sender gave
+    /// none, the address that he gave is the name (RFC 3461 §5.2.1; Postfix does so as well).
+    fn recipient(&self, envelope: &StoredEnvelope, pending: &Pending) -> Recipient {
+        let mut originals = envelope.originals(pending);
+        let first = originals.next();
+        let mut parameters = first.map(|first| first.parameters.clone()).unwrap_or_default();
+        originals.for_each(|other| parameters.unite(&other.parameters));
+        if parameters.original.is_none() {
+            parameters.original = first.map(|first| OriginalRecipient::of(&first.address));
+        }
+        if self.hides_sender() {
+            // Who is not named as the sender cannot be told by the next hop: that is for us to do.
+            parameters.notify = parameters.notify.map(|notify| Notify { success: false, ..notify });
+        }
+        Recipient { address: pending.address.clone(), parameters }
+    }
+
+    /// Whether a next hop with DSN tells the sender of deliveries.
+    pub(super) fn leaves_success_to(&self, accepted: &Accepted) -> bool {
+        accepted.dsn && !self.hides_sender()
+    }
+
+    fn hides_sender(&self) -> bool {
+        self.mail_from == MailFrom::Replace
+    }
+
+    /// Whether the header as it goes out, or that of a MIME part, has octets outside US-ASCII. Our own field has none.
+    fn has_utf8_fields(&self, original: &Original) -> bool {
+        let stays = |at: &usize| !self.removed.contains(at) && !self.replaced.iter().any(|(replaced, _)| replaced == at);
+        let fields = original.fields().iter().enumerate().filter(|(at, _)| stays(at)).map(|(_, field)| original.slice(field.whole.clone()));
+        let made = self.added.iter().chain(self.replaced.iter().map(|(_, field)| field)).map(|field| field.0.as_ref());
+        fields.chain(made).any(|field| !field.is_ascii()) || original.has_8bit_part_header()
     }
 
     fn content(&self, envelope: &StoredEnvelope, original: &Original) -> Content {
@@ -237,7 +276,8 @@ mod tests {
     #[test]
     fn every_byte_survives_and_other_versions_are_refused() {
         let all: Vec<u8> = (0..=255).collect();
-        let envelope = StoredEnvelope::new(ReversePath::Null, Vec::new(), true, true, all.clone().into(), "cafe".into());
+        let terms = MailTerms::default();
+        let envelope = StoredEnvelope::new(ReversePath::Null, Vec::new(), true, true, all.clone().into(), "cafe".into(), terms);
         let stored = envelope.encode();
         assert_eq!(StoredEnvelope::decode(&stored).unwrap().trace, all);
         let newer = String::from_utf8(stored.to_vec()).unwrap().replace("\"version\":1", "\"version\":2");

@@ -37,6 +37,8 @@ struct Remains {
     later: Vec<Pending>,
     /// Done with, in vain.
     failed: Vec<Pending>,
+    /// Deliveries of which the sender is to be told.
+    relayed: Vec<dsn::Entry>,
 }
 
 impl<S: Spool, N: NextHops> Dispatcher<S, N> {
@@ -181,7 +183,8 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
         let report = smtp_relay::deliver(&self.next_hops, &snapshot, &state.relay, &delivery, deadline).await;
         let attempt = claim.attempt.saturating_add(state.attempts);
         self.report_attempt(id, &state.relay, attempt, &delivery, &report);
-        let remains = self.sort(claim, envelope, &mut state, report.outcomes);
+        let mut remains = self.sort(claim, envelope, &mut state, report.outcomes);
+        self.notify_of_relayed(id, envelope, original, std::mem::take(&mut remains.relayed)).await;
         state.recipients = self.close_failed(claim, envelope, &state, original, remains).await;
         if state.recipients.is_empty() {
             return self.end(claim, None).await;
@@ -194,7 +197,7 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
 
     /// Carries out a notice: the failures were final when it was stored, and all that is left is to tell the sender.
     async fn tell(&self, claim: &Claim, envelope: &StoredEnvelope, state: &JobState, original: &Original) {
-        let entries = dsn::entries(envelope, &state.recipients);
+        let entries = dsn::entries(envelope, dsn::Kind::Failed, &state.recipients);
         match self.notify(claim.id.entry, envelope, original, dsn::Kind::Failed, entries).await {
             Ok(()) => self.end(claim, None).await,
             Err(error) => self.give_back(claim, &error.to_string()).await,
@@ -204,10 +207,13 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
     /// Takes the delivered out of the state and parts the others.
     fn sort(&self, claim: &Claim, envelope: &StoredEnvelope, state: &mut JobState, outcomes: Vec<Outcome>) -> Remains {
         let expired = retry::is_expired(&self.retry_schedule(&state.relay), claim.stored_at, self.now());
-        let mut remains = Remains { later: Vec::new(), failed: Vec::new() };
+        let mut remains = Remains { later: Vec::new(), failed: Vec::new(), relayed: Vec::new() };
         for (mut pending, outcome) in std::mem::take(&mut state.recipients).into_iter().zip(outcomes) {
             match outcome {
-                Outcome::Delivered(accepted) => self.report_delivered(claim.id.entry, envelope, state, &pending, &accepted),
+                Outcome::Delivered(accepted) => {
+                    self.report_delivered(claim.id.entry, envelope, state, &pending, &accepted);
+                    remains.relayed.extend(dsn::relayed(envelope, state, &pending, &accepted));
+                }
                 Outcome::Failed(failure) => {
                     pending.last = Some(Failure::clone(&failure));
                     let again = failure.is_temporary() && !expired;
@@ -227,12 +233,12 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
         original: &Original,
         remains: Remains,
     ) -> Vec<Pending> {
-        let Remains { mut later, failed } = remains;
+        let Remains { mut later, failed, relayed: _ } = remains;
         if failed.is_empty() {
             return later;
         }
         if state.on_failure == OnFailure::Bounce {
-            let entries = dsn::entries(envelope, &failed);
+            let entries = dsn::entries(envelope, dsn::Kind::Failed, &failed);
             if let Err(error) = self.notify(claim.id.entry, envelope, original, dsn::Kind::Failed, entries).await {
                 // A failure that the sender was not told of is not forgotten: it comes up again.
                 self.log.emit(&Event::Problem { what: "dsn", detail: &error.to_string() });
@@ -257,7 +263,7 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
         if state.delay_notified || state.on_failure != OnFailure::Bounce || age < DELAY_NOTICE_AFTER {
             return;
         }
-        let entries = dsn::entries(envelope, &state.recipients);
+        let entries = dsn::entries(envelope, dsn::Kind::Delayed, &state.recipients);
         state.delay_notified = self.notify(claim.id.entry, envelope, original, dsn::Kind::Delayed, entries).await.is_ok();
     }
 

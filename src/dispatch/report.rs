@@ -12,7 +12,7 @@ use crate::limits::LOG_MESSAGE_ID_CHARS_MAX;
 use crate::message::{MessageId, Original};
 use crate::relay::{Accepted, Attempt, Delivery, DeliveryReport, NextHops, Outcome};
 use crate::rules::{Plan, Step};
-use crate::smtp::{Address, Reply};
+use crate::smtp::{Address, Recipient, Reply};
 use crate::spool::Spool;
 use crate::telemetry::{AttemptRecipient, Event, Try};
 
@@ -31,7 +31,7 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
             client: session.client_ip,
             helo: &session.helo,
             mail_from: &envelope.reverse_path,
-            recipients: &envelope.recipients,
+            recipients: envelope.recipients.iter().map(|recipient| &recipient.address).collect(),
             size: original.len(),
             tls: session.tls.as_ref().map(|tls| tls.version),
             message_id: message_id.as_deref(),
@@ -87,7 +87,7 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
 
     /// The recipients of a message that no rule has seen: it is refused for what it is.
     pub(super) fn report_unjudged(&self, incoming: &Incoming, failure: &Failure) {
-        for recipient in &incoming.envelope.recipients {
+        for Recipient { address: recipient, .. } in &incoming.envelope.recipients {
             self.log.emit(&Event::Outcome {
                 session: incoming.id.session,
                 message: incoming.id,
@@ -125,8 +125,10 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
 
     pub(super) fn report_attempt(&self, id: MessageId, relay: &str, attempt: u32, delivery: &Delivery, report: &DeliveryReport) {
         let recipients = delivery.recipients.iter().zip(&report.outcomes).map(|(recipient, outcome)| match outcome {
-            Outcome::Delivered(accepted) => AttemptRecipient { recipient, result: "delivered", reply: &accepted.reply, detail: "" },
-            Outcome::Failed(failure) => AttemptRecipient::failed(recipient, failure),
+            Outcome::Delivered(accepted) => {
+                AttemptRecipient { recipient: &recipient.address, result: "delivered", reply: &accepted.reply, detail: "" }
+            }
+            Outcome::Failed(failure) => AttemptRecipient::failed(&recipient.address, failure),
         });
         let accepted = report.outcomes.iter().find_map(|outcome| match outcome {
             Outcome::Delivered(accepted) => Some(accepted),
@@ -178,7 +180,7 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
     }
 
     fn report_end(&self, id: MessageId, envelope: &StoredEnvelope, state: &JobState, pending: &Pending, end: &End<'_>) {
-        for recipient in envelope.originals(pending) {
+        for Recipient { address: recipient, .. } in envelope.originals(pending) {
             self.log.emit(&Event::Outcome {
                 session: id.session,
                 message: id,

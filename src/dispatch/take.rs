@@ -159,6 +159,7 @@ fn stored_envelope(incoming: &Incoming, original: &Original, now: UnixMillis) ->
         envelope.eight_bit || original.has_8bit(),
         trace,
         Arc::clone(&snapshot.hash),
+        envelope.terms.clone(),
     )
 }
 

@@ -205,12 +205,12 @@ mod tests {
         client.facts.helo = "c.example".into();
         let outside = || Address::parse("x@elsewhere.example", false).unwrap();
         client.begin_transaction(ReversePath::Null, Default::default()).unwrap();
-        let refusal = client.judge_recipient(outside()).await.unwrap_err();
+        let refusal = client.judge_recipient(outside().into()).await.unwrap_err();
         assert!(refusal.text.starts_with("Relaying denied"), "the session asks for the login; this is the second lock");
         assert_eq!(try_login(&mut client, "tim", "secret").await.0, 235);
-        client.judge_recipient(outside()).await.unwrap();
+        client.judge_recipient(outside().into()).await.unwrap();
         let denied = Address::parse("bob@here.example", false).unwrap();
-        let refusal = client.judge_recipient(denied).await.unwrap_err();
+        let refusal = client.judge_recipient(denied.into()).await.unwrap_err();
         assert!(refusal.text.starts_with("Not accepted by the policy"), "it judges all the same");
     }
 

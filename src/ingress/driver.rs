@@ -17,7 +17,7 @@ use crate::config::{Endpoint, EndpointKind};
 use crate::dispatch::{Incoming, Intake, unix_millis};
 use crate::limits::{CLOSE_TIMEOUT, SESSION_IDLE_TIMEOUT, TLS_HANDSHAKE_TIMEOUT};
 use crate::message::{MessageId, SessionFacts, SessionId};
-use crate::smtp::{Event as Said, Reply, Session, SessionConfig, Status};
+use crate::smtp::{Event as Said, Recipient, Reply, Session, SessionConfig, Status};
 use crate::telemetry::Event;
 
 /// Serves a client from its first byte to its last.
@@ -118,8 +118,8 @@ impl<'i, D: Intake> Connection<'i, D> {
                     let decision = self.begin_transaction(reverse_path, parameters);
                     self.session.answer(decision);
                 }
-                Said::Rcpt { address, parameters: _ } => {
-                    let decision = Box::pin(self.judge_recipient(address)).await;
+                Said::Rcpt { address, parameters } => {
+                    let decision = Box::pin(self.judge_recipient(Recipient { address, parameters })).await;
                     self.session.answer(decision);
                 }
                 Said::Data => self.session.answer(Ok(())),

@@ -43,7 +43,7 @@ impl Intake for Gate {
         let held = async move {
             let _bytes = incoming.data;
             open.acquire().await.unwrap().forget();
-            taken.lock().unwrap().extend(incoming.envelope.recipients);
+            taken.lock().unwrap().extend(incoming.envelope.recipients.into_iter().map(|recipient| recipient.address));
         };
         if self.inline {
             held.await;

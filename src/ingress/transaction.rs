@@ -5,7 +5,7 @@ use crate::config::{Domains, EndpointKind};
 use crate::dispatch::Intake;
 use crate::message::{Envelope, MessageId};
 use crate::policy::{Effect, Known, PolicyFacts, Verdict};
-use crate::smtp::{Address, MailParameters, Reply, ReversePath, Status};
+use crate::smtp::{Address, MailParameters, Recipient, Reply, ReversePath, Status};
 use crate::telemetry::Event;
 
 /// A transaction under way.
@@ -27,8 +27,8 @@ impl<D: Intake> Connection<'_, D> {
 
     /// MAIL: the transaction begins if the policy lets it.
     pub(super) fn begin_transaction(&mut self, reverse_path: ReversePath, parameters: MailParameters) -> Result<(), Reply> {
-        let MailParameters { smtputf8, eight_bit, .. } = parameters;
-        let envelope = Envelope { reverse_path, recipients: Vec::new(), smtputf8, eight_bit };
+        let MailParameters { size: _, smtputf8, eight_bit, terms, auth: _ } = parameters;
+        let envelope = Envelope { reverse_path, recipients: Vec::new(), smtputf8, eight_bit, terms };
         self.transaction = Some(Transaction { id: self.next_message(), envelope });
         let verdict = self.judge("mail", 550, Known::NotYet);
         if verdict.is_err() {
@@ -38,14 +38,15 @@ impl<D: Intake> Connection<'_, D> {
     }
 
     /// RCPT: the policy, then, whatever it says, the accepted domains: there is no relaying for strangers.
-    pub(super) async fn judge_recipient(&mut self, address: Address) -> Result<(), Reply> {
+    pub(super) async fn judge_recipient(&mut self, recipient: Recipient) -> Result<(), Reply> {
+        let Recipient { address, parameters } = recipient;
         let address = self.with_domain(address);
         self.judge("rcpt", 550, Known::Value(&address.canonical()))?;
         if self.is_known() {
-            return self.add_recipient(address);
+            return self.add_recipient(Recipient { address, parameters });
         }
         let refusal = match self.live.domains.accepts(address.domain()).await {
-            Ok(true) => return self.add_recipient(address),
+            Ok(true) => return self.add_recipient(Recipient { address, parameters }),
             Ok(false) => Reply::fixed(550, Status(5, 7, 1), "Relaying denied: not a domain of this gateway"),
             Err(_) => Reply::fixed(451, Status(4, 4, 3), "The domain cannot be checked now, try again later"),
         };
@@ -68,13 +69,14 @@ impl<D: Intake> Connection<'_, D> {
         }
     }
 
-    fn add_recipient(&mut self, address: Address) -> Result<(), Reply> {
+    fn add_recipient(&mut self, recipient: Recipient) -> Result<(), Reply> {
         let Some(transaction) = self.transaction.as_mut() else {
             return Err(Reply::fixed(503, Status(5, 5, 1), "MAIL first"));
         };
         let recipients = &mut transaction.envelope.recipients;
-        if !recipients.contains(&address) {
-            recipients.push(address);
+        match recipients.iter_mut().find(|known| known.address == recipient.address) {
+            Some(known) => known.parameters.unite(&recipient.parameters),
+            None => recipients.push(recipient),
         }
         Ok(())
     }

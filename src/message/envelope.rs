@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::smtp::{Address, ReversePath};
+use crate::smtp::{MailTerms, Recipient, ReversePath};
 
 /// TLS protocol versions, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
@@ -84,10 +84,12 @@ pub struct SessionFacts {
 pub struct Envelope {
     /// MAIL FROM.
     pub reverse_path: ReversePath,
-    /// RCPT TO, in order, without exact repetitions.
-    pub recipients: Vec<Address>,
+    /// RCPT TO, in order, each address once: what the repetitions ask for is put together ([`crate::smtp::RcptParameters::unite`]).
+    pub recipients: Vec<Recipient>,
     /// `SMTPUTF8` was given (RFC 6531).
     pub smtputf8: bool,
     /// `BODY=8BITMIME` was given (RFC 6152).
     pub eight_bit: bool,
+    /// What the sender asks of all who pass the message on.
+    pub terms: MailTerms,
 }

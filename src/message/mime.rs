@@ -24,7 +24,17 @@ pub struct Attachment {
 }
 
 pub(super) fn attachments(original: &Original) -> Vec<Attachment> {
-    let mut walk = Walk { bytes: original.bytes(), boundaries: Vec::new(), found: Vec::new(), parts: 0, header_bytes: 0 };
+    walk(original).found
+}
+
+/// Whether the header of a part, not that of the message itself, has octets outside US-ASCII (RFC 6532 §3.2).
+pub(super) fn has_8bit_part_header(original: &Original) -> bool {
+    walk(original).has_8bit_part_header
+}
+
+fn walk(original: &Original) -> Walk<'_> {
+    let mut walk =
+        Walk { bytes: original.bytes(), boundaries: Vec::new(), found: Vec::new(), parts: 0, header_bytes: 0, has_8bit_part_header: false };
     walk.part(0);
     let mut delimiters = memmem::find_iter(original.bytes(), b"\n--");
     // Positions only grow: a delimiter inside a header that was read already is found again here, and rightly so, for it ends
@@ -36,7 +46,7 @@ pub(super) fn attachments(original: &Original) -> Vec<Attachment> {
     {
         walk.delimiter(position.saturating_add(1));
     }
-    walk.found
+    walk
 }
 
 struct Walk<'a> {
@@ -46,6 +56,7 @@ struct Walk<'a> {
     found: Vec<Attachment>,
     parts: usize,
     header_bytes: usize,
+    has_8bit_part_header: bool,
 }
 
 impl Walk<'_> {
@@ -60,6 +71,7 @@ impl Walk<'_> {
                 return;
             };
             self.header_bytes = self.header_bytes.saturating_add(header.body_offset.saturating_sub(start));
+            self.has_8bit_part_header |= start > 0 && !self.bytes.get(start..header.end).unwrap_or_default().is_ascii();
             let content_type = self.field(&header, b"Content-Type");
             let disposition = self.field(&header, b"Content-Disposition");
             let is_message = self.add(content_type.as_ref(), disposition.as_ref());
@@ -145,6 +157,19 @@ mod tests {
             .iter()
             .map(|attachment| format!("{} {} {}", text(&attachment.name), attachment.media_type.plain(), text(&attachment.extension)))
             .collect()
+    }
+
+    #[test]
+    fn only_the_headers_of_parts_count_as_part_headers() {
+        for (message, expected) in [
+            ("Subject: ü\n\nü\n", false),
+            ("Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: text/plain\n\nü\n--b--\n", false),
+            ("Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: text/plain; name=ü.txt\n\nx\n--b--\n", true),
+            ("Content-Type: message/rfc822\n\nSubject: ü\n\nx\n", true),
+        ] {
+            let original = Original::parse(message.replace('\n', "\r\n").into()).expect("small");
+            assert_eq!(has_8bit_part_header(&original), expected, "{message}");
+        }
     }
 
     #[test]

@@ -132,6 +132,11 @@ impl Original {
         !self.bytes.is_ascii()
     }
 
+    /// Whether the header of a MIME part has an octet outside US-ASCII.
+    pub fn has_8bit_part_header(&self) -> bool {
+        self.has_8bit() && super::mime::has_8bit_part_header(self)
+    }
+
     fn received(&self) -> impl Iterator<Item = &[u8]> {
         self.fields().iter().filter(|field| self.name(field).eq_ignore_ascii_case(b"Received")).map(|field| self.value(field))
     }

@@ -40,6 +40,8 @@ pub(super) struct Connect<'a> {
     pub(super) pool: &'a Pool,
     pub(super) host: &'a str,
     pub(super) address: SocketAddr,
+    /// For a message with REQUIRETLS: a certificate that is valid for the host's name, whatever the relay asks for.
+    pub(super) require_tls: bool,
     pub(super) deadline: Instant,
 }
 
@@ -59,10 +61,11 @@ impl Connect<'_> {
     /// A session ready for MAIL.
     pub(super) async fn open(&self) -> Result<Connection, ConnectError> {
         let config = &self.pool.config;
-        let mut plain_only = config.tls == TlsMode::None && !config.implicit_tls;
+        let mode = self.mode();
+        let mut plain_only = mode == TlsMode::None && !config.implicit_tls;
         let mut login = login::Login::default();
         loop {
-            let may_fall_back = config.tls == TlsMode::Opportunistic && !config.implicit_tls && config.auth.is_none() && !plain_only;
+            let may_fall_back = mode == TlsMode::Opportunistic && !config.implicit_tls && config.auth.is_none() && !plain_only;
             let mut connection = match self.greet(plain_only).await {
                 Ok(connection) => connection,
                 Err(StepError::Handshake(_)) if may_fall_back => {
@@ -90,15 +93,19 @@ impl Connect<'_> {
             stream = self.handshake(stream).await?;
         }
         let label = format!("{}[{}]:{}", self.host, self.address.ip(), self.address.port()).into();
-        let peer = Peer { label, address: self.address, tls: stream.tls_version() };
+        let peer = Peer { label, address: self.address, tls: stream.tls_version(), verified: self.is_verified(&stream) };
         let mut connection = Connection::new(stream, Client::new(Arc::clone(&self.inner.hostname)), peer);
         expect(&mut connection, &ClientEvent::Ready, self.deadline).await?;
         if config.implicit_tls || plain_only {
             return Ok(connection);
         }
-        let must = matches!(config.tls, TlsMode::Required | TlsMode::Verify);
+        let must = matches!(self.mode(), TlsMode::Required | TlsMode::Verify);
         if !connection.client.extensions().starttls {
-            return if must { Err(failures::tls_absent().into()) } else { Ok(connection) };
+            return match must {
+                true if self.require_tls => Err(failures::no_required_tls("STARTTLS is not offered").into()),
+                true => Err(failures::tls_absent().into()),
+                false => Ok(connection),
+            };
         }
         connection.client.start_tls();
         match connection.next_event(self.deadline).await? {
@@ -112,11 +119,19 @@ impl Connect<'_> {
     async fn upgrade(&self, connection: Connection) -> Result<Connection, StepError> {
         let (stream, mut client, mut peer) = connection.into_parts();
         let stream = self.handshake(stream).await?;
-        peer.tls = stream.tls_version();
+        (peer.tls, peer.verified) = (stream.tls_version(), self.is_verified(&stream));
         client.tls_established();
         let mut connection = Connection::new(stream, client, peer);
         expect(&mut connection, &ClientEvent::Ready, self.deadline).await?;
         Ok(connection)
+    }
+
+    fn mode(&self) -> TlsMode {
+        if self.require_tls { TlsMode::Verify } else { self.pool.config.tls }
+    }
+
+    fn is_verified(&self, stream: &Stream) -> bool {
+        stream.tls_version().is_some() && self.mode() == TlsMode::Verify
     }
 
     async fn tcp(&self) -> Result<TcpStream, Failure> {
@@ -138,12 +153,13 @@ impl Connect<'_> {
 
     async fn handshake(&self, stream: Stream) -> Result<Stream, StepError> {
         let Stream::Plain(tcp) = stream else { return Ok(stream) };
-        let config = self.pool.tls_config(self.inner).await.map_err(failures::settings)?;
+        let config = self.pool.tls_config(self.inner, self.mode()).await.map_err(failures::settings)?;
         let name = ServerName::try_from(self.host.trim_end_matches('.').to_owned())
             .unwrap_or_else(|_| ServerName::IpAddress(self.address.ip().into()));
         let until = self.deadline.min(Instant::now() + limits::TLS_HANDSHAKE_TIMEOUT);
         match timeout_at(until, TlsConnector::from(config).connect(name, tcp)).await {
             Ok(Ok(stream)) => Ok(Stream::Tls(Box::new(stream))),
+            Ok(Err(error)) if self.require_tls && is_for_good(&error) => Err(StepError::Handshake(failures::no_required_tls(error))),
             Ok(Err(error)) => Err(StepError::Handshake(failures::tls_failed(error))),
             Err(_) => Err(StepError::Handshake(failures::tls_failed("no end of the handshake in time"))),
         }
@@ -154,6 +170,13 @@ impl Connect<'_> {
 async fn expect(connection: &mut Connection, expected: &ClientEvent, deadline: Instant) -> Result<(), Failure> {
     let event = connection.next_event(deadline).await?;
     if event == *expected { Ok(()) } else { Err(failures::connection_lost(format!("unexpected event {event:?}"))) }
+}
+
+/// Whether a handshake failed for what is there at the next attempt, too: the certificate, or what both sides can do.
+fn is_for_good(error: &std::io::Error) -> bool {
+    use rustls::Error::{InvalidCertificate, NoCertificatesPresented, PeerIncompatible};
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
+    matches!(cause, Some(InvalidCertificate(_) | NoCertificatesPresented | PeerIncompatible(_)))
 }
 
 fn is_loopback(address: IpAddr) -> bool {

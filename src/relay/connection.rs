@@ -38,6 +38,8 @@ pub(super) struct Peer {
     pub(super) label: Arc<str>,
     pub(super) address: SocketAddr,
     pub(super) tls: Option<TlsVersion>,
+    /// Its certificate was checked, for the name it was looked for by.
+    pub(super) verified: bool,
 }
 
 /// What a transaction came to.
@@ -49,6 +51,8 @@ pub(super) struct Transacted {
     pub(super) broken: Option<Failure>,
     /// The content may have arrived whole.
     pub(super) dot_sent: bool,
+    /// The next hop was given what concerns notifications.
+    pub(super) dsn: bool,
 }
 
 impl Connection {
@@ -68,7 +72,7 @@ impl Connection {
         let broken = self.run(transaction, content, deadline, &mut dot_sent).await.err();
         self.transactions = self.transactions.saturating_add(1);
         self.last_used = Instant::now();
-        Transacted { verdicts: self.client.take_verdicts(), broken, dot_sent }
+        Transacted { verdicts: self.client.take_verdicts(), broken, dot_sent, dsn: self.client.extensions().dsn }
     }
 
     async fn run(
@@ -225,6 +229,11 @@ impl Connection {
             && self.transactions < limits::RELAY_CONNECTION_MESSAGES_MAX
             && now.duration_since(self.opened) < limits::RELAY_CONNECTION_AGE_MAX
             && now < self.idle_until()
+    }
+
+    /// Whether it may carry a message with REQUIRETLS (RFC 8689 §4.2.1).
+    pub(super) fn is_for_require_tls(&self) -> bool {
+        self.peer.verified && self.client.extensions().require_tls
     }
 
     /// When it has waited in the pool for long enough.

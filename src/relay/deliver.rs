@@ -1,6 +1,7 @@
 //! A delivery, from its division into transactions to one outcome for each recipient.
 //!
 //! - One transaction has recipients of one domain: Google answers 451 4.3.0 to several, and tenants are told apart by domain.
+//!   Those whose addresses need SMTPUTF8 have transactions of their own: a next hop without it takes the others.
 //! - Failover: no connection, no TLS, a refused greeting, a lost session, 421, or a 4xx to MAIL or DATA try the next address.
 //!   What is said about a single recipient, every 5xx after the greeting, and everything after the final dot is final.
 //! - A pooled connection that breaks before the final dot costs nothing: the message goes on over a new one.
@@ -17,7 +18,7 @@ use super::pool::Pool;
 use super::{Accepted, Attempt, Delivery, DeliveryReport, Inner, Outcome, failures};
 use crate::failure::{Failure, Side};
 use crate::limits;
-use crate::smtp::{Address, Reply, ReversePath, Stage, Transaction, Verdict, line_ends_are_crlf};
+use crate::smtp::{Address, Recipient, Reply, RequireTls, ReversePath, Stage, Status, Transaction, Verdict, line_ends_are_crlf};
 
 pub(super) async fn deliver(inner: &Inner, pool: &Arc<Pool>, delivery: &Delivery, deadline: Instant) -> DeliveryReport {
     let started = Instant::now();
@@ -74,20 +75,20 @@ impl Run<'_> {
             ReversePath::Null => true,
             ReversePath::Address(address) => is_sendable(address),
         };
-        let mut places: HashMap<String, usize> = HashMap::new();
+        let mut places: HashMap<(String, bool), usize> = HashMap::new();
         let mut groups: Vec<Vec<usize>> = Vec::new();
         let max = self.pool.config.recipients_per_message_max.max(1);
-        for (at, recipient) in self.delivery.recipients.iter().enumerate() {
+        for (at, Recipient { address: recipient, .. }) in self.delivery.recipients.iter().enumerate() {
             if !sender_is_sendable || !is_sendable(recipient) {
                 self.fail(&[at], &refused);
                 continue;
             }
-            let domain = recipient.domain().to_ascii_lowercase();
-            let open = places.get(&domain).and_then(|place| groups.get_mut(*place)).filter(|group| group.len() < max);
+            let key = (recipient.domain().to_ascii_lowercase(), recipient.is_ascii());
+            let open = places.get(&key).and_then(|place| groups.get_mut(*place)).filter(|group| group.len() < max);
             match open {
                 Some(group) => group.push(at),
                 None => {
-                    places.insert(domain, groups.len());
+                    places.insert(key, groups.len());
                     groups.push(vec![at]);
                 }
             }
@@ -112,7 +113,11 @@ impl Run<'_> {
         let Some(_slot) = self.pool.slot(self.deadline).await else {
             return Err(Arc::new(failures::busy("no connection became free in time")));
         };
-        if let Some(connection) = self.pool.take().await {
+        let (require_tls, smtputf8) = (self.delivery.must_have_tls(), self.needs_smtputf8(&pending));
+        let offers_enough = |connection: &Connection| {
+            (!require_tls || connection.is_for_require_tls()) && (!smtputf8 || connection.client.extensions().smtputf8)
+        };
+        if let Some(connection) = self.pool.take(offers_enough).await {
             match self.attempt(connection, pending, Instant::now(), true).await {
                 Rest::Split(rest) => return Ok(rest),
                 Rest::TryNext(open, _) => pending = open,
@@ -124,7 +129,7 @@ impl Run<'_> {
         let mut talked = false;
         while let Some(candidate) = candidates.next(self.deadline).await {
             let started = Instant::now();
-            last = Some(match candidate {
+            let failure = match candidate {
                 Err((host, failure)) => {
                     let failure = Arc::new(failure);
                     self.note(host, None, pending.len(), started, Err(Arc::clone(&failure)));
@@ -144,7 +149,12 @@ impl Run<'_> {
                     Err((failure, true)) => failure,
                     Err((failure, false)) => return Err(failure),
                 },
-            });
+            };
+            // A host that lacks an extension is no verdict on the others: while one of them may still take it, it is tried again.
+            last = match last {
+                Some(last) if last.is_temporary() && !failure.is_temporary() => Some(last),
+                _ => Some(failure),
+            };
             if Instant::now() >= self.deadline {
                 break;
             }
@@ -160,7 +170,14 @@ impl Run<'_> {
     /// A session with one address; the flag says whether another address is worth a try.
     async fn connect(&mut self, candidate: &Candidate, recipients: usize, started: Instant) -> Result<Connection, (Arc<Failure>, bool)> {
         let Candidate { host, address } = candidate;
-        let connect = Connect { inner: self.inner, pool: self.pool, host, address: *address, deadline: self.deadline };
+        let connect = Connect {
+            inner: self.inner,
+            pool: self.pool,
+            host,
+            address: *address,
+            require_tls: self.delivery.must_have_tls(),
+            deadline: self.deadline,
+        };
         let (failure, try_next) = match connect.open().await {
             Ok(connection) => {
                 self.pool.forgive(*address);
@@ -169,20 +186,20 @@ impl Run<'_> {
             Err(ConnectError::TryNext(failure)) => (failure, true),
             Err(ConnectError::Stop(failure)) => (failure, false),
         };
-        // What ran into the deadline says little about the host.
-        if try_next && Instant::now() < self.deadline {
+        // What ran into the deadline says little about the host; what one message asks for, little about it for others.
+        if try_next && failure.is_temporary() && Instant::now() < self.deadline {
             self.pool.penalise(*address);
         }
         let failure = Arc::new(failure);
         let label = format!("{host}[{}]:{}", address.ip(), address.port()).into();
-        let peer = Peer { label, address: *address, tls: None };
+        let peer = Peer { label, address: *address, tls: None, verified: false };
         self.note(Arc::clone(&peer.label), Some((&peer, false)), recipients, started, Err(Arc::clone(&failure)));
         Err((failure, try_next))
     }
 
     /// One transaction on one connection.
     async fn attempt(&mut self, mut connection: Connection, pending: Vec<usize>, started: Instant, reused: bool) -> Rest {
-        let transaction = self.envelope(&pending);
+        let transaction = self.envelope(&pending, &connection.peer);
         let content = &self.delivery.content;
         let transacted = connection.transact(&transaction, content, self.deadline).await;
         let peer = connection.peer.clone();
@@ -192,22 +209,34 @@ impl Run<'_> {
         rest
     }
 
-    fn envelope(&self, pending: &[usize]) -> Transaction<'_> {
+    fn envelope(&self, pending: &[usize], peer: &Peer) -> Transaction<'_> {
         let delivery = self.delivery;
-        let recipients: Vec<&Address> = pending.iter().filter_map(|at| delivery.recipients.get(*at)).collect();
-        let addresses_need_it = recipients.iter().any(|address| !address.is_ascii()) || !delivery.reverse_path.as_str().is_ascii();
+        let recipients: Vec<&Recipient> = pending.iter().filter_map(|at| delivery.recipients.get(*at)).collect();
         Transaction {
             reverse_path: &delivery.reverse_path,
             content_bytes: u64::try_from(delivery.content.len()).unwrap_or(u64::MAX),
             eight_bit: delivery.eight_bit,
-            smtputf8: delivery.smtputf8 || addresses_need_it,
+            smtputf8: self.needs_smtputf8(pending),
+            require_tls: match (delivery.must_have_tls(), peer.tls) {
+                (true, _) => RequireTls::Must,
+                (false, Some(_)) if delivery.terms.require_tls => RequireTls::IfOffered,
+                (false, _) => RequireTls::No,
+            },
+            ret: delivery.terms.ret,
+            envelope_id: delivery.terms.envelope_id.as_ref(),
             recipients,
         }
     }
 
+    fn needs_smtputf8(&self, pending: &[usize]) -> bool {
+        let delivery = self.delivery;
+        let mut recipients = pending.iter().filter_map(|at| delivery.recipients.get(*at));
+        delivery.smtputf8 || !delivery.reverse_path.as_str().is_ascii() || recipients.any(|recipient| !recipient.address.is_ascii())
+    }
+
     /// Turns verdicts into outcomes.
     fn judge(&mut self, pending: &[usize], transacted: Transacted, peer: &Peer, reused: bool) -> (Rest, Result<Reply, Arc<Failure>>) {
-        let Transacted { verdicts, broken, dot_sent } = transacted;
+        let Transacted { verdicts, broken, dot_sent, dsn } = transacted;
         let broken = broken.map(|failure| Arc::new(if dot_sent { failures::after_final_dot(failure) } else { failure }));
         let mut sorted = Sorted::default();
         let mut made: HashMap<(String, String), Arc<Failure>> = HashMap::new();
@@ -228,15 +257,15 @@ impl Run<'_> {
             }
         }
         let result = sorted.result();
-        (self.settle(sorted, peer), result)
+        (self.settle(sorted, peer, dsn), result)
     }
 
-    fn settle(&mut self, sorted: Sorted, peer: &Peer) -> Rest {
+    fn settle(&mut self, sorted: Sorted, peer: &Peer, dsn: bool) -> Rest {
         let anybody_accepted = !sorted.taken.is_empty();
         let mut accepted: Option<Arc<Accepted>> = None;
         for (at, reply) in sorted.taken {
             let host = Arc::clone(&peer.label);
-            let accepted = accepted.get_or_insert_with(|| Arc::new(Accepted { reply, host, tls: peer.tls, _made_here: () }));
+            let accepted = accepted.get_or_insert_with(|| Arc::new(Accepted { reply, host, tls: peer.tls, dsn, _made_here: () }));
             self.set(at, Outcome::Delivered(Arc::clone(accepted)));
         }
         let mut split = Vec::new();
@@ -312,10 +341,11 @@ impl Sorted {
 }
 
 /// Whether a refusal is about this host at this moment, not about the message. On a pooled connection only 421 counts: it is
-/// what an idle one gets when its time is over.
+/// what an idle one gets when its time is over. Another host may offer what this one lacks.
 fn may_do_elsewhere(stage: Stage, reply: &Reply, reused: bool) -> bool {
     let whole_transaction = matches!(stage, Stage::Mail | Stage::Data) && !reply.is_permanent();
-    reply.code == 421 || (whole_transaction && !reused)
+    let lacks_extension = stage == Stage::Unsent && matches!(reply.status, Some(Status(5, 6, 7) | Status(5, 7, 30)));
+    reply.code == 421 || (whole_transaction && !reused) || lacks_extension
 }
 
 /// Nothing that an address holds may end its command line or look like one.

@@ -16,6 +16,8 @@ const TLS_ABSENT: Reply = Reply::fixed(451, Status(4, 7, 4), "TLS is required an
 const LOGIN: Reply = Reply::fixed(451, Status(4, 7, 0), "The gateway cannot log in at the next hop");
 const BUSY: Reply = Reply::fixed(451, Status(4, 4, 5), "All connections to the next hop are busy");
 const SETTINGS: Reply = Reply::fixed(451, Status(4, 3, 5), "The gateway's settings for the next hop do not work");
+/// RFC 8689 §4.2.1.
+const REQUIRETLS: Reply = Reply::fixed(550, Status(5, 7, 10), "The message requires TLS, and the next hop cannot be reached by it");
 /// Content with a bare CR or LF.
 pub(super) const BARE_LINE_ENDS: Reply = Reply::fixed(554, Status(5, 6, 0), "The message has a CR or LF that is not part of a CRLF");
 /// An address that cannot stand in a command.
@@ -44,6 +46,11 @@ pub(super) fn tls_failed(detail: impl Display) -> Failure {
 
 pub(super) fn tls_absent() -> Failure {
     relay(TLS_ABSENT, "STARTTLS is not offered")
+}
+
+/// No other attempt will do better for a message with REQUIRETLS: its sender is to know that it cannot go this way.
+pub(super) fn no_required_tls(detail: impl Display) -> Failure {
+    relay(REQUIRETLS, detail)
 }
 
 pub(super) fn login(detail: impl Display) -> Failure {

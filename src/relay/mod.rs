@@ -34,7 +34,7 @@ use tokio::task::JoinSet;
 use crate::failure::Failure;
 use crate::message::{Content, TlsVersion};
 use crate::secrets::{SecretRef, Secrets};
-use crate::smtp::{Address, Reply, ReversePath};
+use crate::smtp::{MailTerms, Recipient, Reply, ReversePath};
 
 /// All relays: the pools behind their names. Clones share them.
 #[derive(Clone, Debug)]
@@ -246,14 +246,24 @@ pub struct Delivery {
     pub message: crate::message::MessageId,
     /// MAIL FROM.
     pub reverse_path: ReversePath,
-    /// RCPT TO.
-    pub recipients: Vec<Address>,
+    /// RCPT TO. What the parameters ask for is passed on to a next hop with DSN.
+    pub recipients: Vec<Recipient>,
     /// What DATA carries.
     pub content: Content,
-    /// The message needs SMTPUTF8 at the next hop.
+    /// The message needs SMTPUTF8 at the next hop, whatever the recipients' addresses need.
     pub smtputf8: bool,
     /// The content has 8-bit bytes (RFC 6152).
     pub eight_bit: bool,
+    /// What the sender asks for the message as a whole. REQUIRETLS asks for a verified certificate, whatever the relay's `tls` says.
+    pub terms: MailTerms,
+}
+
+impl Delivery {
+    /// Whether only a verified next hop with REQUIRETLS may have it. A message with the null path goes there too if it must go
+    /// elsewhere: it must not be lost for it (RFC 8689 §5).
+    fn must_have_tls(&self) -> bool {
+        self.terms.require_tls && self.reverse_path != ReversePath::Null
+    }
 }
 
 /// What became of one recipient; the order is that of [`Delivery::recipients`].
@@ -275,14 +285,16 @@ pub struct Accepted {
     pub host: Arc<str>,
     /// The TLS it went over.
     pub tls: Option<TlsVersion>,
+    /// The next hop was told what the sender wants to be told of, and answers for that (RFC 3461 §5.2.1).
+    pub dsn: bool,
     _made_here: (),
 }
 
 #[cfg(test)]
 impl Accepted {
     /// An acceptance by a simulated next hop.
-    pub(crate) fn simulated(reply: Reply, host: &str) -> Self {
-        Self { reply, host: host.into(), tls: None, _made_here: () }
+    pub(crate) fn simulated(reply: Reply, host: &str, dsn: bool) -> Self {
+        Self { reply, host: host.into(), tls: None, dsn, _made_here: () }
     }
 }
 

@@ -62,10 +62,19 @@ impl Pool {
         permit.filter(|_| Instant::now() < deadline)
     }
 
-    /// An idle connection that still looks usable; the others are dropped on the way.
-    pub(super) async fn take(&self) -> Option<Connection> {
+    /// An idle connection that offers what the message needs and still looks usable; those that do not are dropped on the way. If there
+    /// is none, another one makes room for the one that will be opened.
+    pub(super) async fn take(&self, offers_enough: impl Fn(&Connection) -> bool) -> Option<Connection> {
         loop {
-            let mut connection = lock(&self.idle).connections.pop()?;
+            let mut connection = {
+                let connections = &mut lock(&self.idle).connections;
+                let place = connections.iter().rposition(&offers_enough).or_else(|| connections.len().checked_sub(1))?;
+                connections.remove(place)
+            };
+            if !offers_enough(&connection) {
+                drop(tokio::spawn(connection.quit()));
+                return None;
+            }
             if connection.is_reusable(Instant::now()) && connection.is_alive().await {
                 return Some(connection);
             }
@@ -105,9 +114,9 @@ impl Pool {
         std::mem::take(&mut idle.connections)
     }
 
-    /// The TLS configuration for this relay's trust.
-    pub(super) async fn tls_config(&self, inner: &Inner) -> Result<Arc<rustls::ClientConfig>, String> {
-        match (self.config.tls, &self.config.ca_file) {
+    /// The TLS configuration for this mode with this relay's CAs.
+    pub(super) async fn tls_config(&self, inner: &Inner, mode: TlsMode) -> Result<Arc<rustls::ClientConfig>, String> {
+        match (mode, &self.config.ca_file) {
             (TlsMode::Verify, Some(file)) => self.own_ca.get(Trust::File(file.clone())).await,
             (TlsMode::Verify, None) => inner.tls_system.get(Trust::System).await,
             _ => inner.tls_anyone.get(Trust::Anyone).await,

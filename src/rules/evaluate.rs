@@ -54,7 +54,8 @@ struct Fate {
 impl<'a> Run<'a> {
     fn new(message: Message<'a>) -> Self {
         let recipients = &message.envelope.recipients;
-        let members: Vec<_> = recipients.iter().enumerate().map(|(place, address)| Member::new(address.clone(), vec![place])).collect();
+        let members: Vec<_> =
+            recipients.iter().enumerate().map(|(place, recipient)| Member::new(recipient.address.clone(), vec![place])).collect();
         let fates = vec![Fate::default(); members.len()];
         let group = Group { view: View::new(message.original), members };
         let groups = if group.members.is_empty() { Vec::new() } else { vec![group] };
@@ -213,7 +214,7 @@ impl<'a> Run<'a> {
         for original in self.steps.iter().flat_map(|step| &step.recipients).flat_map(|recipient| &recipient.originals) {
             has_step.iter_mut().skip(*original).take(1).for_each(|flag| *flag = true);
         }
-        let addresses = self.facts.message.envelope.recipients.iter().cloned();
+        let addresses = self.facts.message.envelope.recipients.iter().map(|recipient| recipient.address.clone());
         let fates = self.fates.into_iter().zip(has_step).map(|(fate, has_step)| fate.disposition(has_step, otherwise));
         let recipients = addresses.zip(fates).map(|(address, disposition)| PlannedRecipient { address, disposition }).collect();
         Plan { recipients, steps: self.steps, matches: self.matches }

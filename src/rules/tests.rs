@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::message::{ClientCertificate, Edits, Envelope, Original, SessionFacts, TlsFacts, TlsVersion};
-use crate::smtp::{ReversePath, Status};
+use crate::smtp::{MailTerms, ReversePath, Status};
 
 const MAIL: &str = concat!(
     "From: \"Big Gmail Fan\" <a@Gmail.com>\r\nTo: Bob <bob@acme.example>, carol@acme.example\r\nSubject: =?UTF-8?Q?Gr=C3=BC=C3=9Fe?=\r\n",
@@ -35,9 +35,9 @@ impl World {
             authenticated: false,
             login: None,
         };
-        let recipients = recipients.iter().map(|text| address(text)).collect();
+        let recipients = recipients.iter().map(|text| address(text).into()).collect();
         let reverse_path = ReversePath::Address(address("A+tag@Gmail.com"));
-        let envelope = Envelope { reverse_path, recipients, smtputf8: false, eight_bit: false };
+        let envelope = Envelope { reverse_path, recipients, smtputf8: false, eight_bit: false, terms: MailTerms::default() };
         Self { session, envelope, original: Original::parse(Bytes::from_static(MAIL.as_bytes())).expect("small") }
     }
 
@@ -509,12 +509,12 @@ fn needless_quoting_evades_no_condition_list_or_map() {
     assert!(world.holds(Condition::Text(TextAttribute::Recipient, list())));
     assert!(world.holds(Condition::Text(TextAttribute::MailFrom, equals("eve@acme.example"))));
     assert!(world.holds(Condition::Text(TextAttribute::MailFrom, list())));
-    world.envelope.recipients = vec![address("\"bob+tag\"@acme.example")];
+    world.envelope.recipients = vec![address("\"bob+tag\"@acme.example").into()];
     assert!(world.holds(Condition::Text(TextAttribute::RecipientBase, equals("bob@acme.example"))));
-    world.envelope.recipients = vec![address("\"b ob\"@acme.example")];
+    world.envelope.recipients = vec![address("\"b ob\"@acme.example").into()];
     assert!(!world.holds(to(&["bob@acme.example"])));
     let map = Replacement::Map(vec![(MapFrom::Address(address("bob@acme.example")), MapTo::Address(address("robert@acme.example")))]);
-    world.envelope.recipients = vec![address("\"Bob\"@acme.example")];
+    world.envelope.recipients = vec![address("\"Bob\"@acme.example").into()];
     let plan = world.evaluate(vec![rule("r", vec![], vec![Action::ReplaceRecipient(map), relay("google")])]);
     assert_eq!(steps(&plan), ["google: robert@acme.example[0]"]);
 }

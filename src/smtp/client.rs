@@ -137,7 +137,7 @@ impl Client {
         }
         self.plan(Stage::Mail, local::mail(&self.extensions, transaction));
         for (place, recipient) in transaction.recipients.iter().enumerate() {
-            self.plan(Stage::Rcpt(place), format!("RCPT TO:<{recipient}>\r\n"));
+            self.plan(Stage::Rcpt(place), local::rcpt(&self.extensions, transaction, recipient));
         }
         // RFC 2920 §3.1: DATA may end the group; then a 354 may come although nobody was accepted.
         self.plan(Stage::Data, "DATA\r\n".to_owned());
@@ -382,12 +382,16 @@ fn class(reply: &Reply) -> u16 {
 /// What is decided before a word is said, and the MAIL command.
 mod local {
     use super::{Extensions, Transaction};
-    use crate::smtp::{Reply, Status};
+    use crate::smtp::{Recipient, Reply, RequireTls, Status};
 
     pub(super) fn refusal(extensions: &Extensions, transaction: &Transaction<'_>) -> Option<Reply> {
         if transaction.smtputf8 && !extensions.smtputf8 {
             // RFC 6531 §3.5 and §4.1.
             return Some(Reply::fixed(550, Status(5, 6, 7), "The next hop does not take internationalized mail (SMTPUTF8)"));
+        }
+        if transaction.require_tls == RequireTls::Must && !extensions.require_tls {
+            // RFC 8689 §4.2.1.
+            return Some(Reply::fixed(550, Status(5, 7, 30), "REQUIRETLS support required, and the next hop does not offer it"));
         }
         // RFC 1870 §6.2; a limit of 0 is none (§4).
         let limit = extensions.size.filter(|limit| *limit > 0)?;
@@ -407,6 +411,24 @@ mod local {
         }
         if transaction.smtputf8 {
             line.push_str(" SMTPUTF8");
+        }
+        if extensions.require_tls && transaction.require_tls != RequireTls::No {
+            line.push_str(" REQUIRETLS");
+        }
+        if extensions.dsn {
+            line.extend(transaction.ret.map(|ret| format!(" RET={}", ret.as_str())));
+            line.extend(transaction.envelope_id.map(|id| format!(" ENVID={}", id.as_str())));
+        }
+        line.push_str("\r\n");
+        line
+    }
+
+    pub(super) fn rcpt(extensions: &Extensions, transaction: &Transaction<'_>, recipient: &Recipient) -> String {
+        let Recipient { address, parameters } = recipient;
+        let mut line = format!("RCPT TO:<{address}>");
+        if extensions.dsn {
+            line.extend(parameters.notify.map(|notify| format!(" NOTIFY={notify}")));
+            line.extend(parameters.original.as_ref().map(|original| format!(" ORCPT={}", original.for_rcpt(transaction.smtputf8))));
         }
         line.push_str("\r\n");
         line

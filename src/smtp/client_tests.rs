@@ -1,7 +1,7 @@
 //! Dialogues: what the next hop says, what the client says to it, and what comes of it.
 
 use super::*;
-use crate::smtp::{Address, ReversePath, Status};
+use crate::smtp::{Address, Command, EnvelopeId, Recipient, RequireTls, Return, ReversePath, Status};
 
 fn address(text: &str) -> Address {
     Address::parse(text, true).unwrap()
@@ -28,14 +28,21 @@ fn said(client: &mut Client) -> String {
 
 fn begin(client: &mut Client, recipients: &[&str]) -> Option<Event> {
     let sender = ReversePath::Address(address("a@b.example"));
-    let recipients: Vec<Address> = recipients.iter().map(|text| address(text)).collect();
-    client.begin(&Transaction {
-        reverse_path: &sender,
+    let recipients: Vec<Recipient> = recipients.iter().map(|text| address(text).into()).collect();
+    client.begin(&Transaction { content_bytes: 1000, ..transaction(&sender, &recipients) })
+}
+
+fn transaction<'a>(reverse_path: &'a ReversePath, recipients: &'a [Recipient]) -> Transaction<'a> {
+    Transaction {
+        reverse_path,
         recipients: recipients.iter().collect(),
-        content_bytes: 1000,
+        content_bytes: 1,
         eight_bit: true,
         smtputf8: false,
-    })
+        require_tls: RequireTls::No,
+        ret: None,
+        envelope_id: None,
+    }
 }
 
 /// Feeds one line and tells event and answer.
@@ -49,7 +56,8 @@ const NOTHING: (Option<Event>, String) = (None, String::new());
 
 #[test]
 fn extensions_are_read_in_any_case_and_unknown_ones_ignored() {
-    let client = ready("size 1000,PipeLining,8BITMIME,SMTPUTF8,STARTTLS,AUTH CRAM-MD5 login,CHUNKING,ENHANCEDSTATUSCODES,XFOO bar");
+    let client =
+        ready("size 1000,PipeLining,8BITMIME,SMTPUTF8,STARTTLS,AUTH CRAM-MD5 login,CHUNKING,ENHANCEDSTATUSCODES,dsn,RequireTLS,XFOO bar");
     let expected = Extensions {
         size: Some(1000),
         pipelining: true,
@@ -58,6 +66,8 @@ fn extensions_are_read_in_any_case_and_unknown_ones_ignored() {
         starttls: true,
         chunking: true,
         enhanced_status_codes: true,
+        dsn: true,
+        require_tls: true,
         auth_plain: false,
         auth_login: true,
     };
@@ -161,9 +171,8 @@ fn what_cannot_be_sent_is_refused_without_a_word() {
     assert_eq!(begin(&mut client, &["x@y.example"]), Some(Event::TransactionDone));
     assert!(!client.has_output());
     assert!(matches!(&client.take_verdicts()[0], Verdict::Refused(_, reply) if reply.code == 552 && reply.status == Some(Status(5, 3, 4))));
-    let recipient = address("ü@y.example");
-    let utf8 =
-        Transaction { reverse_path: &ReversePath::Null, recipients: vec![&recipient], content_bytes: 1, eight_bit: true, smtputf8: true };
+    let recipients = [Recipient::from(address("ü@y.example"))];
+    let utf8 = Transaction { smtputf8: true, ..transaction(&ReversePath::Null, &recipients) };
     assert_eq!(client.begin(&utf8), Some(Event::TransactionDone));
     assert!(matches!(&client.take_verdicts()[0], Verdict::Refused(_, reply) if reply.status == Some(Status(5, 6, 7))));
     for size in ["SIZE", "SIZE 0", "SIZE 1000"] {
@@ -172,6 +181,58 @@ fn what_cannot_be_sent_is_refused_without_a_word() {
     let mut client = ready("SMTPUTF8,8BITMIME");
     assert_eq!(client.begin(&utf8), None);
     assert_eq!(said(&mut client), "MAIL FROM:<> BODY=8BITMIME SMTPUTF8\r\n");
+}
+
+/// What was accepted is passed on as it was said, and only to whom offers to know it.
+#[test]
+fn what_the_sender_asks_for_is_passed_on_to_a_next_hop_that_offers_it() {
+    let parameter = |text: &str| serde_json::Value::from(text);
+    let recipients: [Recipient; 3] = [
+        serde_json::json!({ "address": "x@y.example", "notify": "NEVER" }),
+        serde_json::json!({ "address": "z@y.example", "notify": "SUCCESS,DELAY", "orcpt": "rfc822;Z+2B1@old.example" }),
+        serde_json::json!({ "address": "w@y.example", "orcpt": "utf-8;ü@old.example" }),
+    ]
+    .map(|stored| serde_json::from_value(stored).unwrap());
+    let envelope_id: EnvelopeId = serde_json::from_value(parameter("QQ+2B1")).unwrap();
+    let transaction =
+        || Transaction { ret: Some(Return::Headers), envelope_id: Some(&envelope_id), ..transaction(&ReversePath::Null, &recipients) };
+    let mut client = ready("PIPELINING,DSN");
+    assert_eq!(client.begin(&transaction()), None);
+    assert_eq!(
+        said(&mut client),
+        "MAIL FROM:<> RET=HDRS ENVID=QQ+2B1\r\nRCPT TO:<x@y.example> NOTIFY=NEVER\r\n\
+         RCPT TO:<z@y.example> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;Z+2B1@old.example\r\n\
+         RCPT TO:<w@y.example> ORCPT=utf-8;\\x{FC}@old.example\r\nDATA\r\n"
+    );
+    let mut client = ready("PIPELINING,DSN,SMTPUTF8");
+    assert_eq!(client.begin(&Transaction { smtputf8: true, ..transaction() }), None);
+    assert!(said(&mut client).ends_with("RCPT TO:<w@y.example> ORCPT=utf-8;ü@old.example\r\nDATA\r\n"));
+    let mut client = ready("PIPELINING");
+    assert_eq!(client.begin(&transaction()), None);
+    assert_eq!(said(&mut client), "MAIL FROM:<>\r\nRCPT TO:<x@y.example>\r\nRCPT TO:<z@y.example>\r\nRCPT TO:<w@y.example>\r\nDATA\r\n");
+}
+
+#[test]
+fn requiretls_is_said_where_it_is_offered_and_refused_here_where_it_must_be() {
+    let recipients = [Recipient::from(address("x@y.example"))];
+    for (keywords, require_tls, expected) in [
+        ("REQUIRETLS", RequireTls::No, Some("MAIL FROM:<>\r\n")),
+        ("REQUIRETLS", RequireTls::IfOffered, Some("MAIL FROM:<> REQUIRETLS\r\n")),
+        ("REQUIRETLS", RequireTls::Must, Some("MAIL FROM:<> REQUIRETLS\r\n")),
+        ("", RequireTls::IfOffered, Some("MAIL FROM:<>\r\n")),
+        ("", RequireTls::Must, None),
+    ] {
+        let mut client = ready(keywords);
+        let event = client.begin(&Transaction { require_tls, ..transaction(&ReversePath::Null, &recipients) });
+        match expected {
+            Some(line) => assert_eq!((event, said(&mut client).as_str()), (None, line)),
+            None => {
+                assert!(event == Some(Event::TransactionDone) && !client.has_output());
+                let verdicts = client.take_verdicts();
+                assert!(matches!(&verdicts[0], Verdict::Refused(Stage::Unsent, reply) if reply.status == Some(Status(5, 7, 30))));
+            }
+        }
+    }
 }
 
 #[test]
@@ -265,4 +326,33 @@ fn a_421_ends_everything_and_leaves_what_was_decided() {
     let mut client = Client::new("mx.example".into());
     client.feed(b"421 busy\r\n");
     assert!(matches!(client.poll(), Err(ClientError::Refused(Stage::Greeting, _))));
+}
+
+proptest::proptest! {
+    /// The next hop hears what the sender said: whatever a session accepts, a next hop that offers it understands as the same.
+    #[test]
+    fn what_was_accepted_is_passed_on_unchanged(
+        mail in "MAIL FROM:<a@x>( RET=(FULL|HDRS))?( ENVID=([a-z]|[+]2B|[+]20){1,9})?( REQUIRETLS)?( SMTPUTF8)?",
+        rcpt in "RCPT TO:<b@x>( NOTIFY=(NEVER|SUCCESS|DELAY,FAILURE|SUCCESS,DELAY))?( ORCPT=(rfc822;([a-z@]|[+]3D){1,9}|utf-8;([a-zü@]|[\\\\]x[{](FC|2B)[}]){1,9}))?",
+    ) {
+        let Ok(Command::Mail { reverse_path, parameters }) = Command::parse(mail.as_bytes(), false) else { panic!("{mail}") };
+        if let Ok(Command::Rcpt { address, parameters: asked }) = Command::parse(rcpt.as_bytes(), parameters.smtputf8) {
+            let recipients = [Recipient { address, parameters: asked }];
+            let mut client = ready("PIPELINING,DSN,REQUIRETLS,SMTPUTF8");
+            client.begin(&Transaction {
+                eight_bit: false,
+                smtputf8: parameters.smtputf8,
+                require_tls: if parameters.terms.require_tls { RequireTls::Must } else { RequireTls::No },
+                ret: parameters.terms.ret,
+                envelope_id: parameters.terms.envelope_id.as_ref(),
+                ..transaction(&reverse_path, &recipients)
+            });
+            let written = said(&mut client);
+            let mut lines = written.lines();
+            let mut heard = |smtputf8| Command::parse(lines.next().unwrap().as_bytes(), smtputf8).unwrap();
+            proptest::prop_assert_eq!(heard(false), Command::Mail { reverse_path: reverse_path.clone(), parameters: parameters.clone() });
+            let [Recipient { address, parameters: asked }] = recipients;
+            proptest::prop_assert_eq!(heard(parameters.smtputf8), Command::Rcpt { address, parameters: asked });
+        }
+    }
 }

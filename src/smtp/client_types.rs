@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use super::address::{Address, ReversePath};
+use super::address::ReversePath;
 use super::client_auth::Mechanism;
+use super::dsn::{EnvelopeId, Recipient, Return};
 use super::reply::Reply;
 use super::reply_parser::ReplyError;
 
@@ -24,6 +25,10 @@ pub struct Extensions {
     pub chunking: bool,
     /// RFC 2034.
     pub enhanced_status_codes: bool,
+    /// RFC 3461.
+    pub dsn: bool,
+    /// RFC 8689.
+    pub require_tls: bool,
     /// RFC 4954: PLAIN is offered.
     pub auth_plain: bool,
     /// RFC 4954: LOGIN is offered.
@@ -65,7 +70,7 @@ pub struct Transaction<'a> {
     /// MAIL FROM.
     pub reverse_path: &'a ReversePath,
     /// RCPT TO.
-    pub recipients: Vec<&'a Address>,
+    pub recipients: Vec<&'a Recipient>,
     /// Octets of the content, dots not doubled (RFC 1870 §6.1).
     pub content_bytes: u64,
     /// The content has 8-bit bytes. When the next hop does not offer 8BITMIME they are sent all the same: to encode them
@@ -73,6 +78,25 @@ pub struct Transaction<'a> {
     pub eight_bit: bool,
     /// SMTPUTF8 is needed.
     pub smtputf8: bool,
+    /// REQUIRETLS is wanted.
+    pub require_tls: RequireTls,
+    /// How much of the message a notification returns, for a next hop with DSN.
+    pub ret: Option<Return>,
+    /// The sender's name for the transaction, for a next hop with DSN.
+    pub envelope_id: Option<&'a EnvelopeId>,
+}
+
+/// Whether MAIL says REQUIRETLS (RFC 8689). The connection is the driver's business: it has TLS unless this says no, and a verified
+/// certificate if it must be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RequireTls {
+    /// It does not.
+    #[default]
+    No,
+    /// If the next hop offers it: a notification must not be lost for it (RFC 8689 §5).
+    IfOffered,
+    /// Without it the next hop gets nothing.
+    Must,
 }
 
 /// What became of one recipient.
@@ -140,6 +164,8 @@ impl Extensions {
                 "STARTTLS" => offered.starttls = true,
                 "CHUNKING" => offered.chunking = true,
                 "ENHANCEDSTATUSCODES" => offered.enhanced_status_codes = true,
+                "DSN" => offered.dsn = true,
+                "REQUIRETLS" => offered.require_tls = true,
                 "AUTH" => words.for_each(|mechanism| offered.note_mechanism(mechanism)),
                 // Old servers write the keyword and the first mechanism as one word.
                 _ => {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::address::is_domain;
 use super::login::AuthArgument;
-use super::{Address, AddressError, EnvelopeId, Notify, OriginalRecipient, RcptParameters, Reply, Return, ReversePath, replies};
+use super::{Address, AddressError, EnvelopeId, MailTerms, Notify, OriginalRecipient, RcptParameters, Reply, Return, ReversePath, replies};
 use crate::limits::DOMAIN_BYTES_MAX;
 
 /// A command with checked arguments.
@@ -70,14 +70,10 @@ pub struct MailParameters {
     pub eight_bit: bool,
     /// `SMTPUTF8` (RFC 6531).
     pub smtputf8: bool,
-    /// `REQUIRETLS` (RFC 8689).
-    pub require_tls: bool,
-    /// `RET` (RFC 3461 §4.3).
-    pub ret: Option<Return>,
-    /// `ENVID` (RFC 3461 §4.4).
-    pub envelope_id: Option<EnvelopeId>,
     /// `AUTH=` with a valid value (RFC 4954 §5), which nobody believes.
     pub auth: bool,
+    /// `REQUIRETLS`, `RET` and `ENVID`.
+    pub terms: MailTerms,
 }
 
 impl Command {
@@ -258,9 +254,9 @@ fn mail_parameters(text: &str) -> Result<MailParameters, Reply> {
             // BINARYMIME (RFC 3030) is known, if not offered; other values are known to nobody.
             ("BODY", Some(value)) if !value.eq_ignore_ascii_case("BINARYMIME") => return Err(replies::PARAMETER_SYNTAX),
             ("SMTPUTF8", None) => parsed.smtputf8 = true,
-            ("REQUIRETLS", None) => parsed.require_tls = true,
-            ("RET", Some(value)) => parsed.ret = Some(Return::parse(value).ok_or(replies::PARAMETER_SYNTAX)?),
-            ("ENVID", Some(value)) => parsed.envelope_id = Some(EnvelopeId::parse(value).ok_or(replies::PARAMETER_SYNTAX)?),
+            ("REQUIRETLS", None) => parsed.terms.require_tls = true,
+            ("RET", Some(value)) => parsed.terms.ret = Some(Return::parse(value).ok_or(replies::PARAMETER_SYNTAX)?),
+            ("ENVID", Some(value)) => parsed.terms.envelope_id = Some(EnvelopeId::parse(value).ok_or(replies::PARAMETER_SYNTAX)?),
             ("AUTH", Some(value)) if is_submitter(value) => parsed.auth = true,
             ("SIZE" | "BODY" | "RET" | "ENVID", None) | ("AUTH", _) | ("SMTPUTF8" | "REQUIRETLS", Some(_)) => {
                 return Err(replies::PARAMETER_SYNTAX);
@@ -329,6 +325,10 @@ mod tests {
         Command::Mail { reverse_path, parameters }
     }
 
+    fn terms(path: &str, terms: MailTerms) -> Command {
+        mail(path, MailParameters { terms, ..MailParameters::default() })
+    }
+
     fn rcpt(address: &str) -> Command {
         Command::Rcpt { address: Address::parse(address, true).expect(address), parameters: RcptParameters::default() }
     }
@@ -351,11 +351,11 @@ mod tests {
             ("MAIL FROM:<a@x> SIZE=99999999999999999999", mail("a@x", MailParameters { size: Some(u64::MAX), ..plain() })),
             (
                 "MAIL FROM:<a@x> RequireTLS ret=hdrs",
-                mail("a@x", MailParameters { require_tls: true, ret: Some(Return::Headers), ..plain() }),
+                terms("a@x", MailTerms { require_tls: true, ret: Some(Return::Headers), envelope_id: None }),
             ),
             (
                 "MAIL FROM:<> RET=FULL ENVID=a+2Bb",
-                mail("", MailParameters { ret: Some(Return::Full), envelope_id: EnvelopeId::parse("a+2Bb"), ..plain() }),
+                terms("", MailTerms { require_tls: false, ret: Some(Return::Full), envelope_id: EnvelopeId::parse("a+2Bb") }),
             ),
             ("MAIL FROM:<a@x> AUTH=<>", mail("a@x", MailParameters { auth: true, ..plain() })),
             ("MAIL FROM:<e=mc2@x> auth=e+3Dmc2@example.com", mail("e=mc2@x", MailParameters { auth: true, ..plain() })),

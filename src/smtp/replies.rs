@@ -52,9 +52,9 @@ pub(super) const EARLY_TALKER: Reply = Reply::fixed(554, Status(5, 5, 1), "You s
 
 pub(super) const UNKNOWN_COMMAND: Reply = Reply::fixed(500, Status(5, 5, 2), "Command not recognized");
 pub(super) const BAD_CHARACTERS: Reply = Reply::fixed(500, Status(5, 5, 2), "Command with control or non-ASCII characters");
-pub(super) const LINE_TOO_LONG: Reply = Reply::fixed(500, Status(5, 5, 2), "Line too long");
+pub(super) static LINE_TOO_LONG: Reply = Reply::fixed(500, Status(5, 5, 2), "Line too long");
 /// RFC 4954 §6.
-pub(super) const AUTH_LINE_TOO_LONG: Reply = Reply::fixed(500, Status(5, 5, 6), "Line too long");
+pub(super) static AUTH_LINE_TOO_LONG: Reply = Reply::fixed(500, Status(5, 5, 6), "Line too long");
 pub(super) const NOT_IMPLEMENTED: Reply = Reply::fixed(502, Status(5, 5, 1), "Command not implemented");
 pub(super) const ARGUMENT_MISSING: Reply = Reply::fixed(501, Status(5, 5, 4), "Argument required");
 pub(super) const ARGUMENT_UNEXPECTED: Reply = Reply::fixed(501, Status(5, 5, 4), "No argument allowed");

@@ -76,7 +76,7 @@ pub enum Event<'a> {
         client: IpAddr,
         helo: &'a str,
         mail_from: &'a ReversePath,
-        recipients: &'a [Address],
+        recipients: Vec<&'a Address>,
         size: usize,
         tls: Option<TlsVersion>,
         message_id: Option<&'a str>,

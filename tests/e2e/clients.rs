@@ -112,7 +112,7 @@ fn with_lf(message: &[u8]) -> Vec<u8> {
 }
 
 /// Runs a client to its good end.
-fn ran(mut command: Command, input: &[u8]) -> Output {
+pub fn ran(mut command: Command, input: &[u8]) -> Output {
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the client starts");
     // A client that does not read its input has said why.
     let _ = child.stdin.take().unwrap().write_all(input);

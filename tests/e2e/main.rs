@@ -13,6 +13,7 @@ mod clients;
 mod commands;
 mod crash;
 mod credentials;
+mod dsn;
 mod hostile;
 mod inline;
 mod operation;

@@ -95,7 +95,7 @@ print(json.dumps({
 }))
 ";
 
-fn as_python_reads_it(message: &[u8]) -> Value {
+pub fn as_python_reads_it(message: &[u8]) -> Value {
     let mut python = tool("python");
     let mut python = python.args(["-c", PARSE]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     python.stdin.take().unwrap().write_all(message).unwrap();

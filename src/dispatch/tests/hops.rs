@@ -11,12 +11,12 @@ use crate::failure::{Failure, Side};
 use crate::limits::{RETRY_FACTOR, RETRY_FIRST, RETRY_GIVE_UP, RETRY_LONGEST};
 use crate::message::MessageId;
 use crate::relay::{Accepted, Delivery, DeliveryReport, INTERNET, NextHops, Outcome, RelayConfig, RetrySchedule, TlsMode};
-use crate::smtp::{Address, Reply, ReversePath, Status};
+use crate::smtp::{Address, MailTerms, RcptParameters, Recipient, Reply, ReversePath, Status};
 use crate::spool::UnixMillis;
 
 /// All next hops. What they do to a recipient stands in its local part, as words divided by dots:
 /// `bad` is refused with 5xx, `grey` with 4xx at first, `dead` with 4xx for ever, `lost` is taken although the first reply gets
-/// lost, `slow` takes a minute, `hang` takes until the deadline the first time, `panic` panics the first time.
+/// lost, `slow` takes a minute, `hang` takes until the deadline the first time, `panic` panics the first time, `dsn` is taken by a next hop with DSN.
 #[derive(Clone, Default)]
 pub(super) struct Hops(pub(super) Arc<Mutex<World>>);
 
@@ -41,6 +41,9 @@ pub(super) struct Delivered {
     pub(super) relay: String,
     pub(super) recipient: Address,
     pub(super) reverse_path: ReversePath,
+    pub(super) parameters: RcptParameters,
+    pub(super) terms: MailTerms,
+    pub(super) smtputf8: bool,
     pub(super) content: String,
     pub(super) at: UnixMillis,
 }
@@ -56,7 +59,7 @@ impl Hops {
         world.delivered.iter().filter(|one| one.relay == relay).map(|one| one.recipient.to_string()).collect()
     }
 
-    fn answer(&self, relay: &str, delivery: &Delivery, recipient: &Address, hang: bool) -> Outcome {
+    fn answer(&self, relay: &str, delivery: &Delivery, Recipient { address: recipient, parameters }: &Recipient, hang: bool) -> Outcome {
         let mut world = self.world();
         let key = (delivery.message, relay.to_owned(), recipient.to_string());
         let attempt = {
@@ -81,13 +84,16 @@ impl Hops {
             relay: relay.to_owned(),
             recipient: recipient.clone(),
             reverse_path: delivery.reverse_path.clone(),
+            parameters: parameters.clone(),
+            terms: delivery.terms.clone(),
+            smtputf8: delivery.smtputf8,
             content: String::from_utf8_lossy(&delivery.content.to_vec()).into_owned(),
             at,
         });
         if has("lost") && attempt <= 1 {
             return failed(451, Status(4, 4, 2), "The connection was lost");
         }
-        Outcome::Delivered(Arc::new(Accepted::simulated(Reply::fixed(250, Status(2, 0, 0), "Taken"), relay)))
+        Outcome::Delivered(Arc::new(Accepted::simulated(Reply::fixed(250, Status(2, 0, 0), "Taken"), relay, has("dsn"))))
     }
 }
 
@@ -98,15 +104,16 @@ pub(super) fn is(address: &Address, word: &str) -> bool {
 
 impl NextHops for Hops {
     async fn deliver(&self, relay: &Arc<RelayConfig>, delivery: &Delivery, deadline: Instant) -> DeliveryReport {
+        let addresses: Vec<&Address> = delivery.recipients.iter().map(|recipient| &recipient.address).collect();
         let first = |recipient: &Address| {
             let key = (delivery.message, relay.name.to_string(), recipient.to_string());
             !self.world().attempts.contains_key(&key)
         };
-        let any = |word: &str| delivery.recipients.iter().any(|recipient| is(recipient, word));
-        let hang = delivery.recipients.iter().any(|recipient| is(recipient, "hang") && first(recipient));
-        if delivery.recipients.iter().any(|recipient| is(recipient, "panic") && first(recipient)) {
+        let any = |word: &str| addresses.iter().any(|recipient| is(recipient, word));
+        let hang = addresses.iter().any(|recipient| is(recipient, "hang") && first(recipient));
+        if addresses.iter().any(|recipient| is(recipient, "panic") && first(recipient)) {
             let key = |recipient: &Address| (delivery.message, relay.name.to_string(), recipient.to_string());
-            delivery.recipients.iter().for_each(|recipient| {
+            addresses.iter().for_each(|recipient| {
                 self.world().attempts.insert(key(recipient), 1);
             });
             panic!("a next hop that panics, as the address asks for");

@@ -3,6 +3,7 @@
 mod combinations;
 mod faulty;
 mod hops;
+mod notify;
 mod queueing;
 #[path = "../../../tests/common/random.rs"]
 mod random;

@@ -16,7 +16,7 @@ use crate::message::{Envelope, MessageId, SessionFacts, SessionIds};
 use crate::policy::{Effect, Policy};
 use crate::relay::RelayConfig;
 use crate::rules::{Action, Condition, Folded, MailFrom, Mode, OnFailure, Otherwise, Rule, RuleSet, Template, TextAttribute, TextTest};
-use crate::smtp::{Address, Reply, ReversePath, Status};
+use crate::smtp::{Address, MailTerms, Notify, OriginalRecipient, RcptParameters, Recipient, Reply, ReversePath, Status};
 use crate::spool::{LocalSpool, Spool, UnixMillis};
 use crate::telemetry::{Format, Log};
 
@@ -185,9 +185,19 @@ pub(super) fn rule_set() -> Arc<RuleSet> {
     Arc::new(RuleSet { name: "simulated".into(), otherwise: Otherwise::Reject, rules })
 }
 
+/// A recipient with what its words ask for: `never`, `success` alone, `all`, and `named` for an ORCPT.
+pub(super) fn asked(address: Address) -> Recipient {
+    let notify = |success, rest| Some(Notify { success, failure: rest, delay: rest });
+    let asks = [("never", notify(false, false)), ("success", notify(true, false)), ("all", notify(true, true))];
+    let notify = asks.into_iter().find_map(|(word, notify)| hops::is(&address, word).then_some(notify).flatten());
+    let name = Address::parse("Old+Name@here.example", false).unwrap();
+    let original = hops::is(&address, "named").then(|| OriginalRecipient::of(&name));
+    Recipient { address, parameters: RcptParameters { notify, original } }
+}
+
 /// Message number `number`, whose header says so.
 pub(super) fn incoming(number: u32, sender: &str, recipients: &[&str], snapshot: &Arc<Snapshot>, endpoint: &Arc<Endpoint>) -> Incoming {
-    let recipients: Vec<Address> = recipients.iter().map(|text| Address::parse(text, true).unwrap()).collect();
+    let recipients: Vec<Recipient> = recipients.iter().map(|text| asked(Address::parse(text, true).unwrap())).collect();
     let reverse_path = Address::parse(sender, true).map_or(ReversePath::Null, ReversePath::Address);
     let data = format!("From: {sender}\r\nX-Msg: <{number}>\r\nX-Secret: s\r\nSubject: hello\r\n\r\nbody of {number}\r\n");
     Incoming {
@@ -203,7 +213,13 @@ pub(super) fn incoming(number: u32, sender: &str, recipients: &[&str], snapshot:
             authenticated: false,
             login: None,
         },
-        envelope: Envelope { reverse_path, smtputf8: recipients.iter().any(|one| !one.is_ascii()), recipients, eight_bit: false },
+        envelope: Envelope {
+            reverse_path,
+            smtputf8: recipients.iter().any(|one| !one.address.is_ascii()),
+            recipients,
+            eight_bit: false,
+            terms: MailTerms::default(),
+        },
         data: data.into(),
     }
 }

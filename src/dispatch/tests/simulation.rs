@@ -16,8 +16,8 @@ use crate::dispatch::{Incoming, Intake};
 use crate::limits::DSN_PER_MINUTE_MAX;
 use crate::message::{MessageId, Original};
 use crate::relay::{INTERNET, RetrySchedule};
-use crate::rules::{self, Disposition, OnFailure, Plan, StepAction};
-use crate::smtp::{Address, Reply, ReversePath};
+use crate::rules::{self, Disposition, MailFrom, OnFailure, Plan, StepAction};
+use crate::smtp::{Address, Notify, OriginalRecipient, Reply, ReversePath};
 use crate::spool::UnixMillis;
 
 const SEEDS: u64 = 150;
@@ -141,10 +141,12 @@ impl World {
         for message in &self.messages {
             let answer = message.answer.lock().unwrap().clone();
             let told = notices.failed.get(&message.number).cloned().unwrap_or_default();
+            let relayed = notices.relayed.get(&message.number).cloned().unwrap_or_default();
             assert!(!message.sender.is_empty() || told.is_empty(), "a notification to the null path");
             let Some((reply, at)) = answer else { continue };
             if reply.is_positive() {
                 self.check_taken(message, &delivered, &told, &world.attempts);
+                self.check_relayed(message, &delivered, &relayed);
                 for recipient in &message.recipients {
                     let key = (message.id.to_string(), recipient.clone());
                     assert!(ended.contains(&key), "{recipient} of message {} has no outcome", message.number);
@@ -190,7 +192,8 @@ impl World {
                         }
                         for original in &recipient.originals {
                             let original = &message.recipients[*original];
-                            assert!(told.contains(original), "{who}: neither delivered nor bounced; told: {told:?}");
+                            let is_told = told.contains(original) || !notify(original).failure;
+                            assert!(is_told, "{who}: neither delivered nor bounced; told: {told:?}");
                         }
                     }
                 }
@@ -198,8 +201,43 @@ impl World {
         }
         for (recipient, planned) in message.recipients.iter().zip(&plan.recipients) {
             let rejected = matches!(planned.disposition, Disposition::Rejected { .. });
-            assert!(!rejected || message.sender.is_empty() || told.contains(recipient), "{recipient}: rejected in silence");
+            let is_told = message.sender.is_empty() || !notify(recipient).failure || told.contains(recipient);
+            assert!(!rejected || is_told, "{recipient}: rejected in silence");
         }
+    }
+
+    /// Who asked to be told of deliveries is told by us or by a next hop with DSN, and what was asked for is passed on as it was.
+    fn check_relayed(&self, message: &Message, delivered: &HashMap<Key, Vec<&Delivered>>, relayed: &BTreeSet<String>) {
+        let (_, plan) = message.plan(&self.snapshot);
+        let mut by_us = BTreeSet::new();
+        for step in &plan.steps {
+            let StepAction::SmtpRelay { relay, mail_from } = &step.action;
+            for recipient in &step.recipients {
+                let key = (message.id, relay.to_string(), recipient.address.to_string());
+                let Some(deliveries) = delivered.get(&key) else { continue };
+                let originals = || recipient.originals.iter().map(|original| &message.recipients[*original]);
+                let all: Vec<_> = originals().map(|text| setting::asked(Address::parse(text, false).unwrap()).parameters.notify).collect();
+                let replaced = *mail_from == MailFrom::Replace;
+                let first = Address::parse(&message.recipients[recipient.originals[0]], false).unwrap();
+                for one in deliveries {
+                    assert_eq!(one.parameters.original, Some(OriginalRecipient::of(&first)));
+                    if let [notify] = all[..]
+                        && !replaced
+                    {
+                        assert_eq!(one.parameters.notify, notify, "{}", recipient.address);
+                    }
+                }
+                let by_next_hop = is(&recipient.address, "dsn") && !replaced;
+                if step.on_failure == OnFailure::Bounce && !by_next_hop {
+                    by_us.extend(originals().filter(|original| notify(original).success).cloned());
+                }
+            }
+        }
+        assert!(relayed.is_subset(&by_us), "{relayed:?} were told of as relayed, {by_us:?} were due");
+        let surely = self.spool_faults == 0 && self.crashes == 0 && !message.sender.is_empty();
+        let lost = |text: &str| is(&Address::parse(text, false).unwrap(), "lost");
+        let due = by_us.iter().filter(|recipient| !lost(recipient));
+        due.for_each(|recipient| assert!(!surely || relayed.contains(recipient), "{recipient}: delivered, and nobody tells of it"));
     }
 
     /// What the plan should have come to, said once more without it.
@@ -245,12 +283,14 @@ impl Message {
 struct Notices {
     /// Whose delivery failed, by message.
     failed: HashMap<u32, BTreeSet<String>>,
+    /// Whose delivery was told of, by message.
+    relayed: HashMap<u32, BTreeSet<String>>,
 }
 
 impl Notices {
     fn read(delivered: &[Delivered], messages: &[Message]) -> Self {
         let known: BTreeSet<MessageId> = messages.iter().map(|message| message.id).collect();
-        let mut failed: HashMap<u32, BTreeSet<String>> = HashMap::new();
+        let mut told: HashMap<(u32, String), BTreeSet<String>> = HashMap::new();
         for one in delivered.iter().filter(|one| !known.contains(&one.message)) {
             assert!(one.relay == "home" || one.relay.starts_with(INTERNET), "a notification by {}", one.relay);
             assert_eq!(one.reverse_path, ReversePath::Null);
@@ -261,19 +301,26 @@ impl Notices {
             assert_eq!(one.recipient.as_str(), message.sender, "a notification to somebody else");
             assert_eq!(field("Auto-Submitted: "), ["auto-replied"]);
             assert!(!one.content.contains("body of"), "a notification with the body");
-            if field("Action: ").iter().all(|action| action == "delayed") {
-                continue;
-            }
-            let told = failed.entry(number).or_default();
-            for block in one.content.split("\r\n\r\n").filter(|block| block.contains("Action: failed")) {
+            for block in one.content.split("\r\n\r\n").filter(|block| block.contains("Action: ")) {
                 let of = |name: &str| block.lines().find_map(|line| line.strip_prefix(name));
                 let who = of("Original-Recipient: rfc822; ").or(of("Final-Recipient: rfc822; ")).unwrap();
                 assert!(message.recipients.iter().any(|recipient| recipient == who), "{who} is no recipient of message {number}");
-                told.insert(who.to_owned());
+                let (action, notify) = (of("Action: ").unwrap(), notify(who));
+                let wanted = [("failed", notify.failure), ("delayed", notify.delay), ("relayed", notify.success)].contains(&(action, true));
+                assert!(wanted, "{who} of message {number} is told to be {action}, and nobody asked for it");
+                told.entry((number, action.to_owned())).or_default().insert(who.to_owned());
             }
         }
-        Self { failed }
+        let of = |wanted: &str| {
+            told.iter().filter(|((_, action), _)| action == wanted).map(|((number, _), who)| (*number, who.clone())).collect()
+        };
+        Self { failed: of("failed"), relayed: of("relayed") }
     }
+}
+
+/// Of what the sender wants to be told for a recipient.
+fn notify(recipient: &str) -> Notify {
+    setting::asked(Address::parse(recipient, false).unwrap()).notify()
 }
 
 fn snapshot(random: &mut Random) -> Snapshot {
@@ -312,7 +359,9 @@ fn message(number: u32, random: &mut Random, endpoints: &[Arc<Endpoint>]) -> Mes
         };
         let kind = rare.or(one_kind).unwrap_or_else(|| *random.of(KINDS));
         let mood = if random.percent(2) { "dead" } else { *random.of(MOODS) };
-        recipients.push(format!("{kind}.{mood}.{place}@here.example"));
+        let asks = *random.of(&["", "", "", ".never", ".success", ".all"]);
+        let dsn = if random.percent(30) { ".dsn" } else { "" };
+        recipients.push(format!("{kind}.{mood}{asks}{dsn}.{place}@here.example"));
     }
     let sender = *random.of(&["s@sender.example", "s.grey@sender.example", "s.lost@sender.example", "s.slow@sender.example", ""]);
     let endpoint = Arc::clone(random.of(endpoints));

@@ -1,6 +1,7 @@
 //! The relay room against scripted next hops.
 
 mod delivery;
+mod extensions;
 mod hop;
 mod lies;
 mod tls_and_login;
@@ -16,6 +17,7 @@ use super::*;
 use crate::failure::Retry;
 use crate::limits;
 use crate::message::{MessageId, SessionIds};
+use crate::smtp::Address;
 
 /// Long enough for a slow machine; what is expected to wait uses less.
 const PLENTY: Duration = Duration::from_secs(60);
@@ -46,10 +48,11 @@ fn delivery(recipients: &[&str]) -> Delivery {
     Delivery {
         message: MessageId { session: SessionIds::new(1).next(1), number: 1 },
         reverse_path: ReversePath::Address(Address::parse("sender@a.example", false).unwrap()),
-        recipients: recipients.iter().map(|text| Address::parse(text, true).unwrap()).collect(),
+        recipients: recipients.iter().map(|text| Address::parse(text, true).unwrap().into()).collect(),
         content: Content::from(Bytes::from_static(CONTENT.as_bytes())),
         smtputf8: false,
         eight_bit: false,
+        terms: MailTerms::default(),
     }
 }
 

@@ -8,7 +8,7 @@ use super::*;
 use crate::secrets::{Credential, SecretError};
 
 /// A server with a certificate for 127.0.0.1 and `hop.example`, and the certificate as PEM.
-fn server(names: &[&str]) -> (Arc<rustls::ServerConfig>, String) {
+pub(super) fn server(names: &[&str]) -> (Arc<rustls::ServerConfig>, String) {
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
     let made = rcgen::generate_simple_self_signed(names).unwrap();
     let key = rustls::pki_types::PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()).into();
@@ -21,7 +21,7 @@ fn server(names: &[&str]) -> (Arc<rustls::ServerConfig>, String) {
     (Arc::new(config), made.cert.pem())
 }
 
-fn with_tls(tls: Arc<rustls::ServerConfig>) -> Script {
+pub(super) fn with_tls(tls: Arc<rustls::ServerConfig>) -> Script {
     Script { tls: Some(tls), ..Script::default() }
 }
 

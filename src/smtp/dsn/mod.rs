@@ -1,4 +1,5 @@
-//! What a sender says about notifications (RFC 3461): `RET` and `ENVID` of MAIL, `NOTIFY` and `ORCPT` of RCPT.
+//! What a sender asks of all who pass its message on: `RET` and `ENVID` of MAIL, `NOTIFY` and `ORCPT` of RCPT (RFC 3461), and
+//! `REQUIRETLS` of MAIL (RFC 8689).
 //!
 //! The values are kept as they were given, so that what is passed on is what was accepted. They are checked strictly: neither
 //! the given form nor the decoded one holds a control character, so that nothing of it begins a line of a command or of a
@@ -47,6 +48,20 @@ pub struct EnvelopeId(Arc<str>);
 /// `utf-8`, in one of the forms of RFC 6533 §3.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OriginalRecipient(Arc<str>);
+
+/// What is asked for the message as a whole.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MailTerms {
+    /// `REQUIRETLS` (RFC 8689): nobody passes it on without.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub require_tls: bool,
+    /// `RET`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ret: Option<Return>,
+    /// `ENVID`.
+    #[serde(default, rename = "envid", skip_serializing_if = "Option::is_none")]
+    pub envelope_id: Option<EnvelopeId>,
+}
 
 /// The parameters of RCPT.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -190,10 +205,34 @@ fn is_utf8(kind: &str) -> bool {
     kind.eq_ignore_ascii_case("utf-8")
 }
 
+impl MailTerms {
+    /// Whether nothing is asked for.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 impl RcptParameters {
     fn is_empty(&self) -> bool {
         self.notify.is_none() && self.original.is_none()
     }
+
+    /// Takes in what is asked for another recipient that becomes one with this. Each was accepted, so what either asks to be
+    /// told of is told; the name of the first is kept.
+    pub fn unite(&mut self, other: &Self) {
+        self.notify = match (self.notify, other.notify) {
+            (None, None) => None,
+            (one, other) => Some(one.unwrap_or(Notify::UNSAID).or(other.unwrap_or(Notify::UNSAID))),
+        };
+        if self.original.is_none() {
+            self.original.clone_from(&other.original);
+        }
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 impl From<Address> for Recipient {

@@ -154,6 +154,25 @@ fn an_original_recipient_is_made_of_an_address() {
 }
 
 #[test]
+fn recipients_that_become_one_keep_what_either_asks_for_and_the_first_name() {
+    let asks = |notify: &str, name: &str| RcptParameters { notify: Notify::parse(notify), original: OriginalRecipient::parse(name, false) };
+    for (one, other, expected) in [
+        (asks("", ""), asks("", ""), asks("", "")),
+        (asks("", ""), asks("", "rfc822;b@x"), asks("", "rfc822;b@x")),
+        (asks("", "rfc822;a@x"), asks("", "rfc822;b@x"), asks("", "rfc822;a@x")),
+        (asks("NEVER", ""), asks("NEVER", ""), asks("NEVER", "")),
+        (asks("NEVER", ""), asks("SUCCESS", ""), asks("SUCCESS", "")),
+        // Who says nothing wants to hear of failures.
+        (asks("NEVER", ""), asks("", ""), asks("FAILURE,DELAY", "")),
+        (asks("", ""), asks("SUCCESS", ""), asks("SUCCESS,FAILURE,DELAY", "")),
+    ] {
+        let mut united = one.clone();
+        united.unite(&other);
+        assert_eq!(united, expected, "{one:?} and {other:?}");
+    }
+}
+
+#[test]
 fn a_recipient_without_parameters_is_stored_as_its_address() {
     let plain = Recipient::from(Address::parse("bob@acme.example", false).unwrap());
     let parameters = RcptParameters {

@@ -64,7 +64,7 @@ impl Session {
         if parameters.size.is_some_and(|size| size > self.config.message_bytes_max) {
             return self.refused(&replies::MESSAGE_TOO_LARGE);
         }
-        if parameters.require_tls && !self.tls {
+        if parameters.terms.require_tls && !self.tls {
             return self.refused(&replies::REQUIRETLS_NEEDS_TLS);
         }
         self.ask(Question::Mail(parameters.clone()), Event::Mail { reverse_path, parameters })

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::limits::{COMMAND_LINE_BYTES_MAX, READ_BUFFER_BYTES, SESSION_OUTPUT_BYTES_KEPT};
-use crate::smtp::Status;
+use crate::smtp::{MailTerms, Status};
 
 /// A driver that decides by the address: `no…` is refused for good, `later…` for now, all else is taken.
 pub(super) struct Driver {
@@ -93,7 +93,8 @@ fn shown(event: &Event) -> String {
         Event::Helo { name, extended } => format!("Helo {name} {extended}"),
         Event::Auth { login } => format!("Auth {login:?}"),
         Event::Mail { reverse_path, parameters } => {
-            let MailParameters { size, eight_bit, smtputf8, auth: _, require_tls, ret, envelope_id } = parameters;
+            let MailParameters { size, eight_bit, smtputf8, auth: _, terms } = parameters;
+            let MailTerms { require_tls, ret, envelope_id } = terms;
             let mut text = format!("Mail {reverse_path} {size:?} {smtputf8} {eight_bit}");
             text.push_str(if *require_tls { " REQUIRETLS" } else { "" });
             text.extend(ret.map(|ret| format!(" RET={}", ret.as_str())));

@@ -51,6 +51,8 @@ pub struct Taken {
     pub mail_from: String,
     /// The recipients that were taken.
     pub recipients: Vec<String>,
+    /// MAIL and RCPT of those that were taken, whole.
+    pub commands: Vec<String>,
     /// Between DATA and the final dot, decoded.
     pub data: Vec<u8>,
 }
@@ -71,7 +73,11 @@ pub struct Sink {
     state: Arc<State>,
 }
 
+/// What it offers unless it is told otherwise.
+const KEYWORDS: &[&str] = &["PIPELINING", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "SIZE 104857600"];
+
 struct State {
+    keywords: Vec<&'static str>,
     script: Box<Script>,
     taken: Mutex<Vec<Taken>>,
     changed: Condvar,
@@ -94,12 +100,24 @@ impl Sink {
         sink
     }
 
+    /// One that offers exactly these extensions.
+    pub fn offering(keywords: &[&'static str], script: impl Fn(At<'_>) -> Answer + Send + Sync + 'static) -> Self {
+        let sink = Self::new(keywords, script);
+        sink.come_up();
+        sink
+    }
+
     /// One that is down: its port is its own but refuses connections.
     pub fn down(script: impl Fn(At<'_>) -> Answer + Send + Sync + 'static) -> Self {
+        Self::new(KEYWORDS, script)
+    }
+
+    fn new(keywords: &[&'static str], script: impl Fn(At<'_>) -> Answer + Send + Sync + 'static) -> Self {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
         let address = socket.local_addr().unwrap().as_socket().unwrap();
         let state = State {
+            keywords: keywords.to_vec(),
             script: Box::new(script),
             taken: Mutex::default(),
             changed: Condvar::new(),
@@ -191,11 +209,12 @@ impl State {
             let (verb, argument) = line.trim_end().split_at(line.trim_end().len().min(4));
             let go_on = match verb.to_ascii_uppercase().as_str() {
                 "EHLO" => {
-                    output.write_all(b"250-next.example\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-ENHANCEDSTATUSCODES\r\n250 SIZE 104857600\r\n")?;
+                    let offered: String = self.keywords.iter().map(|keyword| format!("250-{keyword}\r\n")).collect();
+                    output.write_all(format!("250-next.example\r\n{offered}250 HELP\r\n").as_bytes())?;
                     true
                 }
                 "MAIL" => {
-                    mail = Taken { mail_from: bracketed(argument), ..Taken::default() };
+                    mail = Taken { mail_from: bracketed(argument), commands: vec![line.trim_end().to_owned()], ..Taken::default() };
                     let answer = (self.script)(At::Mail);
                     begun = matches!(answer, Answer::Ok | Answer::Hang);
                     self.carry_out(&mut output, answer, "250 2.1.0 sender fine")?
@@ -209,6 +228,7 @@ impl State {
                     let answer = (self.script)(At::Rcpt(&recipient));
                     if matches!(answer, Answer::Ok | Answer::Hang) {
                         mail.recipients.push(recipient);
+                        mail.commands.push(line.trim_end().to_owned());
                     }
                     self.carry_out(&mut output, answer, "250 2.1.5 recipient fine")?
                 }

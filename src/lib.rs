@@ -11,6 +11,7 @@ pub mod config;
 pub mod dispatch;
 pub mod domains;
 pub mod failure;
+pub mod http;
 pub mod ingress;
 pub mod limits;
 pub mod message;

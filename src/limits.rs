@@ -213,6 +213,15 @@ pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(60);
 /// How often the configuration's files are looked at for a change.
 pub const RELOAD_POLL: Duration = Duration::from_secs(2);
 
+// ---- HTTP ----
+
+/// Connections to one HTTP listener of ours at a time; further ones wait in its backlog. Monitoring needs one or two.
+pub const HTTP_CONNECTIONS_MAX: usize = 32;
+/// Request line and headers of a request to us; hyper's least is 8 KiB.
+pub const HTTP_HEADER_BYTES_MAX: usize = 8 * 1024;
+/// A request read, answered and its answer taken.
+pub const HTTP_CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
+
 // ---- log ----
 
 /// Log lines waiting for a sink that does not take them; further ones are counted and dropped.

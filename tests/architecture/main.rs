@@ -20,6 +20,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("telemetry", &["policy", "rules", "failure", "message", "smtp", "limits"]),
     ("refreshed", &["limits"]),
     ("aws", &["limits"]),
+    ("http", &["limits"]),
     ("secrets", &["aws", "refreshed", "telemetry", "limits"]),
     ("relay", &["secrets", "telemetry", "failure", "message", "smtp", "limits"]),
     ("spool", &["telemetry", "message", "limits"]),

@@ -72,12 +72,13 @@ impl Service {
             log.emit(&Event::Problem { what: "domains", detail: &error.to_string() });
         }
         log.emit(&Event::Started { version: env!("CARGO_PKG_VERSION"), config: &snapshot.hash });
+        let limits = snapshot.limits;
         let ingress = Arc::new(Ingress {
             live: ArcSwap::from_pointee(Live { snapshot, domains }),
             intake: Arc::clone(&dispatcher),
             log: log.clone(),
             ids,
-            admission: Admission::default(),
+            admission: Admission::new(limits),
             memory: MessageMemory::new(MESSAGE_MEMORY_BYTES_MAX),
             draining: CancellationToken::new(),
             sessions: TaskTracker::new(),

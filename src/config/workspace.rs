@@ -391,6 +391,7 @@ fn snapshot(built: Built, hash: String, files: Vec<PathBuf>) -> Option<Snapshot>
         endpoints,
         relays: deployment.relays,
         spool: deployment.spool,
+        limits: deployment.limits,
         files,
     })
 }

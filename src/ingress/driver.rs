@@ -7,7 +7,7 @@ use std::time::Instant;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::admission::Place;
+use super::admission::{ClientPlace, TotalPlace};
 use super::memory::Share;
 use super::stream::Stream;
 use super::transaction::Transaction;
@@ -26,7 +26,7 @@ pub(super) async fn serve<D: Intake>(
     endpoint: Arc<Endpoint>,
     tcp: TcpStream,
     (client, port): (IpAddr, u16),
-    place: Place,
+    places: (TotalPlace, ClientPlace),
 ) {
     // A reply waits for nothing: without this, Nagle and the peer's delayed ACK cost 40 ms each.
     let _ = tcp.set_nodelay(true);
@@ -37,7 +37,7 @@ pub(super) async fn serve<D: Intake>(
     let reason = connection.run(Stream::Plain(tcp)).await;
     let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     ingress.log.emit(&Event::Disconnected { session: id, messages: connection.messages, duration_ms, reason });
-    drop(place);
+    drop(places);
 }
 
 /// The state of one connection beside its stream.

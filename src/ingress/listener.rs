@@ -99,13 +99,14 @@ fn admit<D: Intake>(ingress: &Arc<Ingress<D>>, endpoint: &str, tcp: TcpStream, p
     let live = ingress.live.load_full();
     let canonical = peer.ip().to_canonical();
     let client = ingress.presented_as.get(&canonical).copied().unwrap_or(canonical);
-    let place = ingress.admission.enter(client);
-    let (place, endpoint) = match (place, live.snapshot.endpoints.get(endpoint)) {
-        (Ok(place), Some(endpoint)) => (place, Arc::clone(endpoint)),
-        (Err(reply), _) => return send_away(&tcp, &reply),
-        (_, None) => return send_away(&tcp, &Reply::fixed(421, Status(4, 3, 2), "This endpoint is closed")),
+    let Some(endpoint) = live.snapshot.endpoints.get(endpoint).map(Arc::clone) else {
+        return send_away(&tcp, &Reply::fixed(421, Status(4, 3, 2), "This endpoint is closed"));
     };
-    ingress.sessions.spawn(serve(Arc::clone(ingress), live, endpoint, tcp, (client, peer.port()), place));
+    let places = ingress.admission.enter_total().and_then(|total| Ok((total, ingress.admission.enter_client(client)?)));
+    match places {
+        Ok(places) => drop(ingress.sessions.spawn(serve(Arc::clone(ingress), live, endpoint, tcp, (client, peer.port()), places))),
+        Err(refusal) => send_away(&tcp, &refusal.reply),
+    }
 }
 
 /// A 421 in place of the banner; no session, no task, no wait.

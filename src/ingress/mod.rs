@@ -6,14 +6,17 @@ mod admission;
 mod driver;
 mod listener;
 mod memory;
+mod pressure;
+mod sketch;
 mod stream;
 #[cfg(test)]
 mod tests;
 mod transaction;
 
-pub use admission::Admission;
+pub use admission::{Admission, ClientPlace, Refusal, TotalPlace};
 pub use listener::{BindError, Listeners};
 pub use memory::MessageMemory;
+pub use pressure::{Level, Load};
 
 use std::collections::HashMap;
 use std::net::IpAddr;

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::*;
-use crate::config::{DeliveryMode, Domains, Endpoint};
+use crate::config::{DeliveryMode, Domains, Endpoint, Limits};
 use crate::dispatch::Incoming;
 use crate::policy::{Effect, Policy, PolicyCondition, Statement};
 use crate::rules::{Folded, Otherwise, RuleSet, TextTest};
@@ -82,6 +82,7 @@ fn house(inline: bool, passes: usize, memory: usize) -> House {
         relays: BTreeMap::new(),
         bounce_relay: None,
         spool: PathBuf::new(),
+        limits: Limits::default(),
         files: vec![],
     });
     let gate = Arc::new(Gate { inline, asked: Notify::new(), open: Arc::new(Semaphore::new(passes)), taken: Arc::default() });
@@ -93,7 +94,7 @@ fn house(inline: bool, passes: usize, memory: usize) -> House {
         intake: Arc::clone(&gate),
         log: Log::new(Format::Json, std::io::sink()),
         ids: Arc::new(SessionIds::new(7)),
-        admission: Admission::default(),
+        admission: Admission::new(Limits::default()),
         memory: MessageMemory::new(memory),
         draining: CancellationToken::new(),
         sessions: TaskTracker::new(),

@@ -12,7 +12,7 @@ use crate::config::model::{Domain, FilePath};
 use crate::config::source::Span;
 use crate::config::tree::Node;
 use crate::config::typed::typed;
-use crate::config::{DeliveryMode, Domains, EndpointTls};
+use crate::config::{DeliveryMode, Domains, EndpointTls, Limits};
 use crate::limits;
 use crate::relay::{RelayConfig, RetrySchedule, TlsMode};
 use crate::secrets::SecretRef;
@@ -28,6 +28,7 @@ pub(crate) struct Deployment {
     pub(crate) ip_lists: BTreeMap<String, ListPath>,
     pub(crate) bounce_relay: Option<Arc<str>>,
     pub(crate) spool: PathBuf,
+    pub(crate) limits: Limits,
     /// Certificates and keys, as they were before they were used: what changes in between has the checksum of the older content,
     /// so that the next look at the files finds a change.
     pub(crate) files: Vec<(PathBuf, Vec<u8>)>,

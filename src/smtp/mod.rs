@@ -22,6 +22,7 @@ pub use client_data::{DotStuffer, line_ends_are_crlf};
 pub use client_types::{ClientError, Event as ClientEvent, Extensions, Stage, Transaction, Verdict};
 pub use command::{Command, MailParameters};
 pub use data::Decoder;
+pub use replies::{NOT_ENOUGH_MEMORY, limit_of};
 pub use reply::{Reply, Status};
 pub use reply_parser::{ReplyError, ReplyParser};
-pub use session::{Event, Session, SessionConfig};
+pub use session::{Event, Session, SessionConfig, Strain};

@@ -61,11 +61,13 @@ impl Session {
         let endless = transaction.attempts > recipients_max.saturating_mul(2);
         let smtputf8 = transaction.parameters.smtputf8;
         if endless || transaction.recipients >= recipients_max {
+            // Said once for a transaction, not for each of those that come behind.
+            let first = !std::mem::replace(&mut transaction.full, true);
             self.queue(&replies::TOO_MANY_RECIPIENTS);
             if endless {
                 self.count_error();
             }
-            return None;
+            return first.then(|| Event::Refused { reply: replies::TOO_MANY_RECIPIENTS.clone() });
         }
         self.ask(Question::Rcpt, Event::Rcpt { address, smtputf8 })
     }

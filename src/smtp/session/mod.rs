@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 
-pub use self::config::SessionConfig;
+pub use self::config::{SessionConfig, Strain};
 use super::{Address, Decoder, MailParameters, Reply, ReversePath, replies};
 
 /// One connection of a client.
@@ -42,8 +42,12 @@ pub struct Session {
     first_command: bool,
     shutting_down: bool,
     errors: u32,
+    /// Recipients refused for good, and accepted.
+    bad_recipients: u32,
+    good_recipients: u32,
     junk_commands: u32,
     messages: u32,
+    strain: Option<Strain>,
     started: Instant,
     /// When the session last began to wait for a command, for data, or for more data.
     waiting_since: Instant,
@@ -112,6 +116,8 @@ struct Transaction {
     attempts: usize,
     /// RCPT commands accepted.
     recipients: usize,
+    /// A recipient was over the limit.
+    full: bool,
 }
 
 #[derive(Debug)]
@@ -157,8 +163,11 @@ impl Session {
             first_command: true,
             shutting_down: false,
             errors: 0,
+            bad_recipients: 0,
+            good_recipients: 0,
             junk_commands: 0,
             messages: 0,
+            strain: None,
             started: now,
             waiting_since: now,
             phase_since: now,
@@ -220,6 +229,10 @@ impl Session {
         let State::Asked(question) = self.state else { return };
         self.enter(State::Command);
         match (decision, question) {
+            (Err(reply), Question::Rcpt) if reply.is_permanent() => {
+                self.queue(&reply);
+                self.count_bad_recipient();
+            }
             (Err(reply), question) => {
                 self.refuse(&reply);
                 // A refusal for now is no error of the client's, but it may not ask for ever. RCPT has a bound of its own.
@@ -237,10 +250,11 @@ impl Session {
             }
             (Ok(()), Question::Mail(parameters)) => {
                 self.queue(&replies::SENDER_OK);
-                self.transaction = Some(Transaction { parameters, attempts: 0, recipients: 0 });
+                self.transaction = Some(Transaction { parameters, attempts: 0, recipients: 0, full: false });
             }
             (Ok(()), Question::Rcpt) => {
                 self.queue(&replies::RECIPIENT_OK);
+                self.good_recipients = self.good_recipients.saturating_add(1);
                 if let Some(transaction) = &mut self.transaction {
                     transaction.recipients = transaction.recipients.saturating_add(1);
                 }
@@ -266,6 +280,8 @@ impl Session {
         if reply.is_positive() {
             // Who sends mail that is taken is no nuisance, however long the session (Postfix forgives in the same place).
             self.errors = 0;
+            self.bad_recipients = 0;
+            self.good_recipients = 0;
             self.junk_commands = 0;
         }
         self.refuse(&reply);
@@ -295,6 +311,11 @@ impl Session {
         self.shutting_down = true;
     }
 
+    /// Less patience from now on, or with `None` as much as configured; [`Self::deadline`] may be another one.
+    pub fn strain(&mut self, strain: Option<Strain>) {
+        self.strain = strain;
+    }
+
     /// Memory held for the message that is being received.
     pub fn message_bytes_buffered(&self) -> usize {
         if let State::Data(decoder) = &self.state { decoder.bytes_buffered() } else { 0 }
@@ -302,8 +323,18 @@ impl Session {
 
     /// When to poll again although nothing has come: the session then ends with 421.
     pub fn deadline(&self) -> Instant {
-        let session_since = if matches!(self.state, State::Data(_)) { self.phase_since } else { self.started };
-        later(self.waiting_since, self.config.idle_timeout).min(later(session_since, self.config.session_timeout))
+        self.idle_deadline().min(self.session_deadline())
+    }
+
+    fn idle_deadline(&self) -> Instant {
+        let in_data = matches!(self.state, State::Data(_));
+        let strained = self.strain.filter(|_| !in_data).map_or(Duration::MAX, |strain| strain.idle_timeout);
+        later(self.waiting_since, self.config.idle_timeout.min(strained))
+    }
+
+    fn session_deadline(&self) -> Instant {
+        let since = if matches!(self.state, State::Data(_)) { self.phase_since } else { self.started };
+        later(since, self.config.session_timeout)
     }
 
     // ---- small steps; an event among them is for poll to return, none means that poll goes on ----
@@ -341,9 +372,28 @@ impl Session {
 
     fn count_error(&mut self) {
         self.errors = self.errors.saturating_add(1);
-        if self.errors >= self.config.errors_max {
-            self.close_with(&replies::TOO_MANY_ERRORS);
+        if self.errors >= self.patience(self.config.errors_max) {
+            self.close_for(&replies::TOO_MANY_ERRORS);
         }
+    }
+
+    /// A list with some addresses that are gone has more that are good; who tries out addresses has not.
+    fn count_bad_recipient(&mut self) {
+        self.bad_recipients = self.bad_recipients.saturating_add(1);
+        let max = self.patience(self.config.bad_recipients_max);
+        if self.bad_recipients >= self.good_recipients.saturating_add(max) {
+            self.close_for(&replies::TOO_MANY_BAD_RECIPIENTS);
+        }
+    }
+
+    fn patience(&self, errors_max: u32) -> u32 {
+        self.strain.map_or(errors_max, |strain| strain.errors_max.min(errors_max))
+    }
+
+    /// Closes beside the reply to a command, which is told first.
+    fn close_for(&mut self, reply: &Reply) {
+        self.close_with(reply);
+        self.pending = Some(Event::Refused { reply: reply.clone() });
     }
 
     fn is_too_much_junk(&mut self) -> bool {

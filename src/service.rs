@@ -15,8 +15,8 @@ use crate::aws::Aws;
 use crate::config::{self, Report, Snapshot};
 use crate::dispatch::{Dispatcher, unix_millis};
 use crate::domains::AcceptedDomains;
-use crate::ingress::{Admission, BindError, Ingress, Listeners, Live, MessageMemory};
-use crate::limits::{DRAIN_TIMEOUT, MESSAGE_MEMORY_BYTES_MAX};
+use crate::ingress::{Admission, BindError, Ingress, Listeners, Live, MessageMemory, TurnedAway};
+use crate::limits::DRAIN_TIMEOUT;
 use crate::message::SessionIds;
 use crate::refreshed::Observer;
 use crate::relay::Relays;
@@ -79,7 +79,8 @@ impl Service {
             log: log.clone(),
             ids,
             admission: Admission::new(limits),
-            memory: MessageMemory::new(MESSAGE_MEMORY_BYTES_MAX),
+            memory: MessageMemory::new(limits.message_memory_bytes),
+            turned_away: TurnedAway::default(),
             draining: CancellationToken::new(),
             sessions: TaskTracker::new(),
             presented_as,
@@ -127,6 +128,7 @@ impl Service {
         } else {
             Arc::new(AcceptedDomains::new(&snapshot.domains, Arc::clone(&self.aws), Some(observer(&self.log, "domains"))))
         };
+        self.ingress.set_limits(snapshot.limits);
         self.dispatcher.reload(Arc::clone(&snapshot));
         let hash = Arc::clone(&snapshot.hash);
         self.ingress.live.store(Arc::new(Live { snapshot, domains }));

@@ -97,6 +97,8 @@ pub struct Snapshot {
     pub spool: PathBuf,
     /// What clients may take.
     pub limits: Limits,
+    /// Where the administrative HTTP server listens; `None`: there is none.
+    pub admin: Option<SocketAddr>,
     /// Every file the snapshot was made from, certificates and lists included: a change of one of them asks for a reload.
     pub files: Vec<PathBuf>,
 }

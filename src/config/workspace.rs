@@ -392,6 +392,7 @@ fn snapshot(built: Built, hash: String, files: Vec<PathBuf>) -> Option<Snapshot>
         relays: deployment.relays,
         spool: deployment.spool,
         limits: deployment.limits,
+        admin: deployment.admin,
         files,
     })
 }

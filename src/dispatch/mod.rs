@@ -19,6 +19,7 @@ mod tests;
 
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
@@ -55,6 +56,11 @@ pub struct Incoming {
 pub trait Intake: Send + Sync + 'static {
     /// Judges a message and answers for it. A positive reply is a promise; see [`Acceptance`].
     fn take(self: &Arc<Self>, incoming: Incoming) -> impl Future<Output = Reply> + Send;
+
+    /// Whether the last message that was to be stored could not be.
+    fn is_sick(&self) -> bool {
+        false
+    }
 }
 
 /// Takes messages and delivers them: at once, or through the spool.
@@ -69,6 +75,8 @@ pub struct Dispatcher<S, N> {
     dsn_rate: Mutex<dsn::Rate>,
     tasks: TaskTracker,
     stopping: CancellationToken,
+    /// The spool did not take the last message.
+    spool_sick: AtomicBool,
     clock: Clock,
 }
 
@@ -89,6 +97,7 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
             dsn_rate: Mutex::default(),
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
+            spool_sick: AtomicBool::new(false),
             clock,
         })
     }

@@ -5,18 +5,20 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::admission::{ClientPlace, TotalPlace};
 use super::memory::Share;
+use super::pressure::Level;
 use super::stream::Stream;
 use super::transaction::Transaction;
 use super::{Ingress, Live};
-use crate::config::Endpoint;
+use crate::config::{Endpoint, Limits};
 use crate::dispatch::{Incoming, Intake, unix_millis};
-use crate::limits::{CLOSE_TIMEOUT, SESSION_IDLE_TIMEOUT, TLS_HANDSHAKE_TIMEOUT};
+use crate::limits::{self, CLOSE_TIMEOUT, Limit, TLS_HANDSHAKE_TIMEOUT};
 use crate::message::{MessageId, SessionFacts, SessionId};
-use crate::smtp::{Event as Said, Reply, Session, SessionConfig, Status};
+use crate::smtp::{Event as Said, NOT_ENOUGH_MEMORY, Reply, Session, SessionConfig, Status, Strain, limit_of};
 use crate::telemetry::Event;
 
 /// Serves a client from its first byte to its last.
@@ -33,11 +35,10 @@ pub(super) async fn serve<D: Intake>(
     let began = Instant::now();
     let id = ingress.ids.next(unix_millis());
     ingress.log.emit(&Event::Connected { session: id, endpoint: &endpoint.name, client, port, config: &live.snapshot.hash });
-    let mut connection = Connection::new(&ingress, live, endpoint, id, client);
+    let mut connection = Connection::new(&ingress, live, endpoint, id, client, places);
     let reason = connection.run(Stream::Plain(tcp)).await;
     let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     ingress.log.emit(&Event::Disconnected { session: id, messages: connection.messages, duration_ms, reason });
-    drop(places);
 }
 
 /// The state of one connection beside its stream.
@@ -51,6 +52,9 @@ pub(super) struct Connection<'i, D> {
     pub(super) transactions: u32,
     session: Session,
     memory: Share,
+    _total: TotalPlace,
+    place: ClientPlace,
+    levels: watch::Receiver<Level>,
     messages: u32,
     told_to_end: bool,
 }
@@ -59,14 +63,27 @@ pub(super) struct Connection<'i, D> {
 type Reason = &'static str;
 
 impl<'i, D: Intake> Connection<'i, D> {
-    fn new(ingress: &'i Arc<Ingress<D>>, live: Arc<Live>, endpoint: Arc<Endpoint>, id: SessionId, client_ip: IpAddr) -> Self {
-        let mut config = SessionConfig::new(Arc::clone(&live.snapshot.hostname));
+    fn new(
+        ingress: &'i Arc<Ingress<D>>,
+        live: Arc<Live>,
+        endpoint: Arc<Endpoint>,
+        id: SessionId,
+        client_ip: IpAddr,
+        (total, place): (TotalPlace, ClientPlace),
+    ) -> Self {
+        let mut config = with_limits(SessionConfig::new(Arc::clone(&live.snapshot.hostname)), &live.snapshot.limits);
         config.starttls = endpoint.tls.is_some();
         config.tls_required = endpoint.tls.as_ref().is_some_and(|tls| tls.required);
         config.message_bytes_max = endpoint.policy.max_message_size.unwrap_or(config.message_bytes_max);
         let facts = SessionFacts { client_ip, client_host: None, helo: "".into(), extended: false, tls: None, authenticated: false };
+        let mut levels = ingress.admission.levels();
+        // Strain that is there already is to be heard of, too.
+        levels.mark_changed();
         Self {
             memory: ingress.memory.share(),
+            _total: total,
+            place,
+            levels,
             session: Session::new(Arc::new(config), Instant::now()),
             ingress,
             live,
@@ -86,7 +103,7 @@ impl<'i, D: Intake> Connection<'i, D> {
             match self.session.poll(Instant::now()) {
                 Said::NeedInput => {
                     if !self.memory.resize(self.session.message_bytes_buffered()) {
-                        self.session.shed(Reply::fixed(452, Status(4, 3, 1), "Not enough memory, try again later"));
+                        self.session.shed(NOT_ENOUGH_MEMORY);
                         continue;
                     }
                     if let Err(reason) = self.exchange(&mut stream).await {
@@ -130,7 +147,8 @@ impl<'i, D: Intake> Connection<'i, D> {
                 }
                 Said::Refused { reply } => {
                     let message = self.transaction.as_ref().map(|transaction| transaction.id);
-                    self.ingress.log.emit(&Event::Refused { session: self.id, message, stage: "session", recipient: None, reply: &reply });
+                    let (limit, stage) = (limit_of(&reply), "session");
+                    self.ingress.log.emit(&Event::Refused { session: self.id, message, stage, recipient: None, limit, reply: &reply });
                 }
                 Said::Reset => self.transaction = None,
                 Said::Close => {
@@ -172,10 +190,26 @@ impl<'i, D: Intake> Connection<'i, D> {
                 Ok(_) => Ok(()),
                 Err(_) => Err("connection lost"),
             },
+            // An error would be an admission that is gone, and this connection holds a place in it.
+            _ = self.levels.changed() => {
+                self.session.strain(self.strain());
+                Ok(())
+            }
             // The session sees the time by itself.
             () = tokio::time::sleep_until(deadline) => Ok(()),
             () = self.ingress.draining.cancelled(), if !self.told_to_end => Ok(()),
         }
+    }
+
+    /// Less patience while there is little room; least with clients that take much of it.
+    fn strain(&self) -> Option<Strain> {
+        let divisor = match *self.levels.borrow() {
+            Level::Normal => return None,
+            Level::Strained if self.place.connections() <= limits::PRESSURE_FEW_CONNECTIONS => limits::PRESSURE_IDLE_DIVISOR_FEW,
+            _ => limits::PRESSURE_IDLE_DIVISOR,
+        };
+        let idle_timeout = self.live.snapshot.limits.idle_timeout;
+        Some(Strain { idle_timeout: idle_timeout.checked_div(divisor).unwrap_or(idle_timeout), errors_max: limits::PRESSURE_ERRORS_MAX })
     }
 
     async fn flush(&mut self, stream: &mut Stream) -> Result<(), Reason> {
@@ -183,7 +217,7 @@ impl<'i, D: Intake> Connection<'i, D> {
             return Ok(());
         }
         // A client that does not read its replies is idle.
-        match timeout(SESSION_IDLE_TIMEOUT, stream.write(self.session.output())).await {
+        match timeout(self.live.snapshot.limits.idle_timeout, stream.write(self.session.output())).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err("connection lost"),
             Err(_) => Err("client does not read"),
@@ -211,10 +245,10 @@ impl<'i, D: Intake> Connection<'i, D> {
         self.flush(&mut stream).await?;
         let Some(tls) = self.endpoint.tls.clone() else { return Err("no TLS here") };
         let early = self.session.input().split();
-        let event = |version, cipher, error| Event::Tls { session: self.id, version, cipher, error };
-        let error = match timeout(TLS_HANDSHAKE_TIMEOUT, stream.accept_tls(early, tls.server)).await {
+        let event = |version, cipher, error, limit| Event::Tls { session: self.id, version, cipher, error, limit };
+        let (error, limit) = match timeout(TLS_HANDSHAKE_TIMEOUT, stream.accept_tls(early, tls.server)).await {
             Ok(Ok((stream, facts))) => {
-                self.ingress.log.emit(&event(Some(facts.version), Some(&facts.cipher), None));
+                self.ingress.log.emit(&event(Some(facts.version), Some(&facts.cipher), None, None));
                 // RFC 3207 §4.2: what was said before TLS is forgotten.
                 self.facts.tls = Some(facts);
                 self.facts.helo = "".into();
@@ -222,10 +256,10 @@ impl<'i, D: Intake> Connection<'i, D> {
                 self.session.tls_established();
                 return Ok(stream);
             }
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => "no handshake in time".to_owned(),
+            Ok(Err(error)) => (error.to_string(), None),
+            Err(_) => ("no handshake in time".to_owned(), Some(Limit::TlsHandshakeTimeout)),
         };
-        self.ingress.log.emit(&event(None, None, Some(&error)));
+        self.ingress.log.emit(&event(None, None, Some(&error), limit));
         Err("TLS failed")
     }
 
@@ -233,5 +267,18 @@ impl<'i, D: Intake> Connection<'i, D> {
     pub(super) fn next_message(&mut self) -> MessageId {
         self.transactions = self.transactions.saturating_add(1);
         MessageId { session: self.id, number: self.transactions }
+    }
+}
+
+/// What the operator lets a session do.
+fn with_limits(config: SessionConfig, limits: &Limits) -> SessionConfig {
+    SessionConfig {
+        recipients_max: limits.recipients,
+        errors_max: limits.errors,
+        bad_recipients_max: limits.bad_recipients,
+        messages_max: limits.messages_per_session,
+        idle_timeout: limits.idle_timeout,
+        session_timeout: limits.session_timeout,
+        ..config
     }
 }

@@ -58,6 +58,7 @@ impl Listeners {
 
     /// Serves until the drain begins.
     pub fn serve<D: Intake>(self, ingress: &Arc<Ingress<D>>) {
+        tokio::spawn(Arc::clone(ingress).watch());
         for (endpoint, address, listener) in self.0 {
             ingress.log.emit(&Event::Listening { endpoint: &endpoint, address });
             tokio::spawn(accept(Arc::clone(ingress), endpoint, listener));
@@ -102,10 +103,14 @@ fn admit<D: Intake>(ingress: &Arc<Ingress<D>>, endpoint: &str, tcp: TcpStream, p
     let Some(endpoint) = live.snapshot.endpoints.get(endpoint).map(Arc::clone) else {
         return send_away(&tcp, &Reply::fixed(421, Status(4, 3, 2), "This endpoint is closed"));
     };
+    ingress.look();
     let places = ingress.admission.enter_total().and_then(|total| Ok((total, ingress.admission.enter_client(client)?)));
     match places {
         Ok(places) => drop(ingress.sessions.spawn(serve(Arc::clone(ingress), live, endpoint, tcp, (client, peer.port()), places))),
-        Err(refusal) => send_away(&tcp, &refusal.reply),
+        Err(refusal) => {
+            ingress.count_turned_away(refusal.limit, client);
+            send_away(&tcp, &refusal.reply);
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Listeners and driver over loopback, before an intake that waits until it may go on.
 
+mod limits;
+
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -61,6 +63,18 @@ struct House {
 /// A gateway for `here.example` that takes nothing from `evil.example` or for `bob@here.example` and leaves everything else at
 /// the gate.
 fn house(inline: bool, passes: usize, memory: usize) -> House {
+    let limits = Limits { message_memory_bytes: memory, ..Limits::default() };
+    house_with(inline, passes, limits, HashMap::new(), std::io::sink())
+}
+
+/// The same with other limits, clients that are taken for others, and a log.
+fn house_with(
+    inline: bool,
+    passes: usize,
+    limits: Limits,
+    presented_as: HashMap<IpAddr, IpAddr>,
+    log: impl std::io::Write + Send + 'static,
+) -> House {
     let bob = PolicyCondition::Recipient(TextTest::Equals(vec![Folded::new("bob@here.example")]));
     let evil = PolicyCondition::Helo(TextTest::Equals(vec![Folded::new("evil.example")]));
     let statement = |name: &str, condition| Statement { name: name.into(), when: vec![condition] };
@@ -82,7 +96,8 @@ fn house(inline: bool, passes: usize, memory: usize) -> House {
         relays: BTreeMap::new(),
         bounce_relay: None,
         spool: PathBuf::new(),
-        limits: Limits::default(),
+        limits,
+        admin: None,
         files: vec![],
     });
     let gate = Arc::new(Gate { inline, asked: Notify::new(), open: Arc::new(Semaphore::new(passes)), taken: Arc::default() });
@@ -92,13 +107,14 @@ fn house(inline: bool, passes: usize, memory: usize) -> House {
     let ingress = Arc::new(Ingress {
         live: ArcSwap::from_pointee(Live { snapshot, domains }),
         intake: Arc::clone(&gate),
-        log: Log::new(Format::Json, std::io::sink()),
+        log: Log::new(Format::Json, log),
         ids: Arc::new(SessionIds::new(7)),
-        admission: Admission::new(Limits::default()),
-        memory: MessageMemory::new(memory),
+        admission: Admission::new(limits),
+        memory: MessageMemory::new(limits.message_memory_bytes),
+        turned_away: TurnedAway::default(),
         draining: CancellationToken::new(),
         sessions: TaskTracker::new(),
-        presented_as: HashMap::new(),
+        presented_as,
     });
     listeners.serve(&ingress);
     House { ingress, gate, address }
@@ -108,9 +124,14 @@ struct Client(TcpStream);
 
 impl Client {
     async fn connect(house: &House) -> Self {
-        let mut client = Self(TcpStream::connect(house.address).await.unwrap());
+        let mut client = Self::dial(house).await;
         assert_eq!(client.reply().await, "220");
         client
+    }
+
+    /// The greeting, or what stands in its place, is still to be read.
+    async fn dial(house: &House) -> Self {
+        Self(TcpStream::connect(house.address).await.unwrap())
     }
 
     /// The code of the next reply, all its lines read.

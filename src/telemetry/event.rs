@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use serde::Serialize;
 
 use crate::failure::Failure;
+use crate::limits::Limit;
 use crate::message::{MessageId, SessionId, TlsVersion};
 use crate::smtp::{Address, Reply, ReversePath};
 
@@ -27,13 +28,24 @@ pub enum Event<'a> {
     ReloadRefused { config: &'a str, mistakes: usize, detail: &'a str },
     /// Something an operator should look at.
     Problem { what: &'a str, detail: &'a str },
+    /// How full it is has changed.
+    Pressure {
+        level: &'static str,
+        connections: usize,
+        connections_max: usize,
+        message_memory_bytes: usize,
+        message_memory_bytes_max: usize,
+        spool_sick: bool,
+    },
+    /// Connections that a limit kept out since the last such line; the last of them.
+    TurnedAway { limit: Limit, refused: u64, client: IpAddr },
     /// Events that the sink could not take.
     Lost { events: u64 },
 
     /// A client connected.
     Connected { session: SessionId, endpoint: &'a str, client: IpAddr, port: u16, config: &'a str },
     /// A TLS handshake ended.
-    Tls { session: SessionId, version: Option<TlsVersion>, cipher: Option<&'a str>, error: Option<&'a str> },
+    Tls { session: SessionId, version: Option<TlsVersion>, cipher: Option<&'a str>, error: Option<&'a str>, limit: Option<Limit> },
     /// The traffic policy decided.
     Policy {
         session: SessionId,
@@ -49,7 +61,14 @@ pub enum Event<'a> {
         reply: Option<&'a Reply>,
     },
     /// Something was refused that is not the policy's business.
-    Refused { session: SessionId, message: Option<MessageId>, stage: &'static str, recipient: Option<&'a str>, reply: &'a Reply },
+    Refused {
+        session: SessionId,
+        message: Option<MessageId>,
+        stage: &'static str,
+        recipient: Option<&'a str>,
+        limit: Option<Limit>,
+        reply: &'a Reply,
+    },
     /// The client is gone.
     Disconnected { session: SessionId, messages: u32, duration_ms: u64, reason: &'static str },
 
@@ -114,7 +133,7 @@ pub enum Event<'a> {
         detail: Option<&'a str>,
     },
     /// The reply to DATA.
-    Replied { session: SessionId, message: MessageId, reply: &'a Reply, spooled: bool, duration_ms: u64 },
+    Replied { session: SessionId, message: MessageId, reply: &'a Reply, spooled: bool, limit: Option<Limit>, duration_ms: u64 },
     /// A delivery status notification was made, or why not.
     Dsn {
         session: SessionId,

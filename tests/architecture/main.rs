@@ -13,7 +13,7 @@ use source::SourceFile;
 const ARROWS: &[(&str, &[&str])] = &[
     ("limits", &[]),
     ("smtp", &["limits"]),
-    ("failure", &["smtp"]),
+    ("failure", &["smtp", "limits"]),
     ("message", &["smtp", "limits"]),
     ("rules", &["message", "smtp", "limits"]),
     ("policy", &["rules", "message", "smtp", "limits"]),
@@ -48,7 +48,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "limits",
         ],
     ),
-    ("admin", &["dispatch", "spool", "config", "telemetry", "message", "smtp", "limits"]),
+    ("admin", &["http", "dispatch", "spool", "config", "telemetry", "message", "smtp", "limits"]),
     // The one place that knows every room.
     (
         "service",

@@ -5,6 +5,7 @@
 #![warn(missing_docs, unreachable_pub)]
 
 pub mod actions;
+pub mod admin;
 pub mod aws;
 pub mod cli;
 pub mod config;

@@ -165,6 +165,10 @@ pub const PRESSURE_ERRORS_MAX: u32 = 1;
 /// Under strain one address, and one network, may have this part of its connections: 1/4.
 /// Source: a client with 25 connections is served well; one with 100 keeps three others out.
 pub const PRESSURE_CLIENT_SHARE: usize = 4;
+/// The spool counts as sick for this long after it did not take a message, or until it takes one.
+/// Source: mail that is delivered inline does not ask it again, and one failure is no reason for strain without end.
+/// Metric: gateway_pressure
+pub const SPOOL_SICK_TIME: Duration = Duration::from_secs(30);
 /// How often the load is looked at, besides at every new connection.
 /// Source: an end of strain that comes a second late harms nobody.
 pub const PRESSURE_LOOK: Duration = Duration::from_secs(1);

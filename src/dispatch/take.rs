@@ -9,7 +9,7 @@ use super::decide::{Decision, decide};
 use super::job::{JobState, Pending, StoredEnvelope};
 use super::{Dispatcher, Incoming, Intake};
 use crate::failure::{Failure, Side};
-use crate::limits::{HOPS_MAX, Limit};
+use crate::limits::{HOPS_MAX, Limit, SPOOL_SICK_TIME};
 use crate::message::{Content, MessageId, Original, received};
 use crate::relay::NextHops;
 use crate::rules::{self, Disposition, Plan, Step, StepAction};
@@ -51,7 +51,7 @@ impl<S: Spool, N: NextHops> Intake for Dispatcher<S, N> {
     }
 
     fn is_sick(&self) -> bool {
-        self.spool_sick.load(Ordering::Relaxed)
+        self.now() < self.spool_sick_until.load(Ordering::Relaxed)
     }
 }
 
@@ -113,7 +113,9 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
 impl<S: Spool, N: NextHops> Dispatcher<S, N> {
     /// What the spool said to a message that was to be stored; it is remembered whether it could.
     pub(super) fn stored<T>(&self, result: Result<T, SpoolError>) -> Result<T, Failure> {
-        self.spool_sick.store(result.is_err(), Ordering::Relaxed);
+        let sick_ms = u64::try_from(SPOOL_SICK_TIME.as_millis()).unwrap_or(0);
+        let until = if result.is_ok() { 0 } else { self.now().saturating_add(sick_ms) };
+        self.spool_sick_until.store(until, Ordering::Relaxed);
         result.map_err(not_stored)
     }
 }

@@ -1,8 +1,9 @@
 //! One connection: reads, asks the session what it means, decides by policy, writes.
 
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -78,7 +79,9 @@ impl<'i, D: Intake> Connection<'i, D> {
         let facts = SessionFacts { client_ip, client_host: None, helo: "".into(), extended: false, tls: None, authenticated: false };
         let mut levels = ingress.admission.levels();
         // Strain that is there already is to be heard of, too.
-        levels.mark_changed();
+        if *levels.borrow() != Level::Normal {
+            levels.mark_changed();
+        }
         Self {
             memory: ingress.memory.share(),
             _total: total,
@@ -201,15 +204,8 @@ impl<'i, D: Intake> Connection<'i, D> {
         }
     }
 
-    /// Less patience while there is little room; least with clients that take much of it.
     fn strain(&self) -> Option<Strain> {
-        let divisor = match *self.levels.borrow() {
-            Level::Normal => return None,
-            Level::Strained if self.place.connections() <= limits::PRESSURE_FEW_CONNECTIONS => limits::PRESSURE_IDLE_DIVISOR_FEW,
-            _ => limits::PRESSURE_IDLE_DIVISOR,
-        };
-        let idle_timeout = self.live.snapshot.limits.idle_timeout;
-        Some(Strain { idle_timeout: idle_timeout.checked_div(divisor).unwrap_or(idle_timeout), errors_max: limits::PRESSURE_ERRORS_MAX })
+        strain(*self.levels.borrow(), &self.place, self.live.snapshot.limits.idle_timeout)
     }
 
     async fn flush(&mut self, stream: &mut Stream) -> Result<(), Reason> {
@@ -217,11 +213,25 @@ impl<'i, D: Intake> Connection<'i, D> {
             return Ok(());
         }
         // A client that does not read its replies is idle.
-        match timeout(self.live.snapshot.limits.idle_timeout, stream.write(self.session.output())).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err("connection lost"),
-            Err(_) => Err("client does not read"),
+        let (began, idle_timeout) = (Instant::now(), self.live.snapshot.limits.idle_timeout);
+        let mut level_changed = false;
+        let result = {
+            let mut written = pin!(stream.write(self.session.output()));
+            loop {
+                let strain = strain(*self.levels.borrow(), &self.place, idle_timeout);
+                let patience = strain.map_or(idle_timeout, |strain| strain.idle_timeout);
+                tokio::select! {
+                    biased;
+                    written = &mut written => break written.map_err(|_| "connection lost"),
+                    _ = self.levels.changed() => level_changed = true,
+                    () = tokio::time::sleep(patience.saturating_sub(began.elapsed())) => break Err("client does not read"),
+                }
+            }
+        };
+        if level_changed {
+            self.session.strain(self.strain());
         }
+        result
     }
 
     async fn take(&mut self, data: bytes::Bytes) -> Reply {
@@ -268,6 +278,16 @@ impl<'i, D: Intake> Connection<'i, D> {
         self.transactions = self.transactions.saturating_add(1);
         MessageId { session: self.id, number: self.transactions }
     }
+}
+
+/// Less patience while there is little room; least with clients that take much of it.
+fn strain(level: Level, place: &ClientPlace, idle_timeout: Duration) -> Option<Strain> {
+    let divisor = match level {
+        Level::Normal => return None,
+        Level::Strained if place.connections() <= limits::PRESSURE_FEW_CONNECTIONS => limits::PRESSURE_IDLE_DIVISOR_FEW,
+        _ => limits::PRESSURE_IDLE_DIVISOR,
+    };
+    Some(Strain { idle_timeout: idle_timeout.checked_div(divisor).unwrap_or(idle_timeout), errors_max: limits::PRESSURE_ERRORS_MAX })
 }
 
 /// What the operator lets a session do.

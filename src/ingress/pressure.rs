@@ -15,7 +15,7 @@ pub struct Load {
     pub connections: (usize, usize),
     /// Bytes of messages in memory, and their limit.
     pub memory_bytes: (usize, usize),
-    /// The spool did not take the last message.
+    /// The spool did not take a message just now.
     pub spool_sick: bool,
 }
 

@@ -107,6 +107,7 @@ impl Metrics {
                 self.reply_time.observe(*duration_ms);
                 limit.iter().for_each(|limit| self.limit_reached(*limit));
             }
+            Event::Disconnected { reason: "client does not read", .. } => self.limit_reached(Limit::IdleTimeout),
             Event::Attempt { .. } => self.attempts.add(1),
             Event::Outcome { outcome, .. } => {
                 let place = OUTCOMES.iter().position(|known| known == outcome);

@@ -96,6 +96,31 @@ async fn under_strain_idle_sessions_end_sooner_although_they_wait_already_and_it
 }
 
 #[tokio::test]
+async fn under_strain_who_does_not_read_is_not_waited_for() {
+    let lines = Lines::default();
+    let limits = Limits { connections: 10, idle_timeout: Duration::from_secs(60), recipients: 1 << 30, ..Limits::default() };
+    let house = house_with(false, 0, limits, HashMap::new(), lines.clone());
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let mut deaf = Client(socket.connect(house.address).await.unwrap());
+    assert_eq!(deaf.reply().await, "220");
+    let (_unread, mut write) = deaf.0.split();
+    let talk = async {
+        write.write_all(b"EHLO c.example\r\nMAIL FROM:<s@c.example>\r\n").await.unwrap();
+        while write.write_all(&b"RCPT TO:<a@here.example>\r\n".repeat(100)).await.is_ok() {}
+    };
+    let strain = async {
+        lines.wait("policy", |_| true).await;
+        let mut others = Vec::new();
+        for _ in 0..8 {
+            others.push(Client::connect(&house).await);
+        }
+        lines.wait("disconnected", |line| line["reason"] == "client does not read").await;
+    };
+    tokio::join!(talk, strain);
+}
+
+#[tokio::test]
 async fn a_full_house_refuses_and_opens_again() {
     let lines = Lines::default();
     let house = house_with(false, 1, Limits { connections: 4, ..Limits::default() }, HashMap::new(), lines.clone());

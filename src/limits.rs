@@ -175,6 +175,9 @@ pub const PRESSURE_LOOK: Duration = Duration::from_secs(1);
 /// Connections that are refused leave one line in the log for each limit and this time, with their number: a flood is no flood of lines.
 /// Source: an operator looks at a log by the minute.
 pub const TURNED_AWAY_LINE_INTERVAL: Duration = Duration::from_secs(10);
+/// Share of the open files that the system allows which connections of clients may take; `connections` is lowered to it.
+/// Source: the spool, the relays and the log need some, and a gateway without any accepts nothing and stores nothing.
+pub const CONNECTION_FILES_PERCENT: u64 = 75;
 /// Listen backlog; a short one loses SYNs under load.
 pub const LISTEN_BACKLOG: i32 = 4096;
 /// Pause after a connection could not be accepted (out of file descriptors).

@@ -14,11 +14,11 @@ use tokio_util::task::TaskTracker;
 
 use crate::admin::{self, Health, Watched};
 use crate::aws::Aws;
-use crate::config::{self, Report, Snapshot};
+use crate::config::{self, Limits, Report, Snapshot};
 use crate::dispatch::{Dispatcher, unix_millis};
 use crate::domains::AcceptedDomains;
 use crate::ingress::{Admission, BindError, Ingress, Level, Listeners, Live, MessageMemory, TurnedAway};
-use crate::limits::DRAIN_TIMEOUT;
+use crate::limits::{CONNECTION_FILES_PERCENT, DRAIN_TIMEOUT};
 use crate::message::SessionIds;
 use crate::refreshed::Observer;
 use crate::relay::Relays;
@@ -36,6 +36,8 @@ pub struct Service {
     addresses: Vec<(Arc<str>, SocketAddr)>,
     /// Ends the administrative server, after everything else: it tells of the drain.
     admin: CancellationToken,
+    /// Files that the process may open; `None`: as many as it likes.
+    files: Option<u64>,
 }
 
 /// Why a gateway did not start.
@@ -64,7 +66,7 @@ impl std::error::Error for StartError {}
 impl Service {
     /// Opens the spool, binds the endpoints, and serves. `presented_as` is [`Ingress::presented_as`].
     pub async fn start(snapshot: Snapshot, log: Log, presented_as: HashMap<IpAddr, IpAddr>) -> Result<Self, StartError> {
-        raise_file_limit();
+        let files = raise_file_limit();
         let snapshot = Arc::new(snapshot);
         let listeners = Listeners::bind(&snapshot).map_err(StartError::Bind)?;
         let admin_listener = match snapshot.admin {
@@ -83,7 +85,7 @@ impl Service {
             log.emit(&Event::Problem { what: "domains", detail: &error.to_string() });
         }
         log.emit(&Event::Started { version: env!("CARGO_PKG_VERSION"), config: &snapshot.hash });
-        let limits = snapshot.limits;
+        let limits = within(files, snapshot.limits, &log);
         let ingress = Arc::new(Ingress {
             live: ArcSwap::from_pointee(Live { snapshot, domains }),
             intake: Arc::clone(&dispatcher),
@@ -107,7 +109,7 @@ impl Service {
             let watched = Arc::new(House { ingress: Arc::clone(&ingress), spool: Arc::clone(&spool) });
             tokio::spawn(admin::serve(listener, watched, log.clone(), admin.clone()));
         }
-        Ok(Self { ingress, dispatcher, spool, aws, log, addresses, admin })
+        Ok(Self { ingress, dispatcher, spool, aws, log, addresses, admin, files })
     }
 
     /// Where it listens.
@@ -147,7 +149,7 @@ impl Service {
         } else {
             Arc::new(AcceptedDomains::new(&snapshot.domains, Arc::clone(&self.aws), Some(observer(&self.log, "domains"))))
         };
-        self.ingress.set_limits(snapshot.limits);
+        self.ingress.set_limits(within(self.files, snapshot.limits, &self.log));
         self.dispatcher.reload(Arc::clone(&snapshot));
         let hash = Arc::clone(&snapshot.hash);
         self.ingress.live.store(Arc::new(Live { snapshot, domains }));
@@ -251,12 +253,29 @@ fn observer(log: &Log, what: &'static str) -> Observer {
     Arc::new(move |detail: &str| log.emit(&Event::Problem { what, detail }))
 }
 
-/// Every connection is a file descriptor; the soft limit of most systems is 1024.
-fn raise_file_limit() {
+/// The limits, with no more connections than there may be files for.
+fn within(files: Option<u64>, limits: Limits, log: &Log) -> Limits {
+    let most =
+        files.map_or(usize::MAX, |files| usize::try_from(files.saturating_mul(CONNECTION_FILES_PERCENT) / 100).unwrap_or(usize::MAX));
+    if limits.connections <= most {
+        return limits;
+    }
+    let detail = format!(
+        "the system allows {} open files, so there are {most} connections and not {}: raise the limit (LimitNOFILE= of the unit, ulimit -n)",
+        files.unwrap_or_default(),
+        limits.connections
+    );
+    log.emit(&Event::Problem { what: "accept", detail: &detail });
+    Limits { connections: most, ..limits }
+}
+
+/// Every connection is a file descriptor; the soft limit of most systems is 1024. Returns what is allowed.
+fn raise_file_limit() -> Option<u64> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     // Where it is not allowed, connections beyond the limit wait in the backlog.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    getrlimit(Resource::Nofile).current
 }
 
 /// Keeps the ids of two processes apart; no secret hangs on it.

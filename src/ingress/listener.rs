@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
@@ -12,7 +13,7 @@ use super::Ingress;
 use super::driver::serve;
 use crate::config::Snapshot;
 use crate::dispatch::Intake;
-use crate::limits::{ACCEPT_ERROR_PAUSE, LISTEN_BACKLOG};
+use crate::limits::{ACCEPT_ERROR_PAUSE, LISTEN_BACKLOG, TURNED_AWAY_LINE_INTERVAL};
 use crate::smtp::{Reply, Status};
 use crate::telemetry::Event;
 
@@ -80,6 +81,7 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 async fn accept<D: Intake>(ingress: Arc<Ingress<D>>, endpoint: Arc<str>, listener: TcpListener) {
+    let mut told: Option<Instant> = None;
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -89,7 +91,10 @@ async fn accept<D: Intake>(ingress: Arc<Ingress<D>>, endpoint: Arc<str>, listene
             Ok((tcp, peer)) => admit(&ingress, &endpoint, tcp, peer),
             Err(error) => {
                 // Out of file descriptors, most likely: the next ones wait in the backlog.
-                ingress.log.emit(&Event::Problem { what: "accept", detail: &error.to_string() });
+                if told.is_none_or(|told| told.elapsed() >= TURNED_AWAY_LINE_INTERVAL) {
+                    ingress.log.emit(&Event::Problem { what: "accept", detail: &error.to_string() });
+                    told = Some(Instant::now());
+                }
                 tokio::time::sleep(ACCEPT_ERROR_PAUSE).await;
             }
         }

@@ -2,7 +2,7 @@
 //!
 //! A count-min sketch (Cormode and Muthukrishnan 2005) with conservative update: a flood from millions of networks grows nothing.
 //! What it says of a client is never too little. It is too much only by what collides in all rows, on average less than
-//! e × connections of the minute / [`SKETCH_COLUMNS`](crate::limits::SKETCH_COLUMNS): one for every 12,000 connections a minute.
+//! e × connections of the minute / [`SKETCH_COLUMNS`]: one for every 6,000 connections a minute.
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;

@@ -1,8 +1,10 @@
 //! Limits, pressure and the figures about them.
 
+use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 
 use crate::common::tool;
+use crate::harness::gateway::PROGRAM;
 use crate::harness::{Client, Deployment, Gateway, Sink, mail, until};
 
 const BOB: &str = "bob@acme.example";
@@ -148,6 +150,35 @@ fn thousands_of_idle_sessions_are_no_pressure() {
     assert!(page.contains("gateway_pressure 0\n"), "{page}");
     drop(idle);
     until("an end of all sessions", || get(gateway.listening("(admin)"), "/metrics").1.contains("gateway_connections 0\n").then_some(()));
+}
+
+#[test]
+fn connections_leave_files_for_everything_else() {
+    let sink = Sink::accepting();
+    let deployment = Deployment::new("inline").relay("next", sink.address());
+    deployment.write("gateway.yaml", &deployment.yaml());
+    let mut limited = std::process::Command::new("sh");
+    limited.args(["-c", "ulimit -n 100 && exec \"$0\" run --config \"$1\"", PROGRAM]).arg(deployment.path("gateway.yaml"));
+    let mut process = Ended(limited.stdout(std::process::Stdio::piped()).spawn().expect("sh runs"));
+    let mut lines = BufReader::new(process.0.stdout.take().unwrap()).lines().map(|line| line.unwrap());
+    let problem = lines.find(|line| line.contains("\"problem\"") || line.contains("\"listening\"")).unwrap();
+    let listening = lines.find(|line| line.contains("\"listening\"")).unwrap_or_default();
+    let address = serde_json::from_str::<serde_json::Value>(&listening).unwrap()["address"].as_str().unwrap().parse().unwrap();
+    let mut clients: Vec<Client> = (0..75).map(|_| Client::hello(address)).collect();
+    Client::dial(address).reply().expect("421 4.3.2");
+    // All places are taken, and a message still finds its way.
+    clients[0].send("alice@example.org", &[BOB], &mail::small("full")).expect("250 ");
+    assert!(problem.contains("the system allows 100 open files, so there are 75 connections and not 12000"), "{problem}");
+}
+
+/// A process that ends with the test.
+struct Ended(std::process::Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// Both ends of a connection on this machine are file descriptors, ours in this process.

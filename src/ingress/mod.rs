@@ -99,7 +99,7 @@ impl<D: Intake> Ingress<D> {
         loop {
             tokio::select! {
                 _ = look.tick() => {}
-                () = self.draining.cancelled() => return,
+                () = self.draining.cancelled() => return self.turned_away.rest().iter().for_each(|told| self.tell(told)),
             }
             self.look();
             self.turned_away.due(Instant::now()).iter().for_each(|told| self.tell(told));

@@ -43,6 +43,12 @@ impl TurnedAway {
         let mut tallies = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         Limit::ALL.iter().zip(tallies.iter_mut()).filter_map(|(limit, tally)| tally.tell(*limit, now)).collect()
     }
+
+    /// What has not been told yet, however young.
+    pub(super) fn rest(&self) -> Vec<Told> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter_mut().for_each(|tally| tally.told = None);
+        self.due(Instant::now())
+    }
 }
 
 impl Tally {
@@ -76,5 +82,8 @@ mod tests {
         assert_eq!(tallies.due(at(10)), [told(Limit::Connections, 8, 9)]);
         assert_eq!(tallies.due(at(100)), [], "nothing has happened since");
         assert_eq!(tallies.count(Limit::Connections, client(3), at(101)), Some(told(Limit::Connections, 1, 3)));
+        assert_eq!(tallies.count(Limit::Connections, client(4), at(101)), None);
+        assert_eq!(tallies.rest(), [told(Limit::Connections, 1, 4)]);
+        assert_eq!(tallies.rest(), []);
     }
 }

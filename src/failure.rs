@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use crate::limits::Limit;
 use crate::smtp::Reply;
 
 /// Whose fault a failure is.
@@ -39,13 +40,22 @@ pub struct Failure {
     pub reply: Reply,
     /// What an operator needs beyond the reply; never a secret.
     pub detail: String,
+    /// The limit of ours that was reached, if it is one; of interest for the reply to a message, not for what is spooled.
+    #[serde(skip)]
+    pub limit: Option<Limit>,
 }
 
 impl Failure {
     /// A failure whose retryability follows from the reply's class: 5xx is permanent, all else temporary.
     pub fn new(side: Side, reply: Reply, detail: impl Into<String>) -> Self {
         let retry = if reply.code >= 500 { Retry::No } else { Retry::Later };
-        Self { side, retry, reply, detail: detail.into() }
+        Self { side, retry, reply, detail: detail.into(), limit: None }
+    }
+
+    /// The same, because of a limit.
+    #[must_use]
+    pub fn by(self, limit: Limit) -> Self {
+        Self { limit: Some(limit), ..self }
     }
 
     /// Whether another attempt may succeed.

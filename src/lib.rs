@@ -5,12 +5,14 @@
 #![warn(missing_docs, unreachable_pub)]
 
 pub mod actions;
+pub mod admin;
 pub mod aws;
 pub mod cli;
 pub mod config;
 pub mod dispatch;
 pub mod domains;
 pub mod failure;
+pub mod http;
 pub mod ingress;
 pub mod limits;
 pub mod message;
@@ -24,3 +26,7 @@ pub mod service;
 pub mod smtp;
 pub mod spool;
 pub mod telemetry;
+
+#[cfg(test)]
+#[path = "../tests/common/random.rs"]
+mod random;

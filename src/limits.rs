@@ -1,12 +1,21 @@
 //! Every limit and default of the gateway: one place, unit in the name, source beside it.
 //!
 //! A limit that an operator can change is a default here and a key in `gateway.yaml`; the others are fixed.
+//!
+//! Two kinds of lines end a limit's documentation, for `docs/limits.md`: `Source:` says where the value comes from, unless the text
+//! does, and `Metric:` which [`Limit`] counts what it refuses, or which other metric shows it.
+
+mod name;
+
+pub use name::Limit;
 
 use std::time::Duration;
 
 // ---- SMTP session (RFC 5321 §4.5.3) ----
 
-/// Longest command line accepted, CRLF included. RFC 5321 §4.5.3.1.4 asks for 512 plus what extensions add; Postfix takes 2048.
+/// Longest command line accepted, CRLF included; a longer one gets 500.
+/// Source: RFC 5321 §4.5.3.1.4 asks for 512 plus what extensions add; Postfix takes 2048.
+/// Metric: command_line
 pub const COMMAND_LINE_BYTES_MAX: usize = 2048;
 /// Local part of an address, quoting included. RFC 5321 §4.5.3.1.1 asks for 64, and §4.5.3.1 for no limit where that can be:
 /// addresses made for bounces and replies (VERP, SRS, trackers) reach 110. Postfix has no limit, mox takes 128.
@@ -21,13 +30,27 @@ pub const MESSAGE_RESERVE_BYTES_MAX: usize = 256 * 1024;
 pub const REPLY_LINE_BYTES_MAX: usize = 512;
 /// Reply buffer that a session keeps from one exchange to the next; a larger one is given back.
 pub const SESSION_OUTPUT_BYTES_KEPT: usize = 1024;
-/// Recipients of one transaction. RFC 5321 §4.5.3.1.8 asks for at least 100; Postfix and mox take 1000.
+/// Recipients of one transaction; the next one gets 452 4.5.3.
+/// Source: RFC 5321 §4.5.3.1.8 asks for at least 100; Postfix and mox take 1000.
+/// Metric: recipients
 pub const RECIPIENTS_MAX: usize = 1000;
-/// Commands that were refused or not understood before the session is closed with 421 (Postfix: smtpd_hard_error_limit 20).
+/// Commands that were refused for good or not understood, since the last message that was taken, before the session is closed with
+/// 421 4.7.0. Refused recipients have a limit of their own.
+/// Source: Postfix smtpd_hard_error_limit 20.
+/// Metric: errors
 pub const ERRORS_MAX: u32 = 20;
-/// Transactions in one session; a sender with more opens another connection.
+/// Recipients refused for good beyond those accepted, since the last message that was taken, before the session is closed with
+/// 421 4.7.0: who tries out addresses meets few that exist, while a list with some that are gone has more that are good.
+/// Source: mox closes after more than 10 bad and none good; Postfix counts them as errors (20).
+/// Metric: bad_recipients
+pub const BAD_RECIPIENTS_MAX: u32 = 10;
+/// Transactions in one session; a sender with more opens another connection, after 421 4.7.0.
+/// Source: OpenSMTPD ends sessions at 100, KumoMTA at 10,000; at this number a delivery costs far more than a connection.
+/// Metric: messages_per_session
 pub const MESSAGES_PER_SESSION_MAX: u32 = 1000;
-/// Commands of one session that carry no mail (NOOP, RSET, VRFY, HELP) before 421 (Postfix: smtpd_junk_command_limit 100).
+/// Commands that carry no mail (NOOP, RSET, VRFY, HELP), since the last message that was taken, before 421 4.7.0.
+/// Source: Postfix smtpd_junk_command_limit 100.
+/// Metric: junk_commands
 pub const JUNK_COMMANDS_MAX: u32 = 100;
 /// Longest line in an exchange of AUTH, CRLF included (RFC 4954 §4).
 pub const AUTH_LINE_BYTES_MAX: usize = 12_288;
@@ -35,12 +58,17 @@ pub const AUTH_LINE_BYTES_MAX: usize = 12_288;
 pub const LOGIN_USERNAME_BYTES_MAX: usize = 255;
 /// Password of a client that logs in; RFC 4616 §2 asks for at least 255.
 pub const LOGIN_PASSWORD_BYTES_MAX: usize = 1024;
-/// Logins refused in one session before 421; RFC 4954 asks for at least 3.
+/// Logins refused in one session before 421 4.7.0.
+/// Source: Postfix, Dovecot and mox bear about as many; a person who mistypes twice gets in.
+/// Metric: logins_per_session
 pub const LOGINS_REFUSED_PER_SESSION_MAX: u32 = 3;
-/// Wrong logins of one client (an IPv4 address, an IPv6 /64) in one window before 454; fail2ban bans at 5 in 10 minutes, and many
-/// people may sit behind one address.
+/// Wrong logins of one client (an IPv4 address, an IPv6 /64) in one window before 454 4.7.0.
+/// Source: fail2ban bans at 5 in 10 minutes, and many people may sit behind one address.
+/// Metric: login_failures
 pub const LOGIN_FAILURES_PER_CLIENT_MAX: u32 = 20;
-/// Wrong logins of one user name in one window, from wherever, after which one from a client suffices for 454.
+/// Wrong logins of one user name in one window, from wherever, after which one from a client suffices for 454 4.7.0.
+/// Source: above what the devices of one person do with an old password, far below what a guesser needs.
+/// Metric: login_failures
 pub const LOGIN_FAILURES_PER_USER_MAX: u32 = 50;
 /// Wrong logins are forgotten after this time (fail2ban: findtime and bantime 10 minutes).
 pub const LOGIN_FAILURE_WINDOW: Duration = Duration::from_secs(600);
@@ -52,21 +80,35 @@ pub const LOGIN_USER_COUNTERS: u64 = 4096;
 pub const LOGIN_DELAY_FIRST: Duration = Duration::from_secs(1);
 /// Longest such wait; clients give up after 5 minutes (RFC 5321 §4.5.3.2).
 pub const LOGIN_DELAY_LONGEST: Duration = Duration::from_secs(8);
-/// Idle time before 421. RFC 5321 §4.5.3.2.7 asks for 5 minutes.
+/// Idle time before 421 4.4.2.
+/// Source: RFC 5321 §4.5.3.2.7 asks for 5 minutes.
+/// Metric: idle_timeout
 pub const SESSION_IDLE_TIMEOUT: Duration = Duration::from_secs(300);
-/// A session that lasts longer than this is closed at the next command boundary.
+/// A session that lasts longer than this is closed with 421 4.4.2 at the next command boundary; no message takes longer to arrive.
+/// Source: RFC 5321 names no such time; the 40 MiB of a message come in it over a line of 100 kbit/s.
+/// Metric: session_timeout
 pub const SESSION_TIMEOUT: Duration = Duration::from_secs(3600);
-/// TLS handshake with a client.
+/// TLS handshake with a client; then the connection is closed.
+/// Source: ten round trips over the slowest lines take less.
+/// Metric: tls_handshake_timeout
 pub const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Closing a connection in an orderly way; a client that neither reads its last replies nor closes gets no more time.
 pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-/// Largest message when a policy sets none. Google takes 50 MB, Mail Manager 40 MB.
+/// Largest message when a policy sets none; a larger one gets 552 5.3.4.
+/// Source: Google takes 50 MB, Mail Manager 40 MB.
+/// Metric: message_size
 pub const MESSAGE_BYTES_DEFAULT: u64 = 40 * 1024 * 1024;
-/// Received fields before a message counts as looping (RFC 5321 §6.3 asks for at least 100 or so; mail in practice stays under 30).
+/// Received fields before a message counts as looping, and gets 554 5.4.6.
+/// Source: RFC 5321 §6.3 asks for at least 100 or so; mail in practice stays under 30, Postfix takes 50.
+/// Metric: hops
 pub const HOPS_MAX: usize = 50;
-/// Size of the header block. Postfix truncates at 102400; Exchange Online refuses above 256 KB.
+/// Size of the header block; a larger one gets 554 5.6.0.
+/// Source: Postfix truncates at 102400; Exchange Online refuses above 256 KB.
+/// Metric: header
 pub const HEADER_BYTES_MAX: usize = 1024 * 1024;
-/// Header fields of one message.
+/// Header fields of one message; more get 554 5.6.0.
+/// Source: mail in practice stays under 200.
+/// Metric: header
 pub const HEADER_FIELDS_MAX: usize = 10_000;
 /// MIME parts that attachment conditions look at.
 pub const MIME_PARTS_MAX: usize = 1_000;
@@ -82,22 +124,106 @@ pub const TRACE_HELO_CHARS_MAX: usize = 64;
 
 // ---- connections and memory ----
 
-/// Connections of all endpoints together; the next one gets 421.
+/// Connections of all endpoints together; the next one gets 421 4.3.2.
+/// Source: ten thousand idle sessions are an ordinary day (8 KB each), and strain begins above them.
+/// Metric: connections
 pub const CONNECTIONS_MAX: usize = 12_000;
-/// Connections of one address (IPv6: one /64); the next one gets 421. Postfix: 50.
+/// Connections of one address (IPv6: one /64); the next one gets 421 4.7.0.
+/// Source: Postfix smtpd_client_connection_count_limit 50, mox 30 for a small host; large senders open dozens from one address.
+/// Metric: connections_per_address
 pub const CONNECTIONS_PER_CLIENT_MAX: usize = 100;
-/// Time from the connection of a load balancer to the end of its PROXY header (Postfix: smtpd_upstream_proxy_timeout 5 s; the
-/// specification asks for at least 3 s, to cover a TCP retransmission).
+/// Time from the connection of a load balancer to the end of its PROXY header; then the connection is closed.
+/// Source: Postfix smtpd_upstream_proxy_timeout 5 s; the specification asks for at least 3 s, to cover a TCP retransmission.
+/// Metric: proxy_header_timeout
 pub const PROXY_HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 /// A PROXY header of version 1, CRLF included (PROXY protocol §2.1).
 pub const PROXY_LINE_BYTES_MAX: usize = 107;
 /// A PROXY header of version 2, TLVs included (nginx: 4096; the protocol allows 65,551, and says that it is always smaller than an MSS).
 pub const PROXY_HEADER_BYTES_MAX: usize = 4096;
+/// Connections of one network (IPv4: /24, IPv6: /48); the next one gets 421 4.7.0.
+/// Source: a tenth of all; mox has 90 for a /26 and 270 for a /21, and one /24 of a large provider has many senders.
+/// Metric: connections_per_network
+pub const CONNECTIONS_PER_NETWORK_MAX: usize = 1_200;
+/// New connections of one address (IPv6: one /64) in a minute; the next one gets 421 4.7.0.
+/// Source: mox 300 for a small host; 20 a second are a sender that opens one for each message. Postfix has none unless told.
+/// Metric: connections_per_minute_per_address
+pub const CONNECTIONS_PER_MINUTE_PER_ADDRESS_MAX: u32 = 1_200;
+/// New connections of one network (IPv4: /24, IPv6: /48) in a minute; the next one gets 421 4.7.0.
+/// Source: mox 900 for a /26 and 2,700 for a /21 on a small host.
+/// Metric: connections_per_minute_per_network
+pub const CONNECTIONS_PER_MINUTE_PER_NETWORK_MAX: u32 = 6_000;
+/// Rows of the table that counts new connections of a minute.
+/// Source: a count is wrong where all rows collide; with four this has a chance below e^-4.
+pub const SKETCH_ROWS: usize = 4;
+/// Columns of that table: with four octets a cell, 256 KiB for addresses and as much for networks.
+/// Source: 600,000 connections in a minute add 100 to a count on average, a twelfth of the limit.
+pub const SKETCH_COLUMNS: usize = 16_384;
+/// Share of the connections in use at which the gateway is under strain.
+/// Source: above the ten thousand sessions of an ordinary day.
+/// Metric: gateway_pressure
+pub const PRESSURE_STRAINED_PERCENT: usize = 90;
+/// Share of the connections in use below which strain ends.
+/// Source: a tenth of the places below the mark, so that a load at the mark does not flicker.
+pub const PRESSURE_RECOVERED_PERCENT: usize = 80;
+/// Share of the connections in use at which no more are taken.
+/// Source: all of them.
+/// Metric: pressure
+pub const PRESSURE_REFUSING_PERCENT: usize = 100;
+/// Share of the connections in use below which new ones are taken again.
+/// Source: half of the way back to the mark of strain.
+pub const PRESSURE_REOPENED_PERCENT: usize = 95;
+/// Share of the message memory in use at which the gateway is under strain.
+/// Source: a quarter is left for the messages that are under way.
+/// Metric: gateway_pressure
+pub const PRESSURE_MEMORY_STRAINED_PERCENT: usize = 75;
+/// Share of the message memory in use below which strain ends.
+/// Source: some large messages below the mark.
+pub const PRESSURE_MEMORY_RECOVERED_PERCENT: usize = 60;
+/// Share of the message memory in use at which no connections are taken: their mail would only get 452.
+/// Source: what is left is less than one large message for each core.
+/// Metric: pressure
+pub const PRESSURE_MEMORY_REFUSING_PERCENT: usize = 95;
+/// Share of the message memory in use below which connections are taken again.
+/// Source: a little above the mark of strain.
+pub const PRESSURE_MEMORY_REOPENED_PERCENT: usize = 80;
+/// Under strain the idle time of a client with many connections is divided by this.
+/// Source: Postfix under stress waits 10 s instead of 300 s.
+/// Metric: idle_timeout
+pub const PRESSURE_IDLE_DIVISOR: u32 = 30;
+/// Under strain the idle time of a client with few connections is divided by this: who takes many places loses them first.
+/// Source: a slow but honest client answers within 30 s.
+/// Metric: idle_timeout
+pub const PRESSURE_IDLE_DIVISOR_FEW: u32 = 10;
+/// Connections up to which a client has few.
+/// Source: most senders open one or two, Postfix as a sender rarely more than four to one host.
+pub const PRESSURE_FEW_CONNECTIONS: usize = 4;
+/// Errors, and bad recipients, that a session may make under strain before 421.
+/// Source: Postfix under stress has smtpd_hard_error_limit 1.
+/// Metric: errors
+pub const PRESSURE_ERRORS_MAX: u32 = 1;
+/// Under strain one address, and one network, may have this part of its connections: 1/4.
+/// Source: a client with 25 connections is served well; one with 100 keeps three others out.
+pub const PRESSURE_CLIENT_SHARE: usize = 4;
+/// The spool counts as sick for this long after it did not take a message, or until it takes one.
+/// Source: mail that is delivered inline does not ask it again, and one failure is no reason for strain without end.
+/// Metric: gateway_pressure
+pub const SPOOL_SICK_TIME: Duration = Duration::from_secs(30);
+/// How often the load is looked at, besides at every new connection.
+/// Source: an end of strain that comes a second late harms nobody.
+pub const PRESSURE_LOOK: Duration = Duration::from_secs(1);
+/// Connections that are refused leave one line in the log for each limit and this time, with their number: a flood is no flood of lines.
+/// Source: an operator looks at a log by the minute.
+pub const TURNED_AWAY_LINE_INTERVAL: Duration = Duration::from_secs(10);
+/// Share of the open files that the system allows which connections of clients may take; `connections` is lowered to it.
+/// Source: the spool, the relays and the log need some, and a gateway without any accepts nothing and stores nothing.
+pub const CONNECTION_FILES_PERCENT: u64 = 75;
 /// Listen backlog; a short one loses SYNs under load.
 pub const LISTEN_BACKLOG: i32 = 4096;
 /// Pause after a connection could not be accepted (out of file descriptors).
 pub const ACCEPT_ERROR_PAUSE: Duration = Duration::from_millis(100);
-/// Bytes of messages held in memory over all sessions; above it DATA gets 452.
+/// Bytes of messages held in memory over all sessions; above it DATA gets 452 4.3.1.
+/// Source: 25 messages of the largest size at a time; a quarter of a small server's memory.
+/// Metric: message_memory
 pub const MESSAGE_MEMORY_BYTES_MAX: usize = 1024 * 1024 * 1024;
 /// What a session reads at a time.
 pub const READ_BUFFER_BYTES: usize = 16 * 1024;
@@ -182,7 +308,9 @@ pub const DSN_PER_MINUTE_MAX: u32 = 600;
 pub const SPOOL_INLINE_BYTES_MAX: usize = 128 * 1024;
 /// A segment is closed at this size.
 pub const SPOOL_SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
-/// Free space of the spool's file system below which mail is refused with 452.
+/// Free space of the spool's file system below which mail is refused with 452 4.3.1.
+/// Source: Postfix queue_minfree asks for 1.5 times the largest message; four of 40 MiB and their records fit here.
+/// Metric: spool_free
 pub const SPOOL_FREE_BYTES_MIN: u64 = 256 * 1024 * 1024;
 /// Requests that wait for the next group; above it callers wait for a place.
 pub const SPOOL_QUEUE_MAX: usize = 1024;
@@ -252,6 +380,15 @@ pub const CONDITION_DEPTH_MAX: usize = 16;
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(60);
 /// How often the configuration's files are looked at for a change.
 pub const RELOAD_POLL: Duration = Duration::from_secs(2);
+
+// ---- HTTP ----
+
+/// Connections to one HTTP listener of ours at a time; further ones wait in its backlog. Monitoring needs one or two.
+pub const HTTP_CONNECTIONS_MAX: usize = 32;
+/// Request line and headers of a request to us; hyper's least is 8 KiB.
+pub const HTTP_HEADER_BYTES_MAX: usize = 8 * 1024;
+/// A request read, answered and its answer taken.
+pub const HTTP_CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
 
 // ---- log ----
 

@@ -8,21 +8,25 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::admin::{self, Health, Watched};
 use crate::aws::Aws;
-use crate::config::{self, Report, Snapshot};
+use crate::config::{self, Limits, Report, Snapshot};
 use crate::dispatch::{Dispatcher, unix_millis};
 use crate::domains::AcceptedDomains;
-use crate::ingress::{Admission, BindError, Ingress, Listeners, Live, LoginFailures, MessageMemory, look_at_credentials};
-use crate::limits::{DRAIN_TIMEOUT, MESSAGE_MEMORY_BYTES_MAX};
+use crate::ingress::{
+    Admission, BindError, Ingress, Level, Listeners, Live, LoginFailures, MessageMemory, TurnedAway, look_at_credentials,
+};
+use crate::limits::{CONNECTION_FILES_PERCENT, DRAIN_TIMEOUT};
 use crate::message::SessionIds;
 use crate::refreshed::Observer;
 use crate::relay::Relays;
 use crate::secrets::Secrets;
 use crate::spool::{LocalSpool, Spool, SpoolError};
-use crate::telemetry::{Event, Log};
+use crate::telemetry::{Event, Gauge, Log};
 
 /// A gateway that serves.
 pub struct Service {
@@ -32,6 +36,10 @@ pub struct Service {
     aws: Arc<Aws>,
     log: Log,
     addresses: Vec<(Arc<str>, SocketAddr)>,
+    /// Ends the administrative server, after everything else: it tells of the drain.
+    admin: CancellationToken,
+    /// Files that the process may open; `None`: as many as it likes.
+    files: Option<u64>,
 }
 
 /// Why a gateway did not start.
@@ -39,6 +47,8 @@ pub struct Service {
 pub enum StartError {
     /// An address is taken, or not ours.
     Bind(BindError),
+    /// The same for the administrative server.
+    Admin(SocketAddr, std::io::Error),
     /// The spool cannot be opened.
     Spool(PathBuf, SpoolError),
 }
@@ -47,6 +57,7 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bind(error) => error.fmt(f),
+            Self::Admin(address, error) => write!(f, "the administrative server cannot listen on {address}: {error}"),
             Self::Spool(path, error) => write!(f, "the spool at {} cannot be opened: {error}", path.display()),
         }
     }
@@ -57,9 +68,13 @@ impl std::error::Error for StartError {}
 impl Service {
     /// Opens the spool, binds the endpoints, and serves. `presented_as` is [`Ingress::presented_as`].
     pub async fn start(snapshot: Snapshot, log: Log, presented_as: HashMap<IpAddr, IpAddr>) -> Result<Self, StartError> {
-        raise_file_limit();
+        let files = raise_file_limit();
         let snapshot = Arc::new(snapshot);
         let listeners = Listeners::bind(&snapshot).map_err(StartError::Bind)?;
+        let admin_listener = match snapshot.admin {
+            Some(address) => Some(TcpListener::bind(address).await.map_err(|error| StartError::Admin(address, error))?),
+            None => None,
+        };
         let spool = open_spool(&snapshot.spool, &log).await.map_err(|error| StartError::Spool(snapshot.spool.clone(), error))?;
         let ids = Arc::new(SessionIds::new(random_seed()));
         let aws = Arc::new(Aws::default());
@@ -72,15 +87,17 @@ impl Service {
             log.emit(&Event::Problem { what: "domains", detail: &error.to_string() });
         }
         log.emit(&Event::Started { version: env!("CARGO_PKG_VERSION"), config: &snapshot.hash });
+        let limits = within(files, snapshot.limits, &log);
         let ingress = Arc::new(Ingress {
             live: ArcSwap::from_pointee(Live { snapshot, domains }),
             intake: Arc::clone(&dispatcher),
             log: log.clone(),
             ids,
-            admission: Admission::default(),
+            admission: Admission::new(limits),
             secrets,
             logins: LoginFailures::default(),
-            memory: MessageMemory::new(MESSAGE_MEMORY_BYTES_MAX),
+            memory: MessageMemory::new(limits.message_memory_bytes),
+            turned_away: TurnedAway::default(),
             draining: CancellationToken::new(),
             sessions: TaskTracker::new(),
             presented_as,
@@ -89,7 +106,15 @@ impl Service {
         dispatcher.start();
         listeners.serve(&ingress);
         read_credentials(&ingress);
-        Ok(Self { ingress, dispatcher, spool, aws, log, addresses })
+        let admin = CancellationToken::new();
+        if let Some(listener) = admin_listener {
+            if let Ok(address) = listener.local_addr() {
+                log.emit(&Event::Listening { endpoint: "(admin)", address });
+            }
+            let watched = Arc::new(House { ingress: Arc::clone(&ingress), spool: Arc::clone(&spool) });
+            tokio::spawn(admin::serve(listener, watched, log.clone(), admin.clone()));
+        }
+        Ok(Self { ingress, dispatcher, spool, aws, log, addresses, admin, files })
     }
 
     /// Where it listens.
@@ -129,6 +154,7 @@ impl Service {
         } else {
             Arc::new(AcceptedDomains::new(&snapshot.domains, Arc::clone(&self.aws), Some(observer(&self.log, "domains"))))
         };
+        self.ingress.set_limits(within(self.files, snapshot.limits, &self.log));
         self.dispatcher.reload(Arc::clone(&snapshot));
         let hash = Arc::clone(&snapshot.hash);
         self.ingress.live.store(Arc::new(Live { snapshot, domains }));
@@ -150,6 +176,7 @@ impl Service {
         self.dispatcher.drain(DRAIN_TIMEOUT).await;
         let spooled = self.spool.stats().await.map_or(0, |stats| stats.entries);
         self.spool.close().await;
+        self.admin.cancel();
         self.log.emit(&Event::Stopped { spooled });
     }
 }
@@ -163,6 +190,46 @@ fn read_credentials(ingress: &Arc<Ingress<Dispatcher<LocalSpool, Relays>>>) {
     });
 }
 
+/// What the administrative server looks at.
+struct House {
+    ingress: Arc<Ingress<Dispatcher<LocalSpool, Relays>>>,
+    spool: Arc<LocalSpool>,
+}
+
+impl Watched for House {
+    async fn gauges(&self) -> Vec<Gauge> {
+        let (admission, memory) = (&self.ingress.admission, &self.ingress.memory);
+        let level = match admission.level() {
+            Level::Normal => 0,
+            Level::Strained => 1,
+            Level::Refusing => 2,
+        };
+        let size = |bytes: usize| u64::try_from(bytes).unwrap_or(u64::MAX);
+        // A spool that does not answer is told as an empty one; the events `problem` say more.
+        let spool = self.spool.stats().await.unwrap_or_default();
+        [
+            ("gateway_connections", "Connections of clients now.", size(admission.total())),
+            ("gateway_connections_max", "Connections that there may be.", size(admission.total_max())),
+            ("gateway_message_memory_bytes", "Octets of messages in memory.", size(memory.used())),
+            ("gateway_message_memory_bytes_max", "Octets of messages that there may be.", size(memory.max())),
+            ("gateway_pressure", "0 normal, 1 strained, 2 refusing connections.", level),
+            ("gateway_spool_messages", "Messages in the spool.", spool.entries),
+            ("gateway_spool_jobs", "Steps that are left to do for them.", spool.jobs),
+            ("gateway_spool_bytes", "Octets that the spool takes on disk.", spool.bytes),
+        ]
+        .map(|(name, help, value)| Gauge { name, help, value })
+        .into()
+    }
+
+    fn health(&self) -> Health {
+        match self.ingress.admission.level() {
+            _ if self.ingress.draining.is_cancelled() => Health::Draining,
+            Level::Refusing => Health::Refusing,
+            Level::Normal | Level::Strained => Health::Serving,
+        }
+    }
+}
+
 /// What a running process cannot change, where the new configuration asks for it.
 fn fixed_changes(old: &Snapshot, new: &Snapshot) -> Vec<String> {
     let mut changes = Vec::new();
@@ -174,6 +241,9 @@ fn fixed_changes(old: &Snapshot, new: &Snapshot) -> Vec<String> {
     }
     if old.spool != new.spool {
         changes.push("the spool's path changed: this needs a restart, the old one stays".to_owned());
+    }
+    if old.admin != new.admin {
+        changes.push("the administrative server's address changed: this needs a restart, the old one stays".to_owned());
     }
     if old.hostname != new.hostname {
         changes.push("the host name changed: relays greet with the old one until a restart".to_owned());
@@ -198,12 +268,29 @@ fn observer(log: &Log, what: &'static str) -> Observer {
     Arc::new(move |detail: &str| log.emit(&Event::Problem { what, detail }))
 }
 
-/// Every connection is a file descriptor; the soft limit of most systems is 1024.
-fn raise_file_limit() {
+/// The limits, with no more connections than there may be files for.
+fn within(files: Option<u64>, limits: Limits, log: &Log) -> Limits {
+    let most =
+        files.map_or(usize::MAX, |files| usize::try_from(files.saturating_mul(CONNECTION_FILES_PERCENT) / 100).unwrap_or(usize::MAX));
+    if limits.connections <= most {
+        return limits;
+    }
+    let detail = format!(
+        "the system allows {} open files, so there are {most} connections and not {}: raise the limit (LimitNOFILE= of the unit, ulimit -n)",
+        files.unwrap_or_default(),
+        limits.connections
+    );
+    log.emit(&Event::Problem { what: "accept", detail: &detail });
+    Limits { connections: most, ..limits }
+}
+
+/// Every connection is a file descriptor; the soft limit of most systems is 1024. Returns what is allowed.
+fn raise_file_limit() -> Option<u64> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     // Where it is not allowed, connections beyond the limit wait in the backlog.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    getrlimit(Resource::Nofile).current
 }
 
 /// Keeps the ids of two processes apart; no secret hangs on it.

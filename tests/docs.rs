@@ -8,6 +8,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use gateway::config::{self, Format};
+use gateway::limits::Limit;
+use gateway::telemetry::{Format as LogFormat, Log};
 use regex::Regex;
 
 #[test]
@@ -122,25 +124,66 @@ fn the_limits_are_those_of_the_source() {
 const MADE: &str = "<!-- made from src/limits.rs -->\n";
 
 fn limit_tables(source: &str) -> String {
-    let (mut text, mut doc, mut count) = (String::new(), String::new(), 0);
+    // What it is for, source, metric; lines go on with what the last one began.
+    let (mut doc, mut place) = (<[String; 3]>::default(), 0);
+    let (mut text, mut count) = (String::new(), 0);
     for line in source.lines() {
         if let Some(section) = line.strip_prefix("// ---- ") {
             let title = section.trim_end_matches([' ', '-']);
             let begin = title.chars().take(1).flat_map(char::to_uppercase);
             let title: String = begin.chain(title.chars().skip(1)).collect();
-            let _ = write!(text, "\n## {title}\n\n| Limit | Value | What it is for |\n| --- | --- | --- |\n");
+            let head = "| Limit | Default | What it is for | Source | Metric |\n| --- | --- | --- | --- | --- |";
+            let _ = write!(text, "\n## {title}\n\n{head}\n");
+        } else if let Some(words) = line.strip_prefix("/// Source: ") {
+            place = 1;
+            doc[place].push_str(words);
+        } else if let Some(words) = line.strip_prefix("/// Metric: ") {
+            place = 2;
+            doc[place] = format!("`{words}`");
         } else if let Some(words) = line.strip_prefix("/// ") {
-            doc.push_str(if doc.is_empty() { "" } else { " " });
-            doc.push_str(words);
+            doc[place].push_str(if doc[place].is_empty() { "" } else { " " });
+            doc[place].push_str(words);
         } else if let Some(constant) = line.strip_prefix("pub const ") {
             let (name, rest) = constant.split_once(": ").unwrap();
             let (_, value) = rest.trim_end_matches(';').split_once(" = ").unwrap();
-            let _ = writeln!(text, "| `{name}` | {} | {} |", shown(name, value), std::mem::take(&mut doc));
+            let [about, source, metric] = std::mem::take(&mut doc);
+            let _ = writeln!(text, "| `{name}` | {} | {about} | {source} | {metric} |", shown(name, value));
+            place = 0;
             count += 1;
         }
     }
     assert_eq!(count, source.matches("pub const ").count(), "a constant was not understood");
     text.trim_start().to_owned()
+}
+
+#[test]
+fn every_limit_that_refuses_is_counted_under_a_name_and_every_figure_is_explained() {
+    let source = fs::read_to_string(root().join("src/limits.rs")).unwrap();
+    let page = fs::read_to_string(root().join("docs/metrics.md")).unwrap();
+    let log = Log::new(LogFormat::Json, std::io::sink());
+    let figures = log.metrics().render(&[]);
+    log.close();
+    let names: BTreeSet<&str> = source.lines().filter_map(|line| line.strip_prefix("/// Metric: ")).collect();
+    let known: BTreeSet<&str> = Limit::ALL.iter().map(|limit| limit.name()).collect();
+    // Each name that a limit gives is one of the log's, or a figure's; and each of the log's is given by a limit.
+    let figure = |name: &&str| name.starts_with("gateway_") && page.contains(&format!("`{name}`"));
+    let wrong: Vec<_> = names.iter().filter(|name| !known.contains(*name) && !figure(name)).collect();
+    assert!(wrong.is_empty(), "src/limits.rs names metrics that are not there: {wrong:?}");
+    let missing: Vec<_> = known.difference(&names).collect();
+    assert!(missing.is_empty(), "no limit of src/limits.rs has the metric: {missing:?}");
+    // A limit whose own words say that something is refused has a metric.
+    let refusing = Regex::new(r"(?m)((?:^///.*\n)+)pub const (\w+)").unwrap();
+    let reply = Regex::new(r"\b(?:421|452|500|552|554)\b").unwrap();
+    let silent: Vec<_> = refusing
+        .captures_iter(&source)
+        .filter(|found| !found[2].starts_with("RELAY_") && reply.is_match(found[1].split("Source:").next().unwrap()))
+        .filter(|found| !found[1].contains("Metric: "))
+        .map(|found| found[2].to_owned())
+        .collect();
+    assert!(silent.is_empty(), "these refuse and are not counted: {silent:?}");
+    let shown = figures.lines().filter_map(|line| line.strip_prefix("# HELP ")?.split(' ').next());
+    let unexplained: Vec<_> = shown.filter(|name| !page.contains(&format!("`{name}`"))).collect();
+    assert!(unexplained.is_empty(), "docs/metrics.md does not explain: {unexplained:?}");
 }
 
 /// A constant's value as a person writes it.

@@ -143,6 +143,8 @@ codes! {
     FileName = "file-name", Warning;
     /// A deny statement that asks for a minimum TLS version refuses the good clients.
     DenyTlsMinimum = "deny-tls-min", Warning;
+    /// The administrative server listens where others can reach it.
+    AdminExposed = "admin-exposed", Warning;
     /// A policy that denies everything.
     AllowEmpty = "allow-empty", Warning;
     /// Everybody may claim any address.

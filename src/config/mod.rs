@@ -4,6 +4,7 @@
 
 mod build;
 mod diagnostic;
+mod edge;
 mod files;
 mod formats;
 mod model;
@@ -20,6 +21,7 @@ mod typed;
 mod workspace;
 
 pub use diagnostic::{Code, Diagnostic, Report, Severity};
+pub use edge::Limits;
 pub use render::Format;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -96,6 +98,10 @@ pub struct Snapshot {
     pub bounce_relay: Option<Arc<str>>,
     /// The local spool's folder, absolute.
     pub spool: PathBuf,
+    /// What clients may take.
+    pub limits: Limits,
+    /// Where the administrative HTTP server listens; `None`: there is none.
+    pub admin: Option<SocketAddr>,
     /// Every file the snapshot was made from, certificates and lists included: a change of one of them asks for a reload.
     pub files: Vec<PathBuf>,
 }

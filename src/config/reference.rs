@@ -72,8 +72,33 @@ fn default_of(definition: &str, key: &str) -> Option<String> {
         ("Relay", "implicit") => "`false`".to_owned(),
         ("Spool", "path") => "`var/spool`".to_owned(),
         ("PolicyFile", "max_message_size") => format!("`{}MiB`", limits::MESSAGE_BYTES_DEFAULT >> 20),
+        ("EdgeLimits", key) => edge_default(key)?,
         ("RelayLimits", "connections") => limits::RELAY_CONNECTIONS_DEFAULT.to_string(),
         ("RelayLimits", "recipients_per_message") => limits::RELAY_RECIPIENTS_DEFAULT.to_string(),
+        _ => return None,
+    })
+}
+
+/// Of the limits of the SMTP edge.
+fn edge_default(key: &str) -> Option<String> {
+    let edge = super::Limits::default();
+    let time = |time: std::time::Duration| match time.as_secs() {
+        hours if hours % 3600 == 0 => format!("`{}h`", hours / 3600),
+        minutes => format!("`{}m`", minutes / 60),
+    };
+    Some(match key {
+        "connections" => edge.connections.to_string(),
+        "connections_per_address" => edge.connections_per_address.to_string(),
+        "connections_per_network" => edge.connections_per_network.to_string(),
+        "connections_per_minute_per_address" => edge.connections_per_minute_per_address.to_string(),
+        "connections_per_minute_per_network" => edge.connections_per_minute_per_network.to_string(),
+        "message_memory" => format!("`{}GiB`", edge.message_memory_bytes >> 30),
+        "idle_timeout" => time(edge.idle_timeout),
+        "session_timeout" => time(edge.session_timeout),
+        "recipients" => edge.recipients.to_string(),
+        "messages_per_session" => edge.messages_per_session.to_string(),
+        "errors" => edge.errors.to_string(),
+        "bad_recipients" => edge.bad_recipients.to_string(),
         _ => return None,
     })
 }

@@ -399,6 +399,8 @@ fn snapshot(built: Built, hash: String, files: Vec<PathBuf>) -> Option<Snapshot>
         endpoints,
         relays: deployment.relays,
         spool: deployment.spool,
+        limits: deployment.limits,
+        admin: deployment.admin,
         files,
     })
 }

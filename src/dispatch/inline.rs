@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::acceptance::Acceptance;
 use super::job::JobState;
-use super::take::{Judged, new_entry, not_stored};
+use super::take::{Judged, new_entry};
 use super::{Dispatcher, dsn, retry};
 use crate::actions::smtp_relay;
 use crate::failure::{Failure, Side};
@@ -114,7 +114,7 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
         if entry.jobs.is_empty() {
             return Ok(None);
         }
-        self.spool.append(entry).await.map(Some).map_err(not_stored)
+        self.stored(self.spool.append(entry).await).map(Some)
     }
 }
 
@@ -125,7 +125,13 @@ fn in_our_words(failure: &Failure) -> Failure {
     // A code of the next hop's own dialogue (503, 530 ...) would mislead the client about ours.
     let code = if matches!(code, 550..=559) { *code } else { 554 };
     let text = format!("The next hop refused it: {text}");
-    Failure { side: Side::Relay, retry: failure.retry, reply: Reply::new(code, Some(status), text), detail: failure.detail.clone() }
+    Failure {
+        side: Side::Relay,
+        retry: failure.retry,
+        reply: Reply::new(code, Some(status), text),
+        detail: failure.detail.clone(),
+        limit: None,
+    }
 }
 
 /// A plan without recipients; the rules make none, and if they did, nothing would be acknowledged.

@@ -19,6 +19,7 @@ mod tests;
 
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::atomic::AtomicU64;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
@@ -55,6 +56,11 @@ pub struct Incoming {
 pub trait Intake: Send + Sync + 'static {
     /// Judges a message and answers for it. A positive reply is a promise; see [`Acceptance`].
     fn take(self: &Arc<Self>, incoming: Incoming) -> impl Future<Output = Reply> + Send;
+
+    /// Whether a message could not be stored just now, and none has been since.
+    fn is_sick(&self) -> bool {
+        false
+    }
 }
 
 /// Takes messages and delivers them: at once, or through the spool.
@@ -69,6 +75,8 @@ pub struct Dispatcher<S, N> {
     dsn_rate: Mutex<dsn::Rate>,
     tasks: TaskTracker,
     stopping: CancellationToken,
+    /// Until when the spool counts as sick; 0 after it has taken a message.
+    spool_sick_until: AtomicU64,
     clock: Clock,
 }
 
@@ -89,6 +97,7 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
             dsn_rate: Mutex::default(),
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
+            spool_sick_until: AtomicU64::new(0),
             clock,
         })
     }

@@ -1,6 +1,7 @@
 //! A complete message: loop check, rules, and the decision that its plan asks for.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::acceptance::Acceptance;
@@ -8,7 +9,7 @@ use super::decide::{Decision, decide};
 use super::job::{JobState, Pending, StoredEnvelope};
 use super::{Dispatcher, Incoming, Intake};
 use crate::failure::{Failure, Side};
-use crate::limits::HOPS_MAX;
+use crate::limits::{HOPS_MAX, Limit, SPOOL_SICK_TIME};
 use crate::message::{Content, MessageId, Original, received};
 use crate::relay::NextHops;
 use crate::rules::{self, Disposition, Plan, Step, StepAction};
@@ -34,26 +35,30 @@ impl Judged {
 impl<S: Spool, N: NextHops> Intake for Dispatcher<S, N> {
     async fn take(self: &Arc<Self>, incoming: Incoming) -> Reply {
         let (id, started) = (incoming.id, Instant::now());
-        let (spooled, reply) = match self.accept(incoming).await {
-            Ok(acceptance) => (acceptance.is_spooled(), acceptance.into_reply()),
+        let (spooled, limit, reply) = match self.accept(incoming).await {
+            Ok(acceptance) => (acceptance.is_spooled(), None, acceptance.into_reply()),
             Err(failure) => {
                 // The client learns that we failed, the operator why.
                 if failure.side == Side::Us {
                     self.log.emit(&Event::Problem { what: "message", detail: &format!("message {id}: {}", failure.detail) });
                 }
-                (false, failure.reply)
+                (false, failure.limit, failure.reply)
             }
         };
         let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.log.emit(&Event::Replied { session: id.session, message: id, reply: &reply, spooled, duration_ms });
+        self.log.emit(&Event::Replied { session: id.session, message: id, reply: &reply, spooled, limit, duration_ms });
         reply
+    }
+
+    fn is_sick(&self) -> bool {
+        self.now() < self.spool_sick_until.load(Ordering::Relaxed)
     }
 }
 
 impl<S: Spool, N: NextHops> Dispatcher<S, N> {
     async fn accept(self: &Arc<Self>, mut incoming: Incoming) -> Result<Acceptance, Failure> {
         let original = Original::parse(std::mem::take(&mut incoming.data))
-            .map_err(|error| Failure::new(Side::Client, Reply::new(554, Some(Status(5, 6, 0)), error.to_string()), ""))
+            .map_err(|error| Failure::new(Side::Client, Reply::new(554, Some(Status(5, 6, 0)), error.to_string()), "").by(Limit::Header))
             .inspect_err(|failure| self.report_unjudged(&incoming, failure))?;
         self.report_message(&incoming, &original);
         refuse_loop(&original, &incoming.snapshot.hostname).inspect_err(|failure| self.report_unjudged(&incoming, failure))?;
@@ -91,17 +96,27 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
         let places = lanes.and_then(|lanes| lanes.try_enter(states.iter().map(|state| &state.relay), &self.snapshot.load()));
         let receipt = match places {
             Some(places) => {
-                let (receipt, claims) = self.spool.append_claimed(entry).await.map_err(not_stored)?;
+                let (receipt, claims) = self.stored(self.spool.append_claimed(entry).await)?;
                 for ((claim, state), place) in claims.into_iter().zip(states).zip(places) {
                     self.begin(claim, Arc::clone(&judged.envelope), state, Arc::clone(&judged.original), place);
                 }
                 receipt
             }
-            None => self.spool.append(entry).await.map_err(not_stored)?,
+            None => self.stored(self.spool.append(entry).await)?,
         };
         self.report_spooled(&judged);
         self.report_ended(&judged);
         Ok(Acceptance::stored(judged.id(), &receipt))
+    }
+}
+
+impl<S: Spool, N: NextHops> Dispatcher<S, N> {
+    /// What the spool said to a message that was to be stored; it is remembered whether it could.
+    pub(super) fn stored<T>(&self, result: Result<T, SpoolError>) -> Result<T, Failure> {
+        let sick_ms = u64::try_from(SPOOL_SICK_TIME.as_millis()).unwrap_or(0);
+        let until = if result.is_ok() { 0 } else { self.now().saturating_add(sick_ms) };
+        self.spool_sick_until.store(until, Ordering::Relaxed);
+        result.map_err(not_stored)
     }
 }
 
@@ -128,24 +143,26 @@ fn rejections(plan: &Plan) -> Vec<Pending> {
 }
 
 /// The reply when the spool could not take a message: never an acknowledgement.
-pub(super) fn not_stored(error: SpoolError) -> Failure {
-    let reply = match error {
-        SpoolError::Full => Reply::fixed(452, Status(4, 3, 1), "Not enough storage, try again later"),
-        _ => Reply::fixed(451, Status(4, 3, 0), "Could not be stored, try again later"),
-    };
-    Failure::new(Side::Us, reply, error.to_string())
+fn not_stored(error: SpoolError) -> Failure {
+    let detail = error.to_string();
+    match error {
+        SpoolError::Full => {
+            Failure::new(Side::Us, Reply::fixed(452, Status(4, 3, 1), "Not enough storage, try again later"), detail).by(Limit::SpoolFree)
+        }
+        _ => Failure::new(Side::Us, Reply::fixed(451, Status(4, 3, 0), "Could not be stored, try again later"), detail),
+    }
 }
 
 /// RFC 5321 §6.3: a message that came through here before, or through too many hosts, is refused for good.
 fn refuse_loop(original: &Original, hostname: &str) -> Result<(), Failure> {
-    let text = if original.has_received_by(hostname) {
-        "This message has been here before: mail loop"
+    let refused = |text| Failure::new(Side::Client, Reply::fixed(554, Status(5, 4, 6), text), "");
+    if original.has_received_by(hostname) {
+        Err(refused("This message has been here before: mail loop"))
     } else if original.hops() > HOPS_MAX {
-        "Too many hops: mail loop"
+        Err(refused("Too many hops: mail loop").by(Limit::Hops))
     } else {
-        return Ok(());
-    };
-    Err(Failure::new(Side::Client, Reply::fixed(554, Status(5, 4, 6), text), ""))
+        Ok(())
+    }
 }
 
 fn stored_envelope(incoming: &Incoming, original: &Original, now: UnixMillis) -> StoredEnvelope {

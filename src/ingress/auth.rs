@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use super::driver::Connection;
 use crate::config::{EndpointKind, Snapshot};
 use crate::dispatch::Intake;
-use crate::limits::{LOG_USER_CHARS_MAX, LOGIN_DELAY_FIRST};
+use crate::limits::{LOG_USER_CHARS_MAX, LOGIN_DELAY_FIRST, Limit};
 use crate::secrets::{Claim, SecretRef, Secrets};
 use crate::smtp::{Login, Reply, Status};
 use crate::telemetry::Event;
@@ -55,6 +55,7 @@ impl<D: Intake> Connection<'_, D> {
             result,
             reason,
             version,
+            limit: matches!(judgement, Judgement::TooManyFailures).then_some(Limit::LoginFailures),
         });
         match judgement {
             Judgement::Accepted { .. } => {
@@ -138,7 +139,8 @@ mod tests {
     fn connect<'h>(house: &'h House, client: &str) -> Connection<'h, Gate> {
         let live = house.ingress.live.load_full();
         let endpoint = Arc::clone(&live.snapshot.endpoints["mx"]);
-        Connection::new(&house.ingress, live, endpoint, house.ingress.ids.next(0), client.parse().unwrap())
+        let places = (house.ingress.admission.enter_total().unwrap(), None);
+        Connection::new(&house.ingress, live, endpoint, house.ingress.ids.next(0), client.parse().unwrap(), places)
     }
 
     /// The code of the answer, 235 for a good one, and how long it took.

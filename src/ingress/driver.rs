@@ -1,23 +1,26 @@
 //! One connection: reads, asks the session what it means, decides by policy, writes.
 
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::admission::Place;
+use super::admission::{ClientPlace, TotalPlace};
 use super::memory::Share;
+use super::pressure::Level;
 use super::proxied::{Announcement, Client};
 use super::stream::Stream;
 use super::transaction::Transaction;
 use super::{Ingress, Live};
-use crate::config::{Endpoint, EndpointKind};
+use crate::config::{Endpoint, EndpointKind, Limits};
 use crate::dispatch::{Incoming, Intake, unix_millis};
-use crate::limits::{CLOSE_TIMEOUT, SESSION_IDLE_TIMEOUT, TLS_HANDSHAKE_TIMEOUT};
+use crate::limits::{self, CLOSE_TIMEOUT, Limit, TLS_HANDSHAKE_TIMEOUT};
 use crate::message::{MessageId, SessionFacts, SessionId};
-use crate::smtp::{Event as Said, Recipient, Reply, Session, SessionConfig, Status};
+use crate::smtp::{Event as Said, NOT_ENOUGH_MEMORY, Recipient, Reply, Session, SessionConfig, Status, Strain, limit_of};
 use crate::telemetry::Event;
 
 /// Serves a client from its first byte to its last.
@@ -27,7 +30,7 @@ pub(super) async fn serve<D: Intake>(
     endpoint: Arc<Endpoint>,
     tcp: TcpStream,
     Client { address: client, port, announcement }: Client,
-    place: Place,
+    places: (TotalPlace, Option<ClientPlace>),
 ) {
     // A reply waits for nothing: without this, Nagle and the peer's delayed ACK cost 40 ms each.
     let _ = tcp.set_nodelay(true);
@@ -36,11 +39,10 @@ pub(super) async fn serve<D: Intake>(
     let proxy = announcement.as_deref().map(Announcement::event);
     ingress.log.emit(&Event::Connected { session: id, endpoint: &endpoint.name, client, port, proxy, config: &live.snapshot.hash });
     drop(announcement);
-    let mut connection = Connection::new(&ingress, live, endpoint, id, client);
+    let mut connection = Connection::new(&ingress, live, endpoint, id, client, places);
     let reason = connection.run(Stream::Plain(tcp)).await;
     let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     ingress.log.emit(&Event::Disconnected { session: id, messages: connection.messages, duration_ms, reason });
-    drop(place);
 }
 
 /// The state of one connection beside its stream.
@@ -55,6 +57,9 @@ pub(super) struct Connection<'i, D> {
     pub(super) wrong_logins: u32,
     session: Session,
     memory: Share,
+    _total: TotalPlace,
+    place: Option<ClientPlace>,
+    levels: watch::Receiver<Level>,
     messages: u32,
     told_to_end: bool,
 }
@@ -63,16 +68,31 @@ pub(super) struct Connection<'i, D> {
 type Reason = &'static str;
 
 impl<'i, D: Intake> Connection<'i, D> {
-    pub(super) fn new(ingress: &'i Arc<Ingress<D>>, live: Arc<Live>, endpoint: Arc<Endpoint>, id: SessionId, client_ip: IpAddr) -> Self {
-        let mut config = SessionConfig::new(Arc::clone(&live.snapshot.hostname));
+    pub(super) fn new(
+        ingress: &'i Arc<Ingress<D>>,
+        live: Arc<Live>,
+        endpoint: Arc<Endpoint>,
+        id: SessionId,
+        client_ip: IpAddr,
+        (total, place): (TotalPlace, Option<ClientPlace>),
+    ) -> Self {
+        let mut config = with_limits(SessionConfig::new(Arc::clone(&live.snapshot.hostname)), &live.snapshot.limits);
         config.starttls = endpoint.tls.is_some();
         config.tls_required = endpoint.tls.as_ref().is_some_and(|tls| tls.required);
         config.auth = matches!(endpoint.kind, EndpointKind::Auth(_));
         config.message_bytes_max = endpoint.policy.max_message_size.unwrap_or(config.message_bytes_max);
         let facts =
             SessionFacts { client_ip, client_host: None, helo: "".into(), extended: false, tls: None, authenticated: false, login: None };
+        let mut levels = ingress.admission.levels();
+        // Strain that is there already is to be heard of, too.
+        if *levels.borrow() != Level::Normal {
+            levels.mark_changed();
+        }
         Self {
             memory: ingress.memory.share(),
+            _total: total,
+            place,
+            levels,
             session: Session::new(Arc::new(config), Instant::now()),
             ingress,
             live,
@@ -93,7 +113,7 @@ impl<'i, D: Intake> Connection<'i, D> {
             match self.session.poll(Instant::now()) {
                 Said::NeedInput => {
                     if !self.memory.resize(self.session.message_bytes_buffered()) {
-                        self.session.shed(Reply::fixed(452, Status(4, 3, 1), "Not enough memory, try again later"));
+                        self.session.shed(NOT_ENOUGH_MEMORY);
                         continue;
                     }
                     if let Err(reason) = self.exchange(&mut stream).await {
@@ -141,7 +161,8 @@ impl<'i, D: Intake> Connection<'i, D> {
                 }
                 Said::Refused { reply } => {
                     let message = self.transaction.as_ref().map(|transaction| transaction.id);
-                    self.ingress.log.emit(&Event::Refused { session: self.id, message, stage: "session", recipient: None, reply: &reply });
+                    let (limit, stage) = (limit_of(&reply), "session");
+                    self.ingress.log.emit(&Event::Refused { session: self.id, message, stage, recipient: None, limit, reply: &reply });
                 }
                 Said::Reset => self.transaction = None,
                 Said::Close => {
@@ -183,10 +204,19 @@ impl<'i, D: Intake> Connection<'i, D> {
                 Ok(_) => Ok(()),
                 Err(_) => Err("connection lost"),
             },
+            // An error would be an admission that is gone, and this connection holds a place in it.
+            _ = self.levels.changed() => {
+                self.session.strain(self.strain());
+                Ok(())
+            }
             // The session sees the time by itself.
             () = tokio::time::sleep_until(deadline) => Ok(()),
             () = self.ingress.draining.cancelled(), if !self.told_to_end => Ok(()),
         }
+    }
+
+    fn strain(&self) -> Option<Strain> {
+        strain(*self.levels.borrow(), self.place.as_ref(), self.live.snapshot.limits.idle_timeout)
     }
 
     async fn flush(&mut self, stream: &mut Stream) -> Result<(), Reason> {
@@ -194,11 +224,25 @@ impl<'i, D: Intake> Connection<'i, D> {
             return Ok(());
         }
         // A client that does not read its replies is idle.
-        match timeout(SESSION_IDLE_TIMEOUT, stream.write(self.session.output())).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err("connection lost"),
-            Err(_) => Err("client does not read"),
+        let (began, idle_timeout) = (Instant::now(), self.live.snapshot.limits.idle_timeout);
+        let mut level_changed = false;
+        let result = {
+            let mut written = pin!(stream.write(self.session.output()));
+            loop {
+                let strain = strain(*self.levels.borrow(), self.place.as_ref(), idle_timeout);
+                let patience = strain.map_or(idle_timeout, |strain| strain.idle_timeout);
+                tokio::select! {
+                    biased;
+                    written = &mut written => break written.map_err(|_| "connection lost"),
+                    _ = self.levels.changed() => level_changed = true,
+                    () = tokio::time::sleep(patience.saturating_sub(began.elapsed())) => break Err("client does not read"),
+                }
+            }
+        };
+        if level_changed {
+            self.session.strain(self.strain());
         }
+        result
     }
 
     async fn take(&mut self, data: bytes::Bytes) -> Reply {
@@ -222,10 +266,10 @@ impl<'i, D: Intake> Connection<'i, D> {
         self.flush(&mut stream).await?;
         let Some(tls) = self.endpoint.tls.clone() else { return Err("no TLS here") };
         let early = self.session.input().split();
-        let event = |version, cipher, error| Event::Tls { session: self.id, version, cipher, error };
-        let error = match timeout(TLS_HANDSHAKE_TIMEOUT, stream.accept_tls(early, tls.server)).await {
+        let event = |version, cipher, error, limit| Event::Tls { session: self.id, version, cipher, error, limit };
+        let (error, limit) = match timeout(TLS_HANDSHAKE_TIMEOUT, stream.accept_tls(early, tls.server)).await {
             Ok(Ok((stream, facts))) => {
-                self.ingress.log.emit(&event(Some(facts.version), Some(&facts.cipher), None));
+                self.ingress.log.emit(&event(Some(facts.version), Some(&facts.cipher), None, None));
                 // RFC 3207 §4.2: what was said before TLS is forgotten.
                 self.facts.tls = Some(facts);
                 self.facts.helo = "".into();
@@ -233,10 +277,10 @@ impl<'i, D: Intake> Connection<'i, D> {
                 self.session.tls_established();
                 return Ok(stream);
             }
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => "no handshake in time".to_owned(),
+            Ok(Err(error)) => (error.to_string(), None),
+            Err(_) => ("no handshake in time".to_owned(), Some(Limit::TlsHandshakeTimeout)),
         };
-        self.ingress.log.emit(&event(None, None, Some(&error)));
+        self.ingress.log.emit(&event(None, None, Some(&error), limit));
         Err("TLS failed")
     }
 
@@ -244,5 +288,28 @@ impl<'i, D: Intake> Connection<'i, D> {
     pub(super) fn next_message(&mut self) -> MessageId {
         self.transactions = self.transactions.saturating_add(1);
         MessageId { session: self.id, number: self.transactions }
+    }
+}
+
+/// Less patience while there is little room; least with clients that take much of it.
+fn strain(level: Level, place: Option<&ClientPlace>, idle_timeout: Duration) -> Option<Strain> {
+    let divisor = match level {
+        Level::Normal => return None,
+        Level::Strained if place.is_none_or(ClientPlace::is_among_few) => limits::PRESSURE_IDLE_DIVISOR_FEW,
+        _ => limits::PRESSURE_IDLE_DIVISOR,
+    };
+    Some(Strain { idle_timeout: idle_timeout.checked_div(divisor).unwrap_or(idle_timeout), errors_max: limits::PRESSURE_ERRORS_MAX })
+}
+
+/// What the operator lets a session do.
+fn with_limits(config: SessionConfig, limits: &Limits) -> SessionConfig {
+    SessionConfig {
+        recipients_max: limits.recipients,
+        errors_max: limits.errors,
+        bad_recipients_max: limits.bad_recipients,
+        messages_max: limits.messages_per_session,
+        idle_timeout: limits.idle_timeout,
+        session_timeout: limits.session_timeout,
+        ..config
     }
 }

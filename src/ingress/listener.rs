@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
@@ -13,7 +14,7 @@ use super::driver::serve;
 use super::proxied::{Client, serve_announced};
 use crate::config::Snapshot;
 use crate::dispatch::Intake;
-use crate::limits::{ACCEPT_ERROR_PAUSE, LISTEN_BACKLOG};
+use crate::limits::{ACCEPT_ERROR_PAUSE, LISTEN_BACKLOG, TURNED_AWAY_LINE_INTERVAL};
 use crate::smtp::{Reply, Status};
 use crate::telemetry::Event;
 
@@ -59,6 +60,7 @@ impl Listeners {
 
     /// Serves until the drain begins.
     pub fn serve<D: Intake>(self, ingress: &Arc<Ingress<D>>) {
+        tokio::spawn(Arc::clone(ingress).watch());
         for (endpoint, address, listener) in self.0 {
             ingress.log.emit(&Event::Listening { endpoint: &endpoint, address });
             tokio::spawn(accept(Arc::clone(ingress), endpoint, listener));
@@ -80,6 +82,7 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 async fn accept<D: Intake>(ingress: Arc<Ingress<D>>, endpoint: Arc<str>, listener: TcpListener) {
+    let mut told: Option<Instant> = None;
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -89,7 +92,10 @@ async fn accept<D: Intake>(ingress: Arc<Ingress<D>>, endpoint: Arc<str>, listene
             Ok((tcp, peer)) => admit(&ingress, &endpoint, tcp, peer),
             Err(error) => {
                 // Out of file descriptors, most likely: the next ones wait in the backlog.
-                ingress.log.emit(&Event::Problem { what: "accept", detail: &error.to_string() });
+                if told.is_none_or(|told| told.elapsed() >= TURNED_AWAY_LINE_INTERVAL) {
+                    ingress.log.emit(&Event::Problem { what: "accept", detail: &error.to_string() });
+                    told = Some(Instant::now());
+                }
                 tokio::time::sleep(ACCEPT_ERROR_PAUSE).await;
             }
         }
@@ -103,17 +109,24 @@ fn admit<D: Intake>(ingress: &Arc<Ingress<D>>, endpoint: &str, tcp: TcpStream, p
     };
     let (canonical, port) = (peer.ip().to_canonical(), peer.port());
     let address = ingress.presented_as.get(&canonical).copied().unwrap_or(canonical);
-    let is_load_balancer = endpoint.is_load_balancer(canonical);
-    let place = if is_load_balancer { ingress.admission.enter_unknown() } else { ingress.admission.enter(address) };
-    match place {
-        Err(reply) => send_away(&tcp, &reply),
-        Ok(place) if is_load_balancer => {
-            let peer = SocketAddr::new(canonical, port);
-            ingress.sessions.spawn(serve_announced(Arc::clone(ingress), live, endpoint, tcp, peer, place));
-        }
-        Ok(place) => {
+    ingress.look();
+    let entered = ingress.admission.enter_total().and_then(|total| {
+        // Whom a load balancer connects for is not known yet; it has no limit of its own.
+        let client = if endpoint.is_load_balancer(canonical) { None } else { Some(ingress.admission.enter_client(address)?) };
+        Ok((total, client))
+    });
+    match entered {
+        Ok((total, Some(place))) => {
             let client = Client { address, port, announcement: None };
-            ingress.sessions.spawn(serve(Arc::clone(ingress), live, endpoint, tcp, client, place));
+            ingress.sessions.spawn(serve(Arc::clone(ingress), live, endpoint, tcp, client, (total, Some(place))));
+        }
+        Ok((total, None)) => {
+            let peer = SocketAddr::new(canonical, port);
+            ingress.sessions.spawn(serve_announced(Arc::clone(ingress), live, endpoint, tcp, peer, total));
+        }
+        Err(refusal) => {
+            ingress.count_turned_away(refusal.limit, address);
+            send_away(&tcp, &refusal.reply);
         }
     }
 }

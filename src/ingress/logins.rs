@@ -16,7 +16,7 @@ use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::admission::network;
+use super::admission::one_address;
 use crate::limits::{
     LOGIN_CLIENTS_MAX, LOGIN_DELAY_FIRST, LOGIN_DELAY_LONGEST, LOGIN_FAILURE_WINDOW, LOGIN_FAILURES_PER_CLIENT_MAX,
     LOGIN_FAILURES_PER_USER_MAX, LOGIN_USER_COUNTERS,
@@ -56,7 +56,7 @@ impl LoginFailures {
     pub fn may_try(&self, address: IpAddr, username: &str, now: Instant) -> bool {
         let user = self.counter(username);
         let state = self.state();
-        let of_client = state.clients.get(&network(address)).map_or(0, |client| client.window.at(now));
+        let of_client = state.clients.get(&one_address(address)).map_or(0, |client| client.window.at(now));
         let of_user = state.users.get(&user).map_or(0, |window| window.at(now));
         let bound = if of_user >= LOGIN_FAILURES_PER_USER_MAX { 1 } else { LOGIN_FAILURES_PER_CLIENT_MAX };
         of_client < bound
@@ -68,7 +68,7 @@ impl LoginFailures {
         let mut state = self.state();
         state.make_room(now);
         let fresh = Window { began: now, failures: 0 };
-        let client = state.clients.entry(network(address)).or_insert(Client { window: fresh, last_claim: !claim });
+        let client = state.clients.entry(one_address(address)).or_insert(Client { window: fresh, last_claim: !claim });
         let repeated = client.last_claim == claim && client.window.at(now) > 0;
         if !repeated {
             client.window.count(now);

@@ -7,9 +7,12 @@ use bytes::Bytes;
 
 /// A budget in bytes.
 #[derive(Clone, Debug)]
-pub struct MessageMemory {
-    used: Arc<AtomicUsize>,
-    max: usize,
+pub struct MessageMemory(Arc<Budget>);
+
+#[derive(Debug)]
+struct Budget {
+    used: AtomicUsize,
+    max: AtomicUsize,
 }
 
 /// What one session has taken of the budget; given back when it is dropped.
@@ -22,7 +25,7 @@ pub struct Share {
 impl MessageMemory {
     /// A budget of `max` bytes.
     pub fn new(max: usize) -> Self {
-        Self { used: Arc::default(), max }
+        Self(Arc::new(Budget { used: AtomicUsize::new(0), max: AtomicUsize::new(max) }))
     }
 
     /// A share of nothing yet.
@@ -32,7 +35,17 @@ impl MessageMemory {
 
     /// Bytes taken now.
     pub fn used(&self) -> usize {
-        self.used.load(Ordering::Relaxed)
+        self.0.used.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that may be taken.
+    pub fn max(&self) -> usize {
+        self.0.max.load(Ordering::Relaxed)
+    }
+
+    /// Another budget from now on. What is taken stays taken.
+    pub fn set_max(&self, max: usize) {
+        self.0.max.store(max, Ordering::Relaxed);
     }
 }
 
@@ -41,11 +54,12 @@ impl Share {
     #[must_use]
     pub fn resize(&mut self, bytes: usize) -> bool {
         if bytes <= self.bytes {
-            self.memory.used.fetch_sub(self.bytes.saturating_sub(bytes), Ordering::Relaxed);
+            self.memory.0.used.fetch_sub(self.bytes.saturating_sub(bytes), Ordering::Relaxed);
         } else {
             let more = bytes.saturating_sub(self.bytes);
-            let fits = |used: usize| used.checked_add(more).filter(|sum| *sum <= self.memory.max);
-            if self.memory.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_err() {
+            let max = self.memory.max();
+            let fits = |used: usize| used.checked_add(more).filter(|sum| *sum <= max);
+            if self.memory.0.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_err() {
                 return false;
             }
         }
@@ -58,13 +72,13 @@ impl Share {
     pub fn around(mut self, bytes: Bytes) -> Bytes {
         // What arrived since the last look is in memory already; there is nobody to refuse it to.
         let more = bytes.len().saturating_sub(self.bytes);
-        self.memory.used.fetch_add(more, Ordering::Relaxed);
+        self.memory.0.used.fetch_add(more, Ordering::Relaxed);
         self.bytes = self.bytes.saturating_add(more);
         Bytes::from_owner(Shared { bytes, _share: self })
     }
 
     fn give_back(&mut self) {
-        self.memory.used.fetch_sub(std::mem::take(&mut self.bytes), Ordering::Relaxed);
+        self.memory.0.used.fetch_sub(std::mem::take(&mut self.bytes), Ordering::Relaxed);
     }
 }
 

@@ -8,32 +8,39 @@ mod driver;
 mod listener;
 mod logins;
 mod memory;
+mod pressure;
 mod proxied;
+mod sketch;
 mod stream;
 #[cfg(test)]
 mod tests;
 mod transaction;
+mod turned_away;
 
-pub use admission::Admission;
+pub use admission::{Admission, ClientPlace, Refusal, TotalPlace};
 pub use auth::look_at_credentials;
 pub use listener::{BindError, Listeners};
 pub use logins::LoginFailures;
 pub use memory::MessageMemory;
+pub use pressure::{Level, Load};
+pub use turned_away::TurnedAway;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::Snapshot;
+use crate::config::{Limits, Snapshot};
 use crate::dispatch::Intake;
 use crate::domains::AcceptedDomains;
+use crate::limits::{Limit, PRESSURE_LOOK};
 use crate::message::SessionIds;
 use crate::secrets::Secrets;
-use crate::telemetry::Log;
+use crate::telemetry::{Event, Log};
 
 /// What is in force for new connections.
 #[derive(Debug)]
@@ -63,6 +70,8 @@ pub struct Ingress<D> {
     pub logins: LoginFailures,
     /// Bytes of messages in memory.
     pub memory: MessageMemory,
+    /// What the log is to say of connections that were kept out.
+    pub turned_away: TurnedAway,
     /// Cancelled when the process is to end: sessions say 421 at their next boundary.
     pub draining: CancellationToken,
     /// All sessions.
@@ -73,6 +82,50 @@ pub struct Ingress<D> {
 }
 
 impl<D: Intake> Ingress<D> {
+    /// Other limits from now on. Who is connected keeps those that the session began with.
+    pub fn set_limits(&self, limits: Limits) {
+        self.admission.set_limits(limits);
+        self.memory.set_max(limits.message_memory_bytes);
+    }
+
+    /// Looks at the load; a new level is told once, to the log and to every session that waits.
+    fn look(&self) {
+        let memory_bytes = (self.memory.used(), self.memory.max());
+        let Some((level, load)) = self.admission.observe(memory_bytes, self.intake.is_sick()) else { return };
+        self.log.emit(&Event::Pressure {
+            level: level.name(),
+            connections: load.connections.0,
+            connections_max: load.connections.1,
+            message_memory_bytes: load.memory_bytes.0,
+            message_memory_bytes_max: load.memory_bytes.1,
+            spool_sick: load.spool_sick,
+        });
+    }
+
+    /// Looks at the load again and again, so that it recovers without anybody's doing, and writes what is due of
+    /// [`Self::turned_away`]. Until the drain.
+    async fn watch(self: Arc<Self>) {
+        let mut look = tokio::time::interval(PRESSURE_LOOK);
+        loop {
+            tokio::select! {
+                _ = look.tick() => {}
+                () = self.draining.cancelled() => return self.turned_away.rest().iter().for_each(|told| self.tell(told)),
+            }
+            self.look();
+            self.turned_away.due(Instant::now()).iter().for_each(|told| self.tell(told));
+        }
+    }
+
+    /// A connection was kept out.
+    fn count_turned_away(&self, limit: Limit, client: IpAddr) {
+        self.log.metrics().turned_away(limit);
+        self.turned_away.count(limit, client, Instant::now()).iter().for_each(|told| self.tell(told));
+    }
+
+    fn tell(&self, told: &turned_away::Told) {
+        self.log.emit(&Event::TurnedAway { limit: told.limit, refused: told.refused, client: told.client });
+    }
+
     /// Lets every session end at its next boundary, and waits for them, at most `patience`.
     pub async fn drain(&self, patience: std::time::Duration) {
         self.draining.cancel();

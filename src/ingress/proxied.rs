@@ -13,13 +13,13 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::admission::Place;
+use super::admission::TotalPlace;
 use super::driver::serve;
 use super::listener::send_away;
 use super::{Ingress, Live};
 use crate::config::Endpoint;
 use crate::dispatch::Intake;
-use crate::limits::PROXY_HEADER_TIMEOUT;
+use crate::limits::{Limit, PROXY_HEADER_TIMEOUT};
 use crate::proxy::{Command, Decoded, Header, Malformed, decode};
 use crate::telemetry::{Announced, Event};
 
@@ -75,26 +75,29 @@ pub(super) async fn serve_announced<D: Intake>(
     endpoint: Arc<Endpoint>,
     mut tcp: TcpStream,
     peer: SocketAddr,
-    mut place: Place,
+    total: TotalPlace,
 ) {
     let read = timeout(PROXY_HEADER_TIMEOUT, read_header(&mut tcp)).await;
     let header = match read.unwrap_or(Err(Failed::Slow)) {
         Ok(header) => header,
         Err(failed) => {
-            return ingress.log.emit(&Event::ProxyFailed { endpoint: &endpoint.name, peer, detail: &failed.to_string() });
+            let limit = matches!(failed, Failed::Slow).then_some(Limit::ProxyHeaderTimeout);
+            return ingress.log.emit(&Event::ProxyFailed { endpoint: &endpoint.name, peer, detail: &failed.to_string(), limit });
         }
     };
     let source = header.addresses.map(|addresses| addresses.source);
     // The load balancer itself has no limit of its own: all its health checks come from one address.
-    if let Some(source) = source
-        && let Err(reply) = place.count_for(source.ip())
-    {
-        return send_away(&tcp, &reply);
-    }
+    let place = match source.map(|source| ingress.admission.enter_client(source.ip())).transpose() {
+        Ok(place) => place,
+        Err(refusal) => {
+            ingress.count_turned_away(refusal.limit, source.map_or(peer.ip(), |source| source.ip()));
+            return send_away(&tcp, &refusal.reply);
+        }
+    };
     let end = source.unwrap_or(peer);
     let client = Client { address: end.ip(), port: end.port(), announcement: Some(Box::new(Announcement { peer, header })) };
     // A task of its own: the session's state does not grow by what was needed until here.
-    ingress.sessions.clone().spawn(serve(ingress, live, endpoint, tcp, client, place));
+    ingress.sessions.clone().spawn(serve(ingress, live, endpoint, tcp, client, (total, place)));
 }
 
 /// Why there is no header.

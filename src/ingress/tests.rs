@@ -1,5 +1,7 @@
 //! Listeners and driver over loopback, before an intake that waits until it may go on.
 
+mod limits;
+
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -15,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::*;
-use crate::config::{DeliveryMode, Domains, Endpoint, EndpointKind};
+use crate::config::{DeliveryMode, Domains, Endpoint, EndpointKind, Limits};
 use crate::dispatch::Incoming;
 use crate::policy::{Effect, Policy, PolicyCondition, Statement};
 use crate::rules::{Folded, Otherwise, RuleSet, TextTest};
@@ -60,76 +62,110 @@ pub(super) struct House {
     address: SocketAddr,
 }
 
-/// A gateway for `here.example` that takes nothing from `evil.example` or for `bob@here.example` and leaves everything else at
-/// the gate.
+/// A house of its kind.
+struct Plan {
+    kind: EndpointKind,
+    load_balancers: &'static [&'static str],
+    inline: bool,
+    passes: usize,
+    limits: Limits,
+    presented_as: HashMap<IpAddr, IpAddr>,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        let (kind, limits, presented_as) = (EndpointKind::Open, Limits::default(), HashMap::new());
+        Self { kind, load_balancers: &[], inline: false, passes: 1, limits, presented_as }
+    }
+}
+
 fn house(inline: bool, passes: usize, memory: usize) -> House {
-    build(EndpointKind::Open, &[], inline, passes, memory)
+    let limits = Limits { message_memory_bytes: memory, ..Limits::default() };
+    Plan { inline, passes, limits, ..Plan::default() }.build(std::io::sink())
 }
 
-/// The same behind load balancers in these networks.
-fn house_behind(load_balancers: &[&str], inline: bool, passes: usize, memory: usize) -> House {
-    build(EndpointKind::Open, load_balancers, inline, passes, memory)
-}
-
-/// The same with an endpoint of another kind.
+/// With an endpoint of another kind.
 pub(super) fn house_of(kind: EndpointKind) -> House {
-    build(kind, &[], true, 0, usize::MAX)
+    Plan { kind, inline: true, passes: 0, ..Plan::default() }.build(std::io::sink())
 }
 
-fn build(kind: EndpointKind, load_balancers: &[&str], inline: bool, passes: usize, memory: usize) -> House {
-    let bob = PolicyCondition::Recipient(TextTest::Equals(vec![Folded::new("bob@here.example")]));
-    let evil = PolicyCondition::Helo(TextTest::Equals(vec![Folded::new("evil.example")]));
-    let statement = |name: &str, condition| Statement { name: name.into(), when: vec![condition] };
-    let deny = vec![statement("bob", bob), statement("evil", evil)];
-    let policy = Policy { name: "all".into(), default: Effect::Allow, max_message_size: None, deny, allow: vec![] };
-    let endpoint = Endpoint {
-        name: "mx".into(),
-        kind,
-        listen: vec!["127.0.0.1:0".parse().unwrap()],
-        policy: Arc::new(policy),
-        rules: Arc::new(RuleSet { name: "all".into(), otherwise: Otherwise::Reject, rules: vec![] }),
-        tls: None,
-        delivery: DeliveryMode::Queue,
-        load_balancers: load_balancers.iter().map(|network| network.parse().unwrap()).collect(),
-    };
-    let snapshot = Arc::new(Snapshot {
-        hash: "cafe0000".into(),
-        hostname: "mx.gateway.example".into(),
-        domains: Domains::List(vec!["here.example".into()]),
-        endpoints: BTreeMap::from([(Arc::clone(&endpoint.name), Arc::new(endpoint))]),
-        relays: BTreeMap::new(),
-        bounce_relay: None,
-        spool: PathBuf::new(),
-        files: vec![],
-    });
-    let gate = Arc::new(Gate { inline, asked: Notify::new(), open: Arc::new(Semaphore::new(passes)), taken: Arc::default() });
-    let domains = Arc::new(AcceptedDomains::new(&snapshot.domains, Arc::default(), None));
-    let listeners = Listeners::bind(&snapshot).unwrap();
-    let address = listeners.addresses()[0].1;
-    let ingress = Arc::new(Ingress {
-        live: ArcSwap::from_pointee(Live { snapshot, domains }),
-        intake: Arc::clone(&gate),
-        log: Log::new(Format::Json, std::io::sink()),
-        ids: Arc::new(SessionIds::new(7)),
-        admission: Admission::default(),
-        secrets: Arc::default(),
-        logins: LoginFailures::default(),
-        memory: MessageMemory::new(memory),
-        draining: CancellationToken::new(),
-        sessions: TaskTracker::new(),
-        presented_as: HashMap::new(),
-    });
-    listeners.serve(&ingress);
-    House { ingress, gate, address }
+/// Behind load balancers in these networks.
+fn house_behind(load_balancers: &'static [&'static str]) -> House {
+    Plan { load_balancers, ..Plan::default() }.build(std::io::sink())
+}
+
+/// With other limits, clients that are taken for others, and a log.
+fn house_with(passes: usize, limits: Limits, presented_as: HashMap<IpAddr, IpAddr>, log: impl std::io::Write + Send + 'static) -> House {
+    Plan { passes, limits, presented_as, ..Plan::default() }.build(log)
+}
+
+impl Plan {
+    /// A gateway for `here.example` that takes nothing from `evil.example` or for `bob@here.example` and leaves everything else at
+    /// the gate.
+    fn build(self, log: impl std::io::Write + Send + 'static) -> House {
+        let Self { kind, load_balancers, inline, passes, limits, presented_as } = self;
+        let bob = PolicyCondition::Recipient(TextTest::Equals(vec![Folded::new("bob@here.example")]));
+        let evil = PolicyCondition::Helo(TextTest::Equals(vec![Folded::new("evil.example")]));
+        let statement = |name: &str, condition| Statement { name: name.into(), when: vec![condition] };
+        let deny = vec![statement("bob", bob), statement("evil", evil)];
+        let policy = Policy { name: "all".into(), default: Effect::Allow, max_message_size: None, deny, allow: vec![] };
+        let endpoint = Endpoint {
+            name: "mx".into(),
+            kind,
+            listen: vec!["127.0.0.1:0".parse().unwrap()],
+            policy: Arc::new(policy),
+            rules: Arc::new(RuleSet { name: "all".into(), otherwise: Otherwise::Reject, rules: vec![] }),
+            tls: None,
+            delivery: DeliveryMode::Queue,
+            load_balancers: load_balancers.iter().map(|network| network.parse().unwrap()).collect(),
+        };
+        let snapshot = Arc::new(Snapshot {
+            hash: "cafe0000".into(),
+            hostname: "mx.gateway.example".into(),
+            domains: Domains::List(vec!["here.example".into()]),
+            endpoints: BTreeMap::from([(Arc::clone(&endpoint.name), Arc::new(endpoint))]),
+            relays: BTreeMap::new(),
+            bounce_relay: None,
+            spool: PathBuf::new(),
+            limits,
+            admin: None,
+            files: vec![],
+        });
+        let gate = Arc::new(Gate { inline, asked: Notify::new(), open: Arc::new(Semaphore::new(passes)), taken: Arc::default() });
+        let domains = Arc::new(AcceptedDomains::new(&snapshot.domains, Arc::default(), None));
+        let listeners = Listeners::bind(&snapshot).unwrap();
+        let address = listeners.addresses()[0].1;
+        let ingress = Arc::new(Ingress {
+            live: ArcSwap::from_pointee(Live { snapshot, domains }),
+            intake: Arc::clone(&gate),
+            log: Log::new(Format::Json, log),
+            ids: Arc::new(SessionIds::new(7)),
+            admission: Admission::new(limits),
+            secrets: Arc::default(),
+            logins: LoginFailures::default(),
+            memory: MessageMemory::new(limits.message_memory_bytes),
+            turned_away: TurnedAway::default(),
+            draining: CancellationToken::new(),
+            sessions: TaskTracker::new(),
+            presented_as,
+        });
+        listeners.serve(&ingress);
+        House { ingress, gate, address }
+    }
 }
 
 struct Client(TcpStream);
 
 impl Client {
     async fn connect(house: &House) -> Self {
-        let mut client = Self(TcpStream::connect(house.address).await.unwrap());
+        let mut client = Self::dial(house).await;
         assert_eq!(client.reply().await, "220");
         client
+    }
+
+    /// The greeting, or what stands in its place, is still to be read.
+    async fn dial(house: &House) -> Self {
+        Self(TcpStream::connect(house.address).await.unwrap())
     }
 
     /// The code of the next reply, all its lines read.

@@ -55,6 +55,7 @@ impl<D: Intake> Connection<'_, D> {
             message: self.transaction.as_ref().map(|transaction| transaction.id),
             stage: "rcpt",
             recipient: Some(address.as_str()),
+            limit: None,
             reply: &refusal,
         });
         Err(refusal)

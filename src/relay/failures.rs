@@ -112,11 +112,11 @@ fn ours(reply: Reply, detail: impl Display) -> Failure {
 /// A 5xx told on as 4xx, with the next hop's own words in the text; a 4xx stays what it is.
 fn temporary(side: Side, reply: &Reply, detail: String) -> Failure {
     if !reply.is_permanent() {
-        return Failure { side, retry: Retry::Later, reply: reply.clone(), detail };
+        return Failure { side, retry: Retry::Later, reply: reply.clone(), detail, limit: None };
     }
     let status = reply.status.map_or(Status(4, 0, 0), |status| Status(4, status.1, status.2));
     let text = format!("The next hop said: {reply}");
-    Failure { side, retry: Retry::Later, reply: Reply::new(451, Some(status), text), detail }
+    Failure { side, retry: Retry::Later, reply: Reply::new(451, Some(status), text), detail, limit: None }
 }
 
 /// A 5xx that says nothing about the message or the recipient: the relay is set up wrongly, here or at the next hop. The mail

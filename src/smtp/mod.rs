@@ -33,6 +33,7 @@ pub use command::{Command, MailParameters};
 pub use data::Decoder;
 pub use dsn::{EnvelopeId, MailTerms, Notify, OriginalRecipient, RcptParameters, Recipient, Return};
 pub use login::{AuthArgument, Login};
+pub use replies::{NOT_ENOUGH_MEMORY, limit_of};
 pub use reply::{Reply, Status};
 pub use reply_parser::{ReplyError, ReplyParser};
-pub use session::{Event, Session, SessionConfig};
+pub use session::{Event, Session, SessionConfig, Strain};

@@ -1,8 +1,30 @@
 //! The server's own replies, each with its source; what a policy or a next hop says comes from elsewhere.
+//!
+//! A limit that refuses something has a reply that nothing else uses: [`limit_of`] tells which it is.
 
 use std::borrow::Cow;
 
 use super::{Reply, Status};
+use crate::limits::Limit;
+
+/// The limit that a reply of the session speaks of.
+pub fn limit_of(reply: &Reply) -> Option<Limit> {
+    const REPLIES: &[(&Reply, Limit)] = &[
+        (&TOO_MANY_ERRORS, Limit::Errors),
+        (&TOO_MANY_BAD_RECIPIENTS, Limit::BadRecipients),
+        (&TOO_MANY_LOGINS, Limit::LoginsPerSession),
+        (&TOO_MUCH_JUNK, Limit::JunkCommands),
+        (&TOO_MANY_MESSAGES, Limit::MessagesPerSession),
+        (&TIMEOUT, Limit::IdleTimeout),
+        (&SESSION_TOO_LONG, Limit::SessionTimeout),
+        (&LINE_TOO_LONG, Limit::CommandLine),
+        (&AUTH_LINE_TOO_LONG, Limit::CommandLine),
+        (&TOO_MANY_RECIPIENTS, Limit::Recipients),
+        (&MESSAGE_TOO_LARGE, Limit::MessageSize),
+        (&NOT_ENOUGH_MEMORY, Limit::MessageMemory),
+    ];
+    REPLIES.iter().find(|(known, _)| *known == reply).map(|(_, limit)| *limit)
+}
 
 // ---- positive ----
 
@@ -38,6 +60,8 @@ pub(super) const MECHANISM_UNKNOWN: Reply = Reply::fixed(504, Status(5, 5, 4), "
 // ---- the session ends (RFC 5321 §3.8: 421 may answer any command) ----
 
 pub(super) const TOO_MANY_ERRORS: Reply = Reply::fixed(421, Status(4, 7, 0), "Too many errors");
+/// Who tries out addresses learns no more of them (RFC 5321 §7.3 knows the attack).
+pub(super) const TOO_MANY_BAD_RECIPIENTS: Reply = Reply::fixed(421, Status(4, 7, 0), "Too many recipients that are not accepted");
 pub(super) const TOO_MUCH_JUNK: Reply = Reply::fixed(421, Status(4, 7, 0), "Too many commands without mail");
 pub(super) const TOO_MANY_LOGINS: Reply = Reply::fixed(421, Status(4, 7, 0), "Too many failed logins");
 pub(super) const TOO_MANY_MESSAGES: Reply = Reply::fixed(421, Status(4, 7, 0), "Too many messages in this session; connect again");
@@ -98,6 +122,9 @@ pub(super) const TLS_REQUIRED: Reply = Reply::fixed(530, Status(5, 7, 0), "Must 
 pub(super) const REQUIRETLS_NEEDS_TLS: Reply = Reply::fixed(530, Status(5, 7, 10), "REQUIRETLS needs TLS in this session, too");
 
 // ---- after the data ----
+
+/// What a driver sheds a message with that it has no room for (RFC 3463 §3.4: 4.3.1 is a mail system that is full).
+pub const NOT_ENOUGH_MEMORY: Reply = Reply::fixed(452, Status(4, 3, 1), "Not enough memory, try again later");
 
 /// RFC 5321 §2.3.8 forbids CR and LF apart; only refusing them closes SMTP smuggling. Code and status are Postfix's; the
 /// 5.6.11 of Exchange is not registered.

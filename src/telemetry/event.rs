@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use serde::Serialize;
 
 use crate::failure::Failure;
+use crate::limits::Limit;
 use crate::message::{MessageId, SessionId, TlsVersion};
 use crate::smtp::{Address, Reply, ReversePath};
 
@@ -28,15 +29,26 @@ pub enum Event<'a> {
     ReloadRefused { config: &'a str, mistakes: usize, detail: &'a str },
     /// Something an operator should look at.
     Problem { what: &'a str, detail: &'a str },
+    /// How full it is has changed.
+    Pressure {
+        level: &'static str,
+        connections: usize,
+        connections_max: usize,
+        message_memory_bytes: usize,
+        message_memory_bytes_max: usize,
+        spool_sick: bool,
+    },
+    /// Connections that a limit kept out since the last such line; the last of them.
+    TurnedAway { limit: Limit, refused: u64, client: IpAddr },
     /// Events that the sink could not take.
     Lost { events: u64 },
 
     /// A client connected.
     Connected { session: SessionId, endpoint: &'a str, client: IpAddr, port: u16, proxy: Option<Announced<'a>>, config: &'a str },
     /// A load balancer's connection ended because of its PROXY header.
-    ProxyFailed { endpoint: &'a str, peer: SocketAddr, detail: &'a str },
+    ProxyFailed { endpoint: &'a str, peer: SocketAddr, detail: &'a str, limit: Option<Limit> },
     /// A TLS handshake ended.
-    Tls { session: SessionId, version: Option<TlsVersion>, cipher: Option<&'a str>, error: Option<&'a str> },
+    Tls { session: SessionId, version: Option<TlsVersion>, cipher: Option<&'a str>, error: Option<&'a str>, limit: Option<Limit> },
     /// A client claimed to be somebody. A user that is not accepted is the client's word, made harmless.
     Login {
         session: SessionId,
@@ -47,6 +59,7 @@ pub enum Event<'a> {
         result: &'static str,
         reason: Option<&'static str>,
         version: Option<&'static str>,
+        limit: Option<Limit>,
     },
     /// The traffic policy decided.
     Policy {
@@ -63,7 +76,14 @@ pub enum Event<'a> {
         reply: Option<&'a Reply>,
     },
     /// Something was refused that is not the policy's business.
-    Refused { session: SessionId, message: Option<MessageId>, stage: &'static str, recipient: Option<&'a str>, reply: &'a Reply },
+    Refused {
+        session: SessionId,
+        message: Option<MessageId>,
+        stage: &'static str,
+        recipient: Option<&'a str>,
+        limit: Option<Limit>,
+        reply: &'a Reply,
+    },
     /// The client is gone.
     Disconnected { session: SessionId, messages: u32, duration_ms: u64, reason: &'static str },
 
@@ -128,7 +148,7 @@ pub enum Event<'a> {
         detail: Option<&'a str>,
     },
     /// The reply to DATA.
-    Replied { session: SessionId, message: MessageId, reply: &'a Reply, spooled: bool, duration_ms: u64 },
+    Replied { session: SessionId, message: MessageId, reply: &'a Reply, spooled: bool, limit: Option<Limit>, duration_ms: u64 },
     /// A delivery status notification was made, or why not.
     Dsn {
         session: SessionId,

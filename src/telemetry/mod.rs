@@ -6,8 +6,10 @@
 
 mod event;
 mod human;
+mod metrics;
 mod sink;
 
 pub use event::{Announced, AttemptRecipient, Event, Try};
 pub use human::line as human_line;
+pub use metrics::{Gauge, Metrics};
 pub use sink::{Format, Log};

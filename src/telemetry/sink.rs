@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 
-use super::{Event, human};
+use super::{Event, Metrics, human};
 use crate::limits::{LOG_BUFFER_BYTES_MAX, LOG_CLOSE_TIMEOUT};
 
 /// The form of a line.
@@ -33,6 +33,7 @@ pub struct Log {
 
 #[derive(Debug)]
 struct Shared {
+    metrics: Metrics,
     buffer: Mutex<Buffer>,
     filled: Condvar,
     writer: Mutex<Option<JoinHandle<()>>>,
@@ -57,7 +58,8 @@ struct Line<'a, 'b> {
 impl Log {
     /// A log whose lines go to `out`, written by a thread of its own.
     pub fn new(format: Format, out: impl Write + Send + 'static) -> Self {
-        let shared = Arc::new(Shared { buffer: Mutex::default(), filled: Condvar::new(), writer: Mutex::new(None) });
+        let shared =
+            Arc::new(Shared { metrics: Metrics::default(), buffer: Mutex::default(), filled: Condvar::new(), writer: Mutex::new(None) });
         let log = Self { shared: Arc::clone(&shared), format };
         let writer = log.clone();
         let handle = std::thread::Builder::new().name("log".to_owned()).spawn(move || writer.write_lines(out));
@@ -67,6 +69,7 @@ impl Log {
 
     /// Takes an event down.
     pub fn emit(&self, event: &Event<'_>) {
+        self.shared.metrics.count(event);
         let line = self.line(event);
         let mut buffer = lock(&self.shared.buffer);
         if buffer.bytes.len().saturating_add(line.len()) > LOG_BUFFER_BYTES_MAX {
@@ -79,6 +82,11 @@ impl Log {
         if was_empty {
             self.shared.filled.notify_one();
         }
+    }
+
+    /// What has been counted of the events so far.
+    pub fn metrics(&self) -> &Metrics {
+        &self.shared.metrics
     }
 
     /// Writes what is left and ends the writer thread. A sink that takes nothing is not waited for beyond a limit: the process must end.
@@ -123,6 +131,7 @@ impl Log {
             let lost = std::mem::take(&mut buffer.lost);
             drop(buffer);
             if lost > 0 {
+                self.shared.metrics.lost(lost);
                 lines.extend_from_slice(&self.line(&Event::Lost { events: lost }));
             }
             // A log that nobody reads any more must not stop the mail.

@@ -13,7 +13,7 @@ use source::SourceFile;
 const ARROWS: &[(&str, &[&str])] = &[
     ("limits", &[]),
     ("smtp", &["limits"]),
-    ("failure", &["smtp"]),
+    ("failure", &["smtp", "limits"]),
     ("message", &["smtp", "limits"]),
     // Octets before the first one of SMTP; whoever reads it needs nothing else.
     ("proxy", &["limits"]),
@@ -22,6 +22,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("telemetry", &["policy", "rules", "failure", "message", "smtp", "limits"]),
     ("refreshed", &["limits"]),
     ("aws", &["limits"]),
+    ("http", &["limits"]),
     ("secrets", &["aws", "refreshed", "telemetry", "limits"]),
     ("relay", &["secrets", "telemetry", "failure", "message", "smtp", "limits"]),
     ("spool", &["telemetry", "message", "limits"]),
@@ -52,7 +53,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "limits",
         ],
     ),
-    ("admin", &["dispatch", "spool", "config", "telemetry", "message", "smtp", "limits"]),
+    ("admin", &["http", "dispatch", "spool", "config", "telemetry", "message", "smtp", "limits"]),
     // The one place that knows every room.
     (
         "service",

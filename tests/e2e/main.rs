@@ -16,6 +16,7 @@ mod credentials;
 mod dsn;
 mod hostile;
 mod inline;
+mod limits;
 mod operation;
 mod policy;
 mod proxy;

@@ -7,15 +7,15 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use super::submission;
 use super::tls::{self, TlsMistake};
+use super::{edge, submission};
 use crate::config::diagnostic::{Code, Sink};
 use crate::config::model::deployment as model;
 use crate::config::model::{Domain, FilePath};
 use crate::config::source::Span;
 use crate::config::tree::Node;
 use crate::config::typed::typed;
-use crate::config::{DeliveryMode, Domains, EndpointKind, EndpointTls};
+use crate::config::{DeliveryMode, Domains, EndpointKind, EndpointTls, Limits};
 use crate::limits;
 use crate::relay::{RelayConfig, RetrySchedule, TlsMode};
 use crate::secrets::SecretRef;
@@ -31,6 +31,8 @@ pub(crate) struct Deployment {
     pub(crate) ip_lists: BTreeMap<String, ListPath>,
     pub(crate) bounce_relay: Option<Arc<str>>,
     pub(crate) spool: PathBuf,
+    pub(crate) limits: Limits,
+    pub(crate) admin: Option<SocketAddr>,
     /// Certificates and keys, as they were before they were used: what changes in between has the checksum of the older content,
     /// so that the next look at the files finds a change.
     pub(crate) files: Vec<(PathBuf, Vec<u8>)>,
@@ -76,6 +78,10 @@ pub(crate) fn build(tree: &Node, folder: &Path, sink: &mut Sink) -> Deployment {
     deployment.ip_lists = lists(tree.get("ip_lists"), folder, sink);
     let bounces = tree.get("bounces").and_then(|node| typed::<model::Bounces>(node, sink));
     deployment.bounce_relay = bounces.map(|bounces| Arc::from(bounces.relay.0));
+    if let Some(node) = tree.get("limits") {
+        deployment.limits = edge::limits(node, sink);
+    }
+    deployment.admin = tree.get("admin").and_then(|node| admin(node, sink));
     if let Some(node) = tree.get("spool")
         && let Some(model::Spool { path: Some(path), .. }) = typed::<model::Spool>(node, sink)
     {
@@ -89,6 +95,20 @@ fn domains(node: &Node, sink: &mut Sink) -> Option<Domains> {
         model::Domains::List(names) => Domains::List(names.into_iter().map(|name| Arc::from(name.0)).collect()),
         model::Domains::Ses => Domains::Ses,
     })
+}
+
+fn admin(node: &Node, sink: &mut Sink) -> Option<SocketAddr> {
+    let address = typed::<model::Admin>(node, sink)?.listen.0;
+    if !address.ip().is_loopback() {
+        let span = node.get("listen").map_or_else(|| node.head(), |listen| listen.span.clone());
+        sink.warning(
+            Code::AdminExposed,
+            span,
+            format!("{address} can be reached from elsewhere, and the administrative server asks nobody who he is"),
+        )
+        .help("listen on `127.0.0.1:8025`, or see to it that only monitoring reaches the port");
+    }
+    Some(address)
 }
 
 fn lists(node: Option<&Node>, folder: &Path, sink: &mut Sink) -> BTreeMap<String, ListPath> {

@@ -44,11 +44,12 @@ pub(crate) struct DeploymentFile {
     pub(crate) bounces: Option<Bounces>,
     /// Where accepted mail waits; `{ path: var/spool }` unless said.
     pub(crate) spool: Option<Spool>,
+    /// What clients may take.
+    pub(crate) limits: Option<super::edge::EdgeLimits>,
     /// DNS servers; absent, the system's.
     #[schemars(extend("x-not-available" = "warning"))]
     pub(crate) resolver: Option<Resolver>,
-    /// The administrative HTTP server.
-    #[schemars(extend("x-not-available" = "warning"))]
+    /// The administrative HTTP server; absent, there is none.
     pub(crate) admin: Option<Admin>,
 }
 
@@ -413,7 +414,8 @@ pub(crate) struct Resolver {
     pub(crate) timeout: Option<TimeSpan>,
 }
 
-/// The administrative HTTP server.
+/// The administrative HTTP server: `/metrics` for Prometheus, `/healthz` for load balancers. It asks nobody who he is, so it
+/// belongs on loopback or a network of its own.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Admin {

@@ -8,6 +8,7 @@
 
 pub(crate) mod actions;
 pub(crate) mod deployment;
+pub(crate) mod edge;
 pub(crate) mod policy;
 pub(crate) mod rules;
 mod values;

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use super::setting::{self, Lines, Setting};
 use crate::config::DeliveryMode;
+use crate::dispatch::Intake;
 use crate::dispatch::decide::{Decision, decide};
+use crate::limits::SPOOL_SICK_TIME;
 use crate::message::Original;
 use crate::rules::{self, Action, OnFailure, Otherwise, RuleSet};
 use crate::spool::{Spool, SpoolError};
@@ -173,4 +175,30 @@ async fn a_loop_and_a_header_without_end_are_refused_for_good() {
     setting.log.close();
     let outcomes: Vec<_> = lines.events("outcome").iter().map(|event| event["outcome"].clone()).collect();
     assert_eq!(outcomes, ["rejected"; 3], "each recipient has an outcome, though no rule has seen the message");
+    let limits: Vec<_> = lines.events("replied").iter().map(|event| event["limit"].clone()).collect();
+    assert_eq!(limits, [serde_json::Value::Null, "hops".into(), "header".into()]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_spool_that_fails_is_sick_until_it_takes_a_message_or_for_half_a_minute() {
+    let (folder, lines) = (setting::folder(), Lines::default());
+    let setting = Setting::new(folder.path(), setting::usual(), &lines);
+    let endpoint = setting::endpoint(setting::rule_set(), DeliveryMode::Queue);
+    let snapshot = setting.dispatcher.snapshot.load_full();
+    let send = async |number| {
+        let incoming = setting::incoming(number, "s@sender.example", &["ok@here.example"], &snapshot, &endpoint);
+        setting.take(incoming).await.code
+    };
+    setting.faults.fail("append", 1, SpoolError::Full);
+    assert!(!setting.dispatcher.is_sick());
+    assert_eq!((send(1).await, setting.dispatcher.is_sick()), (452, true));
+    assert_eq!((send(2).await, setting.dispatcher.is_sick()), (250, false));
+    setting.faults.fail("append", 1, SpoolError::Io("simulated".into()));
+    assert_eq!((send(3).await, setting.dispatcher.is_sick()), (451, true));
+    tokio::time::sleep(SPOOL_SICK_TIME).await;
+    assert!(!setting.dispatcher.is_sick());
+    setting.settle().await;
+    setting.log.close();
+    let limits: Vec<_> = lines.events("replied").iter().map(|event| event["limit"].clone()).collect();
+    assert_eq!(limits, ["spool_free".into(), serde_json::Value::Null, serde_json::Value::Null]);
 }

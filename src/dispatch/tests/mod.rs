@@ -5,9 +5,7 @@ mod faulty;
 mod hops;
 mod notify;
 mod queueing;
-#[path = "../../../tests/common/random.rs"]
-mod random;
 mod setting;
 mod simulation;
 
-use random::Random;
+use crate::random::Random;

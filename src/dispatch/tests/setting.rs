@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::faulty::{Faults, Faulty};
 use super::hops::{self, Hops};
-use crate::config::{DeliveryMode, Domains, Endpoint, EndpointKind, Snapshot};
+use crate::config::{DeliveryMode, Domains, Endpoint, EndpointKind, Limits, Snapshot};
 use crate::dispatch::{Clock, Dispatcher, Incoming, Intake};
 use crate::message::{Envelope, MessageId, SessionFacts, SessionIds};
 use crate::policy::{Effect, Policy};
@@ -125,6 +125,8 @@ pub(super) fn snapshot(relays: Vec<RelayConfig>, bounce_relay: Option<&str>) -> 
         relays: relays.into_iter().map(|relay| (Arc::clone(&relay.name), Arc::new(relay))).collect(),
         bounce_relay: bounce_relay.map(Into::into),
         spool: PathBuf::new(),
+        limits: Limits::default(),
+        admin: None,
         files: Vec::new(),
     }
 }

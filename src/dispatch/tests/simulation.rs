@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use super::faulty::Faults;
 use super::hops::{self, Delivered, Hops, Key, is};
-use super::random::{Random, seeds};
 use super::setting::{self, BEGIN, Lines, Setting};
 use crate::config::{DeliveryMode, Endpoint, Snapshot};
 use crate::dispatch::{Incoming, Intake};
 use crate::limits::DSN_PER_MINUTE_MAX;
 use crate::message::{MessageId, Original};
+use crate::random::{Random, seeds};
 use crate::relay::{INTERNET, RetrySchedule};
 use crate::rules::{self, Disposition, MailFrom, OnFailure, Plan, StepAction};
 use crate::smtp::{Address, Notify, OriginalRecipient, Reply, ReversePath};

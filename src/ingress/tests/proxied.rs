@@ -8,7 +8,7 @@ use crate::limits::{CONNECTIONS_PER_CLIENT_MAX, PROXY_HEADER_TIMEOUT};
 const HEADER: &[u8] = b"PROXY TCP4 203.0.113.9 192.0.2.25 4711 25\r\n";
 
 fn behind_loopback() -> House {
-    house_behind(&["127.0.0.0/8"], false, 1, 1 << 20)
+    house_behind(&["127.0.0.0/8"])
 }
 
 /// A connection that begins like this.
@@ -108,7 +108,7 @@ async fn what_follows_the_header_is_early_talking() {
 
 #[tokio::test]
 async fn from_others_a_header_is_never_read() {
-    let house = house_behind(&["192.0.2.0/24", "::1/128"], false, 1, 1 << 20);
+    let house = house_behind(&["192.0.2.0/24", "::1/128"]);
     let mut client = Client::connect(&house).await;
     assert_eq!(client.say("PROXY TCP4 203.0.113.9 192.0.2.25 4711 25").await, "500");
     assert_eq!(client.say("EHLO c.example").await, "250");

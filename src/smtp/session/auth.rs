@@ -116,7 +116,7 @@ impl Session {
         self.refuse(reply);
         self.logins_refused = self.logins_refused.saturating_add(1);
         if self.logins_refused >= self.config.logins_refused_max && !matches!(self.state, State::Closed) {
-            self.close_with(&replies::TOO_MANY_LOGINS);
+            self.close_for(&replies::TOO_MANY_LOGINS);
         }
     }
 

@@ -80,11 +80,13 @@ impl Session {
         // RFC 5321 §4.5.3.1.10 has the client send the rest later, so going on for a while is no error; going on for ever is.
         let endless = transaction.attempts > recipients_max.saturating_mul(2);
         if endless || transaction.recipients >= recipients_max {
+            // Said once for a transaction, not for each of those that come behind.
+            let first = !std::mem::replace(&mut transaction.full, true);
             self.queue(&replies::TOO_MANY_RECIPIENTS);
             if endless {
                 self.count_error();
             }
-            return None;
+            return first.then(|| Event::Refused { reply: replies::TOO_MANY_RECIPIENTS.clone() });
         }
         self.ask(Question::Rcpt, Event::Rcpt { address, parameters })
     }

@@ -24,6 +24,8 @@ pub struct SessionConfig {
     pub recipients_max: usize,
     /// Commands refused for good, since the session's start or its last accepted message, before 421.
     pub errors_max: u32,
+    /// Recipients refused for good beyond those accepted, since the session's start or its last accepted message, before 421.
+    pub bad_recipients_max: u32,
     /// Transactions of one session.
     pub messages_max: u32,
     /// Commands that carry no mail, counted like errors, before 421.
@@ -32,6 +34,15 @@ pub struct SessionConfig {
     pub idle_timeout: Duration,
     /// Age at which the session ends at the next command, and the longest time that one message may take to arrive.
     pub session_timeout: Duration,
+}
+
+/// What a session may still do while there is little room; the driver sets it and takes it away again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Strain {
+    /// Time without a complete command. A message that is being received keeps the time of [`SessionConfig::idle_timeout`].
+    pub idle_timeout: Duration,
+    /// Errors, and bad recipients, before 421.
+    pub errors_max: u32,
 }
 
 impl SessionConfig {
@@ -46,6 +57,7 @@ impl SessionConfig {
             logins_refused_max: limits::LOGINS_REFUSED_PER_SESSION_MAX,
             recipients_max: limits::RECIPIENTS_MAX,
             errors_max: limits::ERRORS_MAX,
+            bad_recipients_max: limits::BAD_RECIPIENTS_MAX,
             messages_max: limits::MESSAGES_PER_SESSION_MAX,
             junk_commands_max: limits::JUNK_COMMANDS_MAX,
             idle_timeout: limits::SESSION_IDLE_TIMEOUT,

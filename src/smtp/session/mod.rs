@@ -32,7 +32,7 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 
 use self::chunking::Chunk;
-pub use self::config::SessionConfig;
+pub use self::config::{SessionConfig, Strain};
 use super::{Address, Chunks, Decoder, Login, MailParameters, RcptParameters, Reply, ReversePath, replies};
 
 /// One connection of a client.
@@ -54,8 +54,12 @@ pub struct Session {
     shutting_down: bool,
     errors: u32,
     logins_refused: u32,
+    /// Recipients refused for good, and accepted.
+    bad_recipients: u32,
+    good_recipients: u32,
     junk_commands: u32,
     messages: u32,
+    strain: Option<Strain>,
     started: Instant,
     /// When the session last began to wait for a command, for data, or for more data.
     waiting_since: Instant,
@@ -130,6 +134,8 @@ struct Transaction {
     chunks: Option<Box<Chunks>>,
     /// A chunk was refused: those behind it are, too.
     chunk_refused: bool,
+    /// A recipient was over the limit.
+    full: bool,
 }
 
 #[derive(Debug)]
@@ -183,8 +189,11 @@ impl Session {
             shutting_down: false,
             errors: 0,
             logins_refused: 0,
+            bad_recipients: 0,
+            good_recipients: 0,
             junk_commands: 0,
             messages: 0,
+            strain: None,
             started: now,
             waiting_since: now,
             phase_since: now,
@@ -256,6 +265,10 @@ impl Session {
         match (decision, question) {
             (decision, Question::Bdat { bytes, last }) => self.answer_bdat(bytes, last, decision),
             (Err(reply), Question::Auth) if reply.is_permanent() => self.login_refused(&reply),
+            (Err(reply), Question::Rcpt) if reply.is_permanent() => {
+                self.queue(&reply);
+                self.count_bad_recipient();
+            }
             (Err(reply), question) => {
                 self.refuse(&reply);
                 // A refusal for now is no error of the client's, but it may not ask for ever. RCPT has a bound of its own.
@@ -278,10 +291,12 @@ impl Session {
             }
             (Ok(()), Question::Mail(parameters)) => {
                 self.queue(&replies::SENDER_OK);
-                self.transaction = Some(Transaction { parameters, attempts: 0, recipients: 0, chunks: None, chunk_refused: false });
+                self.transaction =
+                    Some(Transaction { parameters, attempts: 0, recipients: 0, chunks: None, chunk_refused: false, full: false });
             }
             (Ok(()), Question::Rcpt) => {
                 self.queue(&replies::RECIPIENT_OK);
+                self.good_recipients = self.good_recipients.saturating_add(1);
                 if let Some(transaction) = &mut self.transaction {
                     transaction.recipients = transaction.recipients.saturating_add(1);
                 }
@@ -307,6 +322,8 @@ impl Session {
         if reply.is_positive() {
             // Who sends mail that is taken is no nuisance, however long the session (Postfix forgives in the same place).
             self.errors = 0;
+            self.bad_recipients = 0;
+            self.good_recipients = 0;
             self.junk_commands = 0;
         }
         self.refuse(&reply);
@@ -339,6 +356,11 @@ impl Session {
         self.shutting_down = true;
     }
 
+    /// Less patience from now on, or with `None` as much as configured; [`Self::deadline`] may be another one.
+    pub fn strain(&mut self, strain: Option<Strain>) {
+        self.strain = strain;
+    }
+
     /// Memory held for the message that is being received.
     pub fn message_bytes_buffered(&self) -> usize {
         if let State::Data(decoder) = &self.state {
@@ -349,8 +371,20 @@ impl Session {
 
     /// When to poll again although nothing has come: the session then ends with 421.
     pub fn deadline(&self) -> Instant {
-        let session_since = if matches!(self.state, State::Data(_) | State::Chunk(_)) { self.phase_since } else { self.started };
-        later(self.waiting_since, self.config.idle_timeout).min(later(session_since, self.config.session_timeout))
+        self.idle_deadline().min(self.session_deadline())
+    }
+
+    fn idle_deadline(&self) -> Instant {
+        let strained = self.strain.filter(|_| !self.is_in_data()).map_or(Duration::MAX, |strain| strain.idle_timeout);
+        later(self.waiting_since, self.config.idle_timeout.min(strained))
+    }
+
+    fn session_deadline(&self) -> Instant {
+        later(if self.is_in_data() { self.phase_since } else { self.started }, self.config.session_timeout)
+    }
+
+    fn is_in_data(&self) -> bool {
+        matches!(self.state, State::Data(_) | State::Chunk(_))
     }
 
     // ---- small steps; an event among them is for poll to return, none means that poll goes on ----
@@ -388,9 +422,28 @@ impl Session {
 
     fn count_error(&mut self) {
         self.errors = self.errors.saturating_add(1);
-        if self.errors >= self.config.errors_max {
-            self.close_with(&replies::TOO_MANY_ERRORS);
+        if self.errors >= self.patience(self.config.errors_max) {
+            self.close_for(&replies::TOO_MANY_ERRORS);
         }
+    }
+
+    /// A list with some addresses that are gone has more that are good; who tries out addresses has not.
+    fn count_bad_recipient(&mut self) {
+        self.bad_recipients = self.bad_recipients.saturating_add(1);
+        let max = self.patience(self.config.bad_recipients_max);
+        if self.bad_recipients >= self.good_recipients.saturating_add(max) {
+            self.close_for(&replies::TOO_MANY_BAD_RECIPIENTS);
+        }
+    }
+
+    fn patience(&self, errors_max: u32) -> u32 {
+        self.strain.map_or(errors_max, |strain| strain.errors_max.min(errors_max))
+    }
+
+    /// Closes beside the reply to a command, which is told first.
+    pub(super) fn close_for(&mut self, reply: &Reply) {
+        self.close_with(reply);
+        self.pending = Some(Event::Refused { reply: reply.clone() });
     }
 
     fn is_too_much_junk(&mut self) -> bool {

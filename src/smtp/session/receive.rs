@@ -93,8 +93,11 @@ impl Session {
     }
 
     pub(super) fn need_input(&mut self, now: Instant) -> Option<Event> {
-        if now >= self.deadline() {
+        if now >= self.idle_deadline() {
             return self.closed_with(&replies::TIMEOUT);
+        }
+        if now >= self.session_deadline() {
+            return self.closed_with(&replies::SESSION_TOO_LONG);
         }
         // An allocation for each read is cheap; a buffer for each of ten thousand waiting sessions is not.
         if self.input.is_empty() {

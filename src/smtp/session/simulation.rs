@@ -4,20 +4,17 @@
 //!
 //! A seed that fails is in the panic's text; `GATEWAY_SEED=N` runs it alone, `GATEWAY_SEEDS=N` runs so many.
 
-#[path = "../../../tests/common/random.rs"]
-mod random;
-
 use std::collections::VecDeque;
 
-use random::{Random, seeds};
-
 use super::*;
+use crate::random::{Random, seeds};
 use crate::smtp::{DotStuffer, Status};
 
 const SEEDS: u64 = 4000;
 const IDLE: Duration = Duration::from_secs(300);
 const MESSAGE_BYTES_MAX: usize = 400;
 const ERRORS_MAX: u32 = 6;
+const BAD_RECIPIENTS_MAX: u32 = 3;
 
 #[test]
 fn every_dialogue_ends_as_the_model_says() {
@@ -107,6 +104,8 @@ struct Model {
     chunks: Option<Vec<u8>>,
     chunk_refused: bool,
     errors: u32,
+    bad_recipients: u32,
+    good_recipients: u32,
     closed: bool,
     codes: Vec<u16>,
     messages: Vec<Vec<u8>>,
@@ -173,10 +172,23 @@ impl Model {
         };
         if self.closed {
             self.codes.push(code);
+        } else if code == 550 && matches!(said, Said::Rcpt(_)) {
+            self.refuses_recipient();
         } else {
+            self.good_recipients += u32::from(code == 250 && matches!(said, Said::Rcpt(_)));
             self.reply(code);
         }
         code == 354
+    }
+
+    /// Refused recipients are counted apart from errors, against those accepted.
+    fn refuses_recipient(&mut self) {
+        self.codes.push(550);
+        self.bad_recipients += 1;
+        if self.bad_recipients >= self.good_recipients + BAD_RECIPIENTS_MAX {
+            self.codes.push(421);
+            self.closed = true;
+        }
     }
 
     fn hears_chunk(&mut self, chunk: &[u8], last: bool) -> u16 {
@@ -219,7 +231,7 @@ impl Model {
     fn takes(&mut self, message: Vec<u8>) {
         self.reset();
         self.messages.push(message);
-        self.errors = 0;
+        (self.errors, self.bad_recipients, self.good_recipients) = (0, 0, 0);
     }
 }
 
@@ -258,6 +270,7 @@ impl World {
         let config = SessionConfig {
             message_bytes_max: MESSAGE_BYTES_MAX as u64,
             errors_max: ERRORS_MAX,
+            bad_recipients_max: BAD_RECIPIENTS_MAX,
             idle_timeout: IDLE,
             session_timeout: IDLE * 100,
             ..SessionConfig::new("mx.example")

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 
 use super::*;
-use crate::limits::{COMMAND_LINE_BYTES_MAX, READ_BUFFER_BYTES, SESSION_OUTPUT_BYTES_KEPT};
-use crate::smtp::{MailTerms, Status};
+use crate::limits::{COMMAND_LINE_BYTES_MAX, Limit, READ_BUFFER_BYTES, SESSION_OUTPUT_BYTES_KEPT};
+use crate::smtp::{MailTerms, Status, limit_of};
 
 /// A driver that decides by the address: `no…` is refused for good, `later…` for now, all else is taken.
 pub(super) struct Driver {
@@ -441,6 +441,85 @@ fn an_accepted_message_forgives() {
     assert!(!script(SessionConfig { errors_max: 2, junk_commands_max: 1, ..config() }, &text).closed);
 }
 
+/// A list with some addresses that are gone is served; who tries out addresses is not.
+#[test]
+fn bad_recipients_end_a_session_that_has_few_good_ones() {
+    let config = SessionConfig { bad_recipients_max: 3, errors_max: 3, ..config() };
+    let begin = "S: 220\nC: HELO a\\r\\nMAIL FROM:<>\nS: 250\nS: 250\n";
+    let (good, bad) = ("C: RCPT TO:<b@y>\nS: 250\n", "C: RCPT TO:<no@y>\nS: 550\n");
+    let attack = script(config.clone(), &format!("{begin}{}S: 421 4.7.0 Too many recipients that are not accepted", bad.repeat(3)));
+    assert!(attack.closed);
+    let list = script(config.clone(), &format!("{begin}{}{}C: DATA\nS: 354", good.repeat(5), bad.repeat(7)));
+    assert!(!list.closed);
+    let one_more = script(config.clone(), &format!("{begin}{}{}S: 421 4.7.0", good.repeat(5), bad.repeat(8)));
+    assert!(one_more.closed);
+    // A message that is taken forgives.
+    let message = format!("{good}C: DATA\nS: 354\nC: .\nS: 250\nC: MAIL FROM:<>\nS: 250\n{}", bad.repeat(2));
+    assert!(!script(config, &format!("{begin}{}", message.repeat(3))).closed);
+}
+
+#[test]
+fn each_limit_that_ends_a_session_is_told_by_its_reply() {
+    let of = |config: SessionConfig, input: &str| {
+        let mut driver = Driver::new(config);
+        driver.send(input.as_bytes());
+        let refused = driver.events.iter().rev().find_map(|event| event.strip_prefix("Refused ").map(str::to_owned));
+        let last = driver.take_lines().pop().unwrap();
+        (refused, last)
+    };
+    for (config, input, limit) in [
+        (SessionConfig { errors_max: 1, ..config() }, "A\r\n".to_owned(), Limit::Errors),
+        (
+            SessionConfig { bad_recipients_max: 1, ..config() },
+            "HELO a\r\nMAIL FROM:<>\r\nRCPT TO:<no@y>\r\n".to_owned(),
+            Limit::BadRecipients,
+        ),
+        (SessionConfig { junk_commands_max: 0, ..config() }, "NOOP\r\n".to_owned(), Limit::JunkCommands),
+        (SessionConfig { messages_max: 0, ..config() }, "HELO a\r\nMAIL FROM:<>\r\n".to_owned(), Limit::MessagesPerSession),
+        (config(), format!("{}\r\n", "x".repeat(5000)), Limit::CommandLine),
+        (SessionConfig { message_bytes_max: 5, ..config() }, "HELO a\r\nMAIL FROM:<> SIZE=6\r\n".to_owned(), Limit::MessageSize),
+        (
+            SessionConfig { recipients_max: 1, ..config() },
+            "HELO a\r\nMAIL FROM:<>\r\nRCPT TO:<a@y>\r\nRCPT TO:<b@y>\r\nRCPT TO:<c@y>\r\n".to_owned(),
+            Limit::Recipients,
+        ),
+    ] {
+        let (refused, last) = of(config, &input);
+        assert_eq!(refused.as_ref(), Some(&last), "{input}");
+        let (code, rest) = last.split_once(' ').unwrap();
+        let (status, text) = rest.split_once(' ').unwrap();
+        let reply = Reply::new(code.parse().unwrap(), Status::parse(status), text);
+        assert_eq!(limit_of(&reply), Some(limit), "{last}");
+    }
+}
+
+#[test]
+fn under_strain_who_waits_is_given_less_time_and_who_sends_a_message_is_not() {
+    let strain = Some(Strain { idle_timeout: Duration::from_secs(10), errors_max: 1 });
+    let mut idle = Driver::new(config());
+    idle.send(b"HELO c\r\n");
+    assert_eq!(idle.session.deadline(), idle.now + Duration::from_secs(300));
+    idle.session.strain(strain);
+    assert_eq!(idle.session.deadline(), idle.now + Duration::from_secs(10));
+    idle.session.strain(None);
+    assert_eq!(idle.session.deadline(), idle.now + Duration::from_secs(300));
+    idle.session.strain(strain);
+    idle.now += Duration::from_secs(10);
+    idle.run();
+    assert_eq!(idle.take_lines().last().map(String::as_str), Some("421 4.4.2 Timeout"));
+
+    let mut busy = Driver::new(config());
+    busy.session.strain(strain);
+    busy.send(b"HELO c\r\nMAIL FROM:<>\r\nRCPT TO:<b@y>\r\nDATA\r\n");
+    assert_eq!(busy.session.deadline(), busy.now + Duration::from_secs(300));
+    busy.now += Duration::from_secs(60);
+    busy.send(b".\r\n");
+    assert_eq!(busy.session.deadline(), busy.now + Duration::from_secs(10));
+    busy.send(b"NONSENSE\r\n");
+    assert!(busy.closed);
+    assert_eq!(busy.take_lines().last().map(String::as_str), Some("421 4.7.0 Too many errors"));
+}
+
 /// A refusal for now is no error of the client's, but asking again for ever is a nuisance.
 #[test]
 fn asking_again_and_again_ends() {
@@ -641,7 +720,7 @@ fn a_message_that_trickles_in_ends_with_the_session_timeout() {
         pieces += 1;
     }
     assert_eq!(pieces, 12);
-    assert_eq!(driver.take_lines().last().map(String::as_str), Some("421 4.4.2 Timeout"));
+    assert_eq!(driver.take_lines().last().map(String::as_str), Some("421 4.4.2 Session too long; connect again"));
 }
 
 #[test]

@@ -73,7 +73,7 @@ fn a_chunk_may_not_end_the_data_of_the_next_hop() {
         let mut client = Client::hello(gateway.address());
         client.write(format!("{ENVELOPE}BDAT {}\r\n{one}BDAT {} LAST\r\n{other}", one.len(), other.len()).as_bytes());
         let replies: Vec<u16> = (0..4).map(|_| client.reply().code).collect();
-        assert!(replies.iter().any(|code| *code == 550), "{end:?}: {replies:?}");
+        assert!(replies.contains(&550), "{end:?}: {replies:?}");
     }
     assert!(sink.taken().is_empty());
 }

@@ -4,6 +4,7 @@
 //! - A message with a bare CR or LF, or one that is too large, is read to its real end before it is refused: whoever answered
 //!   earlier would take the rest of it for commands.
 //! - Each byte is copied once, from the network's buffer into the message.
+//! - A line of nothing but one dot and NULs is refused the same way: a next hop that throws NULs away would read it as the end.
 //! - All other bytes, NUL among them, are content and pass unchanged.
 
 use memchr::memchr2;
@@ -21,6 +22,7 @@ pub struct Decoder {
     bytes_max: u64,
     declared_bytes: usize,
     bare_line_ending: bool,
+    false_end: bool,
     shed: Option<Reply>,
 }
 
@@ -33,6 +35,10 @@ enum Place {
     Dot,
     /// Behind a dot that began a line and a CR, which is held back.
     DotCr,
+    /// Behind the NULs that began a line; they are stored.
+    Nul,
+    /// Behind those, a dot, and perhaps more NULs.
+    NulDot,
     /// Within a line.
     Text,
     /// Behind a CR within a line; the CR is stored.
@@ -46,7 +52,16 @@ impl Decoder {
     pub fn new(bytes_max: u64, declared_bytes: Option<u64>) -> Self {
         let declared_bytes = usize::try_from(declared_bytes.unwrap_or(0).min(bytes_max)).unwrap_or(0);
         let message = Vec::new();
-        Self { place: Place::LineStart, message, bytes: 0, bytes_max, declared_bytes, bare_line_ending: false, shed: None }
+        Self {
+            place: Place::LineStart,
+            message,
+            bytes: 0,
+            bytes_max,
+            declared_bytes,
+            bare_line_ending: false,
+            false_end: false,
+            shed: None,
+        }
     }
 
     /// Reads on; says how many bytes of `input` belonged to the data. All of them, unless the end has come.
@@ -85,7 +100,15 @@ impl Decoder {
                     self.note_bare_line_ending();
                     self.place = Place::Text;
                 }
-                (Place::LineStart | Place::Dot | Place::Text, _) => at = self.read_text(input, at),
+                (Place::LineStart | Place::Nul, b'\0') | (Place::Nul, b'.') | (Place::NulDot, b'\0') => {
+                    at = at.saturating_add(1);
+                    self.place = if byte == b'.' || self.place == Place::NulDot { Place::NulDot } else { Place::Nul };
+                }
+                (Place::NulDot, b'\r' | b'\n') => {
+                    self.false_end = true;
+                    self.place = Place::Text;
+                }
+                (Place::LineStart | Place::Dot | Place::Nul | Place::NulDot | Place::Text, _) => at = self.read_text(input, at),
             }
         }
         self.store(input.get(unsaved..).unwrap_or_default());
@@ -127,6 +150,9 @@ impl Decoder {
         // In this order, whatever came first: the answer must not depend on how the network cut the data.
         if self.bare_line_ending {
             return Err(replies::BARE_LINE_ENDING);
+        }
+        if self.false_end {
+            return Err(replies::FALSE_END);
         }
         if let Some(reply) = self.shed {
             return Err(reply);
@@ -223,8 +249,8 @@ mod tests {
             "\n\n.\r\n",
             "\r\r\n.\n",
             "\r\n.\r\r\n",
-            "\r\n\0.\r\n",
             "\r\n.\0\r\n",
+            "\r\nx\0.\r\n",
             "\r\n.\n\r\n",
             "\r\n. \r\n",
             "\r\n ..\r\n",
@@ -239,6 +265,31 @@ mod tests {
                 match result {
                     Ok(message) => assert!(legal && message.ends_with(b"MAIL FROM:<evil@x>\r\n"), "{smuggled:?}"),
                     Err(reply) => assert!(!legal && reply == replies::BARE_LINE_ENDING, "{smuggled:?}: {reply}"),
+                }
+            }
+        }
+    }
+
+    /// NULs are not allowed in 7bit and 8bit content (RFC 2045 §2.7, §2.8), and some servers throw them away before they look for the end.
+    #[test]
+    fn what_would_end_the_data_without_its_nuls_is_refused() {
+        for (line, refused) in [
+            ("\0.", true),
+            ("\0\0.\0", true),
+            ("\0.\0\0", true),
+            (".\0", false),
+            ("..\0", false),
+            ("\0", false),
+            ("\0..", false),
+            ("\0.x", false),
+            ("\0x.", false),
+            ("x\0.", false),
+        ] {
+            for input in [format!("{line}\r\nx\r\n.\r\n"), format!("a\r\n{line}\r\nx\r\n.\r\n")] {
+                for step in 1..=input.len() {
+                    let (result, rest) = decode(input.as_bytes(), step, 1000).expect("an end");
+                    let expected = if refused { Some(replies::FALSE_END) } else { None };
+                    assert_eq!((result.err(), rest), (expected, Vec::new()), "{line:?}");
                 }
             }
         }

@@ -71,3 +71,5 @@ pub(super) const TLS_REQUIRED: Reply = Reply::fixed(530, Status(5, 7, 0), "Must 
 
 /// RFC 5321 §2.3.8 forbids CR and LF apart; only refusing them closes SMTP smuggling.
 pub(super) const BARE_LINE_ENDING: Reply = Reply::fixed(550, Status(5, 6, 11), "Message with bare CR or LF; lines must end with CRLF");
+/// A line of one dot and NULs: RFC 2045 §2.7 and §2.8 allow no NUL, and a next hop that throws them away would see CRLF.CRLF.
+pub(super) const FALSE_END: Reply = Reply::fixed(550, Status(5, 6, 11), "Message with a line of a dot and NULs");

@@ -13,6 +13,7 @@ mod crash;
 mod credentials;
 mod hostile;
 mod inline;
+mod mtas;
 mod operation;
 mod policy;
 mod queue;

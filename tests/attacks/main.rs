@@ -53,6 +53,20 @@ fn begin(client: &mut Client) {
     client.command("DATA").expect("354 ");
 }
 
+/// The page for operators has a paragraph for each file here.
+#[test]
+fn each_class_is_on_the_page() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(folder.join("docs/attacks.md")).unwrap();
+    for entry in std::fs::read_dir(folder.join("tests/attacks")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        assert!(
+            matches!(name.as_str(), "main.rs" | "hop.rs") || page.contains(&format!("`{name}`")),
+            "docs/attacks.md does not name {name}"
+        );
+    }
+}
+
 /// An honest client is served, and its message is the only new one at the next hop.
 #[track_caller]
 fn still_serves(sink: &Sink, gateway: &Gateway) {

@@ -253,17 +253,18 @@ mod syntax {
         !c.is_ascii() && !c.is_control() && !c.is_whitespace() && !is_hidden(c)
     }
 
-    /// Format characters, fillers, selectors and tags. The joiners U+200C and U+200D stay: words of Persian and Hindi need them.
+    /// Format characters, fillers and tags. The joiners U+200C and U+200D stay, for words of Persian and Hindi need them, and so do the
+    /// variation selectors of emoji.
     fn is_hidden(c: char) -> bool {
         matches!(
             c,
             '\u{AD}' | '\u{34F}' | '\u{61C}' | '\u{115F}'..='\u{1160}' | '\u{17B4}'..='\u{17B5}' | '\u{180B}'..='\u{180F}' | '\u{200B}'
-                | '\u{200E}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{3164}' | '\u{FE00}'..='\u{FE0F}'
+                | '\u{200E}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{3164}'
                 | '\u{FEFF}' | '\u{FFA0}' | '\u{FFF0}'..='\u{FFFF}' | '\u{1D173}'..='\u{1D17A}' | '\u{E0000}'..='\u{E0FFF}'
         )
     }
 
-    /// Characters that compatibility mapping (NFKC, as in UTS 46) turns into ASCII, dots, slashes and at signs among them: a next hop
+    /// Characters that compatibility mapping (NFKC, as in UTS 46) turns into ASCII or into nothing, dots, slashes and at signs among them: a next hop
     /// that maps would see another domain than we. No U-label holds one (RFC 5892 §2.2 excludes what the mapping changes).
     fn becomes_ascii(c: char) -> bool {
         matches!(
@@ -279,7 +280,7 @@ mod syntax {
                 | '\u{2460}'..='\u{24EA}' | '\u{2A74}'..='\u{2A76}' | '\u{2C7C}'..='\u{2C7D}' | '\u{3000}' | '\u{3002}'
                 | '\u{309B}'..='\u{309C}' | '\u{3200}'..='\u{33FF}' | '\u{A7F2}'..='\u{A7F4}'
             // presentation, vertical, small, half and full width forms
-                | '\u{FB00}'..='\u{FB06}' | '\u{FB29}' | '\u{FC5E}'..='\u{FC63}' | '\u{FDFA}'..='\u{FDFB}' | '\u{FE10}'..='\u{FE19}'
+                | '\u{FB00}'..='\u{FB06}' | '\u{FB29}' | '\u{FC5E}'..='\u{FC63}' | '\u{FDFA}'..='\u{FDFB}' | '\u{FE00}'..='\u{FE19}'
                 | '\u{FE30}'..='\u{FE7F}' | '\u{FF01}'..='\u{FF65}' | '\u{FFE0}'..='\u{FFEE}'
             // mathematical letters, enclosed and segmented ones
                 | '\u{107A5}' | '\u{1D400}'..='\u{1D7FF}' | '\u{1F100}'..='\u{1F1FF}' | '\u{1FBF0}'..='\u{1FBF9}'
@@ -419,6 +420,7 @@ mod tests {
             "evil.example\u{FF03}.acme.example",
             "\u{FB03}ce.example",
             "\u{1F130}cme.example",
+            "acme\u{FE0F}.example",
         ] {
             assert_eq!(Address::parse(&format!("a@{domain}"), true), Err(AddressError::Syntax), "{domain:?}");
         }
@@ -429,7 +431,7 @@ mod tests {
 
     #[test]
     fn invisible_characters_make_no_second_address() {
-        for hidden in ["\u{61c}", "\u{34f}", "\u{180e}", "\u{3164}", "\u{fe0f}", "\u{e0041}", "\u{2066}", "\u{feff}", "\u{115f}"] {
+        for hidden in ["\u{61c}", "\u{34f}", "\u{180e}", "\u{3164}", "\u{e0041}", "\u{2066}", "\u{feff}", "\u{115f}"] {
             for text in [format!("a{hidden}@x.example"), format!("a@x{hidden}.example"), format!("\"a{hidden}\"@x.example")] {
                 assert_eq!(Address::parse(&text, true), Err(AddressError::Syntax), "{text:?}");
             }

@@ -108,6 +108,21 @@ fn renegotiation_is_refused() {
 }
 
 #[test]
+fn new_keys_in_the_middle_of_a_session_are_no_trouble() {
+    let (sink, gateway) = start_with_tls("optional");
+    let mut stream = half_a_message(&gateway);
+    for _ in 0..10 {
+        stream.conn.refresh_traffic_keys().expect("TLS 1.3");
+        stream.write_all(b"\r\nmore").unwrap();
+    }
+    stream.write_all(b"\r\n.\r\nQUIT\r\n").unwrap();
+    let mut replies = String::new();
+    stream.read_to_string(&mut replies).expect("all replies");
+    assert!(replies.ends_with("221 2.0.0 Bye\r\n") && replies.starts_with("250 "), "{replies}");
+    assert!(sink.only().data.ends_with(b"\r\nmore\r\n"));
+}
+
+#[test]
 fn old_protocols_and_weak_ciphers_are_refused() {
     let (sink, gateway) = start_with_tls("optional");
     for weak in [&["-tls1"][..], &["-tls1_1"], &["-tls1_2", "-cipher", "AES128-SHA:AES256-SHA256:NULL-SHA256:@SECLEVEL=0"]] {

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 /// Longest command line accepted, CRLF included. RFC 5321 §4.5.3.1.4 asks for 512 plus what extensions add; Postfix takes 2048.
 pub const COMMAND_LINE_BYTES_MAX: usize = 2048;
+/// Longest line of a reply, code and CRLF included; what a next hop says beyond is cut (RFC 5321 §4.5.3.1.5).
+pub const REPLY_LINE_BYTES_MAX: usize = 512;
 /// Local part of an address, quoting included (RFC 5321 §4.5.3.1.1).
 pub const LOCAL_PART_BYTES_MAX: usize = 64;
 /// Domain of an address, and the argument of HELO or EHLO (RFC 5321 §4.5.3.1.2).

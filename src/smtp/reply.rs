@@ -5,6 +5,8 @@ use std::fmt;
 
 use bytes::{BufMut, BytesMut};
 
+use crate::limits::REPLY_LINE_BYTES_MAX;
+
 /// An enhanced status code, RFC 3463: class, subject, detail.
 /// Written as text, `5.7.1`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -77,16 +79,20 @@ impl Reply {
         self.code >= 500
     }
 
-    /// Writes the reply as it goes over the wire, every line with code and status (RFC 5321 §4.2.1, RFC 2034 §4).
+    /// Writes the reply as it goes over the wire, every line with code and status (RFC 5321 §4.2.1, RFC 2034 §4). What a next hop
+    /// said may be in it: a line has printable US-ASCII only (§4.2 textstring) and no more octets than §4.5.3.1.5 allows.
     pub fn encode(&self, out: &mut BytesMut) {
         let mut lines = self.text.split('\n').peekable();
         while let Some(line) = lines.next() {
             let separator = if lines.peek().is_some() { '-' } else { ' ' };
-            let written = match self.status {
-                Some(status) => format!("{}{separator}{status} {line}\r\n", self.code),
-                None => format!("{}{separator}{line}\r\n", self.code),
+            let begin = match self.status {
+                Some(status) => format!("{}{separator}{status} ", self.code),
+                None => format!("{}{separator}", self.code),
             };
-            out.put_slice(written.as_bytes());
+            let room = REPLY_LINE_BYTES_MAX.saturating_sub(begin.len()).saturating_sub(2);
+            out.put_slice(begin.as_bytes());
+            out.extend(line.chars().take(room).map(|c| if matches!(c, ' '..='~') { c as u8 } else { b'?' }));
+            out.put_slice(b"\r\n");
         }
     }
 }
@@ -110,6 +116,16 @@ mod tests {
         let mut out = BytesMut::new();
         Reply::new(550, Some(Status(5, 7, 1)), "one\ntwo").encode(&mut out);
         assert_eq!(&out[..], b"550-5.7.1 one\r\n550 5.7.1 two\r\n");
+    }
+
+    #[test]
+    fn a_line_is_ascii_and_not_too_long() {
+        let mut out = BytesMut::new();
+        Reply::new(550, Some(Status(5, 7, 1)), format!("\u{fc}\u{2028}\tx\n{}", "y".repeat(600))).encode(&mut out);
+        let text = std::str::from_utf8(&out).unwrap();
+        let lines: Vec<&str> = text.split_inclusive("\r\n").collect();
+        assert_eq!(lines.first(), Some(&"550-5.7.1 ???x\r\n"));
+        assert_eq!(lines.get(1).map(|line| line.len()), Some(512));
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod starttls;
 mod talkers;
 mod tls;
 mod trace;
+mod words;
 
 use harness::tls::Certificate;
 use harness::{Client, Deployment, Gateway, Sink, mail};

@@ -17,6 +17,8 @@ fn who_speaks_before_the_banner_is_refused() {
         client.reply().expect("554 5.5.1 You spoke before the greeting");
         assert_eq!(client.rest(), "");
     }
+    let refused = || gateway.events(|event| event["event"] == "refused" && event["reply"]["text"] == "You spoke before the greeting").len();
+    crate::harness::until("a line in the log for each", || (refused() == 5).then_some(()));
     still_serves(&sink, &gateway);
 }
 

@@ -10,7 +10,7 @@ use gateway::proxy::{Decoded, Malformed, decode as decode_proxy};
 use gateway::smtp::{Address, Chunks, Command, Decoder, DotStuffer, Event, Login, Reply, Session, SessionConfig, line_ends_are_crlf};
 
 /// A session says the same however the network cuts its input, every reply is made of whole lines of printable ASCII, and no
-/// message with a bare CR or LF comes through.
+/// message with a bare CR or LF, or with what would be its end without NULs, comes through.
 pub fn session(input: &[u8]) {
     one_session(input, false);
 }
@@ -53,6 +53,8 @@ fn run_session(bytes: &[u8], auth: bool, step: usize) -> (Vec<u8>, Vec<String>) 
                 Event::Helo { .. } | Event::Mail { .. } | Event::Rcpt { .. } | Event::Data => session.answer(Ok(())),
                 Event::Message { data } => {
                     assert!(line_ends_are_crlf(&Content::from(data.clone())), "a bare CR or LF came through");
+                    let ends = |line: &[u8]| line.first() == Some(&0) && line.iter().filter(|byte| **byte != 0).eq(b".");
+                    assert!(!data.split(|byte| *byte == b'\n').any(|line| ends(line.trim_ascii_end())), "a false end came through");
                     session.finish_message(Reply::new(250, None, "Taken"));
                 }
                 Event::Reset | Event::Refused { .. } => {}

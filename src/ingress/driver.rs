@@ -117,6 +117,8 @@ impl<'i, D: Intake> Connection<'i, D> {
                         continue;
                     }
                     if let Err(reason) = self.exchange(&mut stream).await {
+                        // Who has ended only his side reads our last replies, and over TLS our goodbye: without it they look cut off.
+                        let _ = timeout(CLOSE_TIMEOUT, Box::pin(stream.close())).await;
                         return reason;
                     }
                 }

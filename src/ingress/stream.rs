@@ -1,5 +1,6 @@
 //! A client's byte stream, before and after STARTTLS.
 
+use std::future::poll_fn;
 use std::io;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
@@ -37,10 +38,7 @@ impl Stream {
                     other => return other,
                 }
             },
-            Self::Tls(tls) => {
-                input.reserve(READ_BUFFER_BYTES);
-                tls.read_buf(input).await
-            }
+            Self::Tls(tls) => poll_fn(|cx| read_tls(tls, input, cx)).await,
         }
     }
 
@@ -90,6 +88,23 @@ impl Stream {
         let facts = facts(&tls)?;
         Ok((Self::Tls(Box::new(tls)), facts))
     }
+}
+
+/// Appends what comes next. What TLS itself owes the client meanwhile (the refusal of a renegotiation, the answer to a key update) is
+/// sent at once: the next reply, with which it would go otherwise, may be far off.
+fn read_tls(tls: &mut TlsStream<Prefixed>, input: &mut BytesMut, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    let mut room = [0; READ_BUFFER_BYTES];
+    let mut read = ReadBuf::new(&mut room);
+    if let Poll::Ready(result) = Pin::new(&mut *tls).poll_read(cx, &mut read) {
+        input.extend_from_slice(read.filled());
+        return Poll::Ready(result.map(|()| read.filled().len()));
+    }
+    if tls.get_ref().1.wants_write()
+        && let Poll::Ready(Err(error)) = Pin::new(tls).poll_flush(cx)
+    {
+        return Poll::Ready(Err(error));
+    }
+    Poll::Pending
 }
 
 fn facts(tls: &TlsStream<Prefixed>) -> io::Result<TlsFacts> {

@@ -41,8 +41,9 @@ pub fn received(
     if !helo_is_clean && !session.helo.is_empty() {
         push(&mut field, format_args!("\r\n\t(HELO was \"{}\")", harmless(&session.helo)));
     }
+    // A quoted local part may hold what reads as the begin of a Received field: `"(a [192.0.2.1])"@b`.
     if let [Recipient { address: recipient, .. }] = recipients
-        && !recipient.as_str().contains(char::is_control)
+        && !recipient.as_str().contains(|c: char| c.is_control() || c == '"')
         && recipient.is_ascii()
     {
         push(&mut field, format_args!("\r\n\tfor <{recipient}>"));
@@ -182,6 +183,14 @@ mod tests {
              \tby mx1.acme.example (Gateway) with SMTP id ID;\r\n\
              \tSat, 21 Nov 2026 16:00:00 +0000\r\n"
         );
+    }
+
+    #[test]
+    fn a_quoted_recipient_is_not_named() {
+        for recipient in ["\"a ([9.9.9.9])\"@x.example", "\"; Thu, 1 Jan 1970\"@x.example", "\"> (x [9.9.9.9])\"@x.example"] {
+            let field = field(&session("a"), &[recipient], false);
+            assert!(!field.contains("for <") && !field.contains("9.9.9.9") && !field.contains("1970"), "{field}");
+        }
     }
 
     #[test]

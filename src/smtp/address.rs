@@ -89,10 +89,12 @@ impl Address {
         format!("\"{}\"@{}", plain.replace('\\', "\\\\").replace('"', "\\\""), self.domain()).into()
     }
 
-    /// Whether the local part names a further destination (`a%b@x`, `b!a@x`, `"a@b"@x`). A next hop that still follows such
+    /// Whether the local part names a further destination (`a%b@x`, `b!a@x`, `"a@b"@x`, or one of these as an encoded-word). A next hop that still follows such
     /// routes would relay to anywhere for whoever may send to one of its domains.
     pub fn carries_route(&self) -> bool {
-        self.local_part().contains(['@', '%', '!'])
+        // The fullwidth and small forms are here for those who normalize (NFKC) before they look for routes.
+        let sign = |c| matches!(c, '@' | '%' | '!' | '\u{FF20}' | '\u{FE6B}' | '\u{FF05}' | '\u{FE6A}' | '\u{FF01}' | '\u{FE57}');
+        self.local_part().contains(sign) || carries_encoded_word(self.local_part())
     }
 
     /// Whether the address can travel without SMTPUTF8 (RFC 6531).
@@ -157,6 +159,13 @@ impl<'de> serde::Deserialize<'de> for ReversePath {
         }
         Address::parse(&text, true).map(Self::Address).map_err(|_| serde::de::Error::custom("not an address"))
     }
+}
+
+/// `=?charset?q?text?=`, which RFC 2047 §5 forbids in an address: a next hop that decodes it all the same finds another address.
+fn carries_encoded_word(local_part: &str) -> bool {
+    let Some((_, word)) = local_part.split_once("=?") else { return false };
+    let mut parts = word.splitn(3, '?').skip(1);
+    parts.next().is_some_and(|encoding| encoding.eq_ignore_ascii_case("q") || encoding.eq_ignore_ascii_case("b")) && parts.next().is_some()
 }
 
 /// Whether the text is a Domain of RFC 5321 §4.1.2, which excludes address literals.
@@ -241,13 +250,41 @@ mod syntax {
     /// UTF8-non-ascii of RFC 6531 §3.3, less what has no business in an address: controls, white space, and the invisible
     /// characters that reorder or hide text and make one address look like another.
     fn is_safe_utf8(c: char) -> bool {
-        let hidden = matches!(c, '\u{AD}' | '\u{200B}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}' | '\u{FFF0}'..='\u{FFFF}');
-        !c.is_ascii() && !c.is_control() && !c.is_whitespace() && !hidden
+        !c.is_ascii() && !c.is_control() && !c.is_whitespace() && !is_hidden(c)
     }
 
-    /// Characters that IDNA mapping (UTS 46) turns into ASCII, dots and at signs among them: a next hop that maps would see another domain.
+    /// Format characters, fillers and tags. The joiners U+200C and U+200D stay, for words of Persian and Hindi need them, and so do the
+    /// variation selectors of emoji.
+    fn is_hidden(c: char) -> bool {
+        matches!(
+            c,
+            '\u{AD}' | '\u{34F}' | '\u{61C}' | '\u{115F}'..='\u{1160}' | '\u{17B4}'..='\u{17B5}' | '\u{180B}'..='\u{180F}' | '\u{200B}'
+                | '\u{200E}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{3164}'
+                | '\u{FEFF}' | '\u{FFA0}' | '\u{FFF0}'..='\u{FFFF}' | '\u{1D173}'..='\u{1D17A}' | '\u{E0000}'..='\u{E0FFF}'
+        )
+    }
+
+    /// Characters that compatibility mapping (NFKC, as in UTS 46) turns into ASCII or into nothing, dots, slashes and at signs among them: a next hop
+    /// that maps would see another domain than we. No U-label holds one (RFC 5892 §2.2 excludes what the mapping changes).
     fn becomes_ascii(c: char) -> bool {
-        matches!(c, '\u{2024}' | '\u{3002}' | '\u{FF61}' | '\u{FE52}' | '\u{FE6B}' | '\u{FF01}'..='\u{FF5E}')
+        matches!(
+            c,
+            // Latin-1 signs, ligatures, long s, digraphs, modifier letters, spacing accents
+            '\u{A0}'..='\u{B6}' | '\u{B8}'..='\u{BF}' | '\u{132}'..='\u{133}' | '\u{13F}'..='\u{140}' | '\u{149}' | '\u{17F}'
+                | '\u{1C4}'..='\u{1CC}' | '\u{1F1}'..='\u{1F3}' | '\u{2B0}'..='\u{2B8}' | '\u{2D8}'..='\u{2DD}' | '\u{2E0}'..='\u{2E4}'
+                | '\u{37A}' | '\u{37E}' | '\u{384}'..='\u{385}' | '\u{1D2C}'..='\u{1D6A}' | '\u{1D9B}'..='\u{1DBF}' | '\u{1E9A}'
+                | '\u{1FBD}' | '\u{1FBF}'..='\u{1FC1}' | '\u{1FCD}'..='\u{1FCF}' | '\u{1FDD}'..='\u{1FDF}' | '\u{1FED}'..='\u{1FEF}'
+                | '\u{1FFD}'..='\u{1FFE}'
+            // punctuation, superscripts, currency, letterlike symbols, Roman numbers, enclosed and squared letters
+                | '\u{2000}'..='\u{200B}' | '\u{200E}'..='\u{20A8}' | '\u{2100}'..='\u{214D}' | '\u{2150}'..='\u{217F}' | '\u{2189}'
+                | '\u{2460}'..='\u{24EA}' | '\u{2A74}'..='\u{2A76}' | '\u{2C7C}'..='\u{2C7D}' | '\u{3000}' | '\u{3002}'
+                | '\u{309B}'..='\u{309C}' | '\u{3200}'..='\u{33FF}' | '\u{A7F2}'..='\u{A7F4}'
+            // presentation, vertical, small, half and full width forms
+                | '\u{FB00}'..='\u{FB06}' | '\u{FB29}' | '\u{FC5E}'..='\u{FC63}' | '\u{FDFA}'..='\u{FDFB}' | '\u{FE00}'..='\u{FE19}'
+                | '\u{FE30}'..='\u{FE7F}' | '\u{FF01}'..='\u{FF65}' | '\u{FFE0}'..='\u{FFEE}'
+            // mathematical letters, enclosed and segmented ones
+                | '\u{107A5}' | '\u{1D400}'..='\u{1D7FF}' | '\u{1F100}'..='\u{1F1FF}' | '\u{1FBF0}'..='\u{1FBF9}'
+        )
     }
 }
 
@@ -374,12 +411,65 @@ mod tests {
         }
     }
 
+    /// Mapped by NFKC, each of these domains is another one, in ASCII or with more labels.
+    #[test]
+    fn domains_that_normalization_would_change_are_no_domains() {
+        for domain in [
+            "\u{1D41A}cme.example",
+            "\u{212A}.example",
+            "\u{24B6}cme.example",
+            "\u{FF41}cme.example",
+            "acme.ex\u{AA}mple",
+            "acme\u{2024}example",
+            "acme\u{2025}example",
+            "acme\u{FE52}example",
+            "acme\u{FE12}example",
+            "acme\u{FF0E}example",
+            "acme\u{FF61}example",
+            "\u{2488}example",
+            "\u{33C2}example",
+            "evil.example\u{2100}cme.example",
+            "evil.example\u{FF0F}acme.example",
+            "evil.example\u{FE6B}acme.example",
+            "evil.example\u{FF03}.acme.example",
+            "\u{FB03}ce.example",
+            "\u{1F130}cme.example",
+            "acme\u{FE0F}.example",
+        ] {
+            assert_eq!(Address::parse(&format!("a@{domain}"), true), Err(AddressError::Syntax), "{domain:?}");
+        }
+        for domain in ["stra\u{DF}e.example", "col\u{B7}lecci\u{F3}.example", "\u{430}cme.example", "\u{6CC}\u{200C}\u{6CC}.example"] {
+            assert!(Address::parse(&format!("a@{domain}"), true).is_ok(), "{domain:?}");
+        }
+    }
+
+    #[test]
+    fn invisible_characters_make_no_second_address() {
+        for hidden in ["\u{61c}", "\u{34f}", "\u{180e}", "\u{3164}", "\u{e0041}", "\u{2066}", "\u{feff}", "\u{115f}"] {
+            for text in [format!("a{hidden}@x.example"), format!("a@x{hidden}.example"), format!("\"a{hidden}\"@x.example")] {
+                assert_eq!(Address::parse(&text, true), Err(AddressError::Syntax), "{text:?}");
+            }
+        }
+    }
+
     #[test]
     fn routes_in_local_parts_are_seen() {
-        for (text, routed) in
-            [("a%b@x", true), ("b!a@x", true), ("\"a@b\"@x", true), ("\"a\\@b\"@x", true), ("a+b=c@x", false), ("\"a b\"@x", false)]
-        {
-            assert_eq!(Address::parse(text, false).map(|address| address.carries_route()), Ok(routed), "{text}");
+        for (text, routed) in [
+            ("a%b@x", true),
+            ("b!a@x", true),
+            ("\"a@b\"@x", true),
+            ("\"a\\@b\"@x", true),
+            ("a\u{ff20}b@x", true),
+            ("a\u{fe6b}b@x", true),
+            ("a\u{ff05}b@x", true),
+            ("=?utf-8?q?a=40b=3e?=@x", true),
+            ("x=?x?B?YUBi?=@x", true),
+            ("a+b=c@x", false),
+            ("a=?b@x", false),
+            ("a=?b?c?=@x", false),
+            ("\"a b\"@x", false),
+        ] {
+            assert_eq!(Address::parse(text, true).map(|address| address.carries_route()), Ok(routed), "{text}");
         }
     }
 

@@ -64,6 +64,7 @@ impl Body {
     pub(super) fn finish(self) -> Result<Vec<u8>, Reply> {
         match self.refusal() {
             Some(reply) => Err(reply),
+            None if has_false_end(&self.content) => Err(replies::FALSE_END),
             None => Ok(self.content),
         }
     }
@@ -83,4 +84,14 @@ impl Body {
         let target = doubled.min(most).max(needed);
         self.content.reserve_exact(target.saturating_sub(self.content.len()));
     }
+}
+
+/// Whether a line is the end of the data to who throws NULs away, though it is not stuffed: a NUL first, and in all of it one dot
+/// and nothing else but NULs.
+fn has_false_end(content: &[u8]) -> bool {
+    let begins_line = |at: &usize| at.checked_sub(1).is_none_or(|before| content.get(before) == Some(&b'\n'));
+    memchr::memchr_iter(b'\0', content).filter(begins_line).any(|at| {
+        let line = content.get(at..).unwrap_or_default().split(|byte| *byte == b'\r').next().unwrap_or_default();
+        line.iter().filter(|byte| **byte != b'\0').eq(b".")
+    })
 }

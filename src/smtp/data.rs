@@ -4,6 +4,7 @@
 //! - A message with a bare CR or LF, or one that is too large, is read to its real end before it is refused: whoever answered
 //!   earlier would take the rest of it for commands.
 //! - Each byte is copied once, from the network's buffer into the message.
+//! - A line of nothing but one dot and NULs is refused the same way: a next hop that throws NULs away would read it as the end.
 //! - All other bytes, NUL among them, are content and pass unchanged.
 
 use memchr::memchr2;
@@ -173,8 +174,8 @@ mod tests {
             "\n\n.\r\n",
             "\r\r\n.\n",
             "\r\n.\r\r\n",
-            "\r\n\0.\r\n",
             "\r\n.\0\r\n",
+            "\r\nx\0.\r\n",
             "\r\n.\n\r\n",
             "\r\n. \r\n",
             "\r\n ..\r\n",
@@ -189,6 +190,31 @@ mod tests {
                 match result {
                     Ok(message) => assert!(legal && message.ends_with(b"MAIL FROM:<evil@x>\r\n"), "{smuggled:?}"),
                     Err(reply) => assert!(!legal && reply == replies::BARE_LINE_ENDING, "{smuggled:?}: {reply}"),
+                }
+            }
+        }
+    }
+
+    /// NULs are not allowed in 7bit and 8bit content (RFC 2045 §2.7, §2.8), and some servers throw them away before they look for the end.
+    #[test]
+    fn what_would_end_the_data_without_its_nuls_is_refused() {
+        for (line, refused) in [
+            ("\0.", true),
+            ("\0\0.\0", true),
+            ("\0.\0\0", true),
+            (".\0", false),
+            ("..\0", false),
+            ("\0", false),
+            ("\0..", false),
+            ("\0.x", false),
+            ("\0x.", false),
+            ("x\0.", false),
+        ] {
+            for input in [format!("{line}\r\nx\r\n.\r\n"), format!("a\r\n{line}\r\nx\r\n.\r\n")] {
+                for step in 1..=input.len() {
+                    let (result, rest) = decode(input.as_bytes(), step, 1000).expect("an end");
+                    let expected = if refused { Some(replies::FALSE_END) } else { None };
+                    assert_eq!((result.err(), rest), (expected, Vec::new()), "{line:?}");
                 }
             }
         }

@@ -129,3 +129,5 @@ pub const NOT_ENOUGH_MEMORY: Reply = Reply::fixed(452, Status(4, 3, 1), "Not eno
 /// RFC 5321 §2.3.8 forbids CR and LF apart; only refusing them closes SMTP smuggling. Code and status are Postfix's; the
 /// 5.6.11 of Exchange is not registered.
 pub(super) const BARE_LINE_ENDING: Reply = Reply::fixed(550, Status(5, 5, 2), "Message with bare CR or LF; lines must end with CRLF");
+/// A line of one dot and NULs: RFC 2045 §2.7 and §2.8 allow no NUL, and a next hop that throws them away would see CRLF.CRLF.
+pub(super) const FALSE_END: Reply = Reply::fixed(550, Status(5, 6, 0), "Message with a line of a dot and NULs");

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::Event;
+use super::escape::is_hostile;
 
 const DIM: &str = "\x1b[2m";
 const BOLD: &str = "\x1b[1m";
@@ -30,8 +31,8 @@ pub fn line(now: &str, fields: &Map<String, Value>, color: bool) -> String {
 
 fn shown(value: &Value) -> String {
     match value {
-        // A terminal obeys control characters, and some of these texts are a client's.
-        Value::String(text) if text.contains(char::is_control) => text.escape_debug().to_string(),
+        // A terminal obeys them. In quotes, so that no part of the text passes for the next fact.
+        Value::String(text) if text.contains(is_hostile) => format!("\"{}\"", escaped(text)),
         Value::String(text) if !text.is_empty() && !text.contains([' ', '"']) => text.clone(),
         Value::Array(items) => format!("[{}]", items.iter().map(shown).collect::<Vec<_>>().join(", ")),
         Value::Object(fields) if fields.contains_key("code") => reply(fields),
@@ -42,9 +43,13 @@ fn shown(value: &Value) -> String {
     }
 }
 
+fn escaped(text: &str) -> String {
+    text.chars().map(|c| if is_hostile(c) { c.escape_unicode().to_string() } else { c.escape_debug().to_string() }).collect()
+}
+
 /// A reply as one reads it on the wire.
 fn reply(fields: &Map<String, Value>) -> String {
-    let text = |key: &str| fields.get(key).and_then(Value::as_str).unwrap_or_default().replace(char::is_control, " ");
+    let text = |key: &str| fields.get(key).and_then(Value::as_str).unwrap_or_default().replace(is_hostile, " ");
     format!("\"{} {} {}\"", fields.get("code").and_then(Value::as_u64).unwrap_or_default(), text("status"), text("text"))
 }
 
@@ -61,5 +66,15 @@ mod tests {
         let line = String::from_utf8(out).unwrap();
         assert!(!line.contains(char::is_control), "{line:?}");
         assert!(line.contains("forged"));
+    }
+
+    #[test]
+    fn no_part_of_a_text_passes_for_another_fact() {
+        let event = Event::Problem { what: "\u{202e}a outcome=delivered \"b", detail: "\u{2028}12:00:00.000 forged" };
+        let mut out = Vec::new();
+        write(&mut out, "2026-11-21T12:00:00.000Z", &event, false);
+        let line = String::from_utf8(out).unwrap();
+        let facts = line.split_once("problem").unwrap().1.trim();
+        assert_eq!(facts, r#"what="\u{202e}a outcome=delivered \"b" detail="\u{2028}12:00:00.000 forged""#);
     }
 }

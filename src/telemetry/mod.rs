@@ -4,6 +4,7 @@
 //! - No event holds a body or a secret.
 //! - Emitting never waits for a disk or a terminal and never grows without bound: lines that the sink cannot take are counted and reported.
 
+mod escape;
 mod event;
 mod human;
 mod metrics;

@@ -5,10 +5,12 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 
+use super::escape::Escaping;
 use super::{Event, Metrics, human};
 use crate::limits::{LOG_BUFFER_BYTES_MAX, LOG_CLOSE_TIMEOUT};
 
@@ -109,7 +111,10 @@ impl Log {
         let mut line = Vec::with_capacity(512);
         match self.format {
             // Serialising plain data into memory cannot fail.
-            Format::Json => serde_json::to_writer(&mut line, &Line { ts: &now, event }).unwrap_or_default(),
+            Format::Json => {
+                let mut json = serde_json::Serializer::with_formatter(&mut line, Escaping);
+                Line { ts: &now, event }.serialize(&mut json).unwrap_or_default();
+            }
             Format::Human { color } => human::write(&mut line, &now, event, color),
         }
         line.push(b'\n');

@@ -17,6 +17,7 @@ mod dsn;
 mod hostile;
 mod inline;
 mod limits;
+mod mtas;
 mod operation;
 mod policy;
 mod proxy;

@@ -34,6 +34,8 @@ pub(super) fn server(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>
             rustls::Error::InvalidCertificate(_) => TlsMistake::Certificate(format!("the certificate cannot be used: {error}")),
             error => TlsMistake::Key(format!("certificate and key cannot be used: {error}")),
         })?;
+    // Among ciphers that are all good the choice is ours, strongest first: clients list theirs in whatever order.
+    config.ignore_client_order = true;
     config.ticketer = aws_lc_rs::Ticketer::new().map_err(|error| TlsMistake::Certificate(error.to_string()))?;
     Ok(Arc::new(config))
 }

@@ -214,7 +214,7 @@ impl Session {
 
     /// The client spoke before the greeting: refuses and closes.
     pub fn early_talker(&mut self) {
-        self.close_with(&replies::EARLY_TALKER);
+        self.pending = self.closed_with(&replies::EARLY_TALKER);
     }
 
     /// Where the driver puts what it has read.

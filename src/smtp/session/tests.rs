@@ -673,6 +673,7 @@ fn connections_are_refused_before_the_greeting() {
     let mut early = Session::new(Arc::new(config()), now);
     early.input().extend_from_slice(b"EHLO x\r\n");
     early.early_talker();
+    assert!(matches!(early.poll(now), Event::Refused { .. }), "for the log");
     assert!(matches!(early.poll(now), Event::Close));
     assert!(early.output().starts_with(b"554 5.5.1 "));
 }

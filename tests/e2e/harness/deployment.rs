@@ -115,7 +115,12 @@ impl Deployment {
 
     /// Starts the gateway. Started again after an end, it goes on with the same spool.
     pub fn start(&self) -> Gateway {
-        self.write("gateway.yaml", &self.yaml());
+        self.start_listening("127.0.0.1:0")
+    }
+
+    /// The same with an address to listen on.
+    pub fn start_listening(&self, listen: &str) -> Gateway {
+        self.write("gateway.yaml", &self.yaml_listening(listen));
         Gateway::start(Arc::clone(&self.folder), &self.variables)
     }
 

@@ -42,6 +42,11 @@ impl Certificate {
 
 /// Shakes hands and gives the certificate that the server showed.
 pub fn client(tcp: TcpStream) -> (TlsStream, Vec<u8>) {
+    shake_hands(StreamOwned::new(connection(), tcp))
+}
+
+/// The client's side of TLS, which has said nothing yet.
+pub fn connection() -> ClientConnection {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
@@ -50,7 +55,11 @@ pub fn client(tcp: TcpStream) -> (TlsStream, Vec<u8>) {
         .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
         .with_no_client_auth();
     let name = ServerName::try_from("localhost").unwrap();
-    let mut stream = StreamOwned::new(ClientConnection::new(Arc::new(config), name).unwrap(), tcp);
+    ClientConnection::new(Arc::new(config), name).unwrap()
+}
+
+/// The handshake, as far as it has not been done.
+pub fn shake_hands(mut stream: TlsStream) -> (TlsStream, Vec<u8>) {
     while stream.conn.is_handshaking() {
         stream.conn.complete_io(&mut stream.sock).expect("a handshake");
     }

@@ -6,6 +6,7 @@
 
 pub mod actions;
 pub mod aws;
+pub mod certificates;
 pub mod cli;
 pub mod config;
 pub mod dispatch;

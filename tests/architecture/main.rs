@@ -18,6 +18,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("rules", &["message", "smtp", "limits"]),
     ("policy", &["rules", "message", "smtp", "limits"]),
     ("telemetry", &["policy", "rules", "failure", "message", "smtp", "limits"]),
+    // Parsed material in, rustls' traits out.
+    ("certificates", &["message", "limits"]),
     ("refreshed", &["limits"]),
     ("aws", &["limits"]),
     ("secrets", &["aws", "refreshed", "telemetry", "limits"]),
@@ -26,7 +28,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("authentication", &["telemetry", "message", "smtp", "limits"]),
     ("analyzers", &["refreshed", "telemetry", "message", "smtp", "limits"]),
     // The typed snapshot holds what the rooms are configured by; it starts nothing.
-    ("config", &["policy", "relay", "rules", "secrets", "message", "smtp", "limits"]),
+    ("config", &["certificates", "policy", "relay", "rules", "secrets", "message", "smtp", "limits"]),
     ("domains", &["config", "aws", "refreshed", "telemetry", "limits"]),
     ("actions", &["config", "relay", "rules", "telemetry", "failure", "message", "smtp", "limits"]),
     ("dispatch", &["actions", "spool", "relay", "config", "rules", "telemetry", "failure", "message", "smtp", "limits"]),
@@ -37,6 +39,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "domains",
             "authentication",
             "analyzers",
+            "certificates",
             "config",
             "policy",
             "rules",
@@ -55,6 +58,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "actions",
             "admin",
             "aws",
+            "certificates",
             "config",
             "dispatch",
             "domains",

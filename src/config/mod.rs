@@ -106,11 +106,13 @@ pub enum Domains {
     Ses,
 }
 
-/// An ingress endpoint (only `open` ones so far).
+/// An ingress endpoint.
 #[derive(Debug)]
 pub struct Endpoint {
     /// Its key in `gateway.yaml`.
     pub name: Arc<str>,
+    /// Who may use it.
+    pub kind: EndpointKind,
     /// Addresses to listen on.
     pub listen: Vec<SocketAddr>,
     /// Judged while the client talks.
@@ -121,6 +123,15 @@ pub struct Endpoint {
     pub tls: Option<EndpointTls>,
     /// When the reply to DATA is given.
     pub delivery: DeliveryMode,
+}
+
+/// Who may use an endpoint.
+#[derive(Clone, Debug)]
+pub enum EndpointKind {
+    /// Everybody, for the gateway's own domains.
+    Open,
+    /// Who shows a certificate of a trusted CA in the handshake; mail is taken for any domain, and only after the handshake.
+    Mtls,
 }
 
 /// TLS of an endpoint.

@@ -379,8 +379,15 @@ fn snapshot(built: Built, hash: String, files: Vec<PathBuf>) -> Option<Snapshot>
         let name: Arc<str> = Arc::from(name);
         let policy = Arc::clone(policies.get(&endpoint.policy)?);
         let rules = Arc::clone(rule_sets.get(&endpoint.rules)?);
-        let endpoint =
-            Endpoint { name: Arc::clone(&name), listen: endpoint.listen, policy, rules, tls: endpoint.tls, delivery: endpoint.delivery };
+        let endpoint = Endpoint {
+            name: Arc::clone(&name),
+            kind: endpoint.kind,
+            listen: endpoint.listen,
+            policy,
+            rules,
+            tls: endpoint.tls,
+            delivery: endpoint.delivery,
+        };
         endpoints.insert(name, Arc::new(endpoint));
     }
     Some(Snapshot {

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::*;
-use crate::config::{DeliveryMode, Domains, Endpoint};
+use crate::config::{DeliveryMode, Domains, Endpoint, EndpointKind};
 use crate::dispatch::Incoming;
 use crate::policy::{Effect, Policy, PolicyCondition, Statement};
 use crate::rules::{Folded, Otherwise, RuleSet, TextTest};
@@ -68,6 +68,7 @@ fn house(inline: bool, passes: usize, memory: usize) -> House {
     let policy = Policy { name: "all".into(), default: Effect::Allow, max_message_size: None, deny, allow: vec![] };
     let endpoint = Endpoint {
         name: "mx".into(),
+        kind: EndpointKind::Open,
         listen: vec!["127.0.0.1:0".parse().unwrap()],
         policy: Arc::new(policy),
         rules: Arc::new(RuleSet { name: "all".into(), otherwise: Otherwise::Reject, rules: vec![] }),

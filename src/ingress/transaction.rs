@@ -1,7 +1,7 @@
 //! Decisions about a session and its transaction: the traffic policy, then the accepted domains.
 
 use super::driver::Connection;
-use crate::config::Domains;
+use crate::config::{Domains, EndpointKind};
 use crate::dispatch::Intake;
 use crate::message::{Envelope, MessageId};
 use crate::policy::{Effect, Known, PolicyFacts, Verdict};
@@ -36,10 +36,13 @@ impl<D: Intake> Connection<'_, D> {
         verdict
     }
 
-    /// RCPT: the policy, then, whatever it says, the accepted domains: an open endpoint relays for nobody else.
+    /// RCPT: the policy, then, whatever it says, the accepted domains: there is no relaying for strangers.
     pub(super) async fn judge_recipient(&mut self, address: Address) -> Result<(), Reply> {
         let address = self.with_domain(address);
         self.judge("rcpt", 550, Known::Value(&address.canonical()))?;
+        if self.is_known() {
+            return self.add_recipient(address);
+        }
         let refusal = match self.live.domains.accepts(address.domain()).await {
             Ok(true) => return self.add_recipient(address),
             Ok(false) => Reply::fixed(550, Status(5, 7, 1), "Relaying denied: not a domain of this gateway"),
@@ -53,6 +56,14 @@ impl<D: Intake> Connection<'_, D> {
             reply: &refusal,
         });
         Err(refusal)
+    }
+
+    /// Whether the client has proved who it is, so that it may send to any domain.
+    fn is_known(&self) -> bool {
+        match self.endpoint.kind {
+            EndpointKind::Open => false,
+            EndpointKind::Mtls => self.facts.tls.as_ref().is_some_and(|tls| tls.client_certificate.is_some()),
+        }
     }
 
     fn add_recipient(&mut self, address: Address) -> Result<(), Reply> {

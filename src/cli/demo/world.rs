@@ -13,7 +13,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use super::client;
 use super::mails::{self, BUSY, CLIENTS, Scenario, UNKNOWN};
 use super::standin::{self, Manners};
-use crate::config::{self, DeliveryMode, Endpoint, EndpointTls, Snapshot};
+use crate::config::{self, DeliveryMode, Endpoint, EndpointKind, EndpointTls, Snapshot};
 use crate::relay::{RelayConfig, TlsMode};
 use crate::secrets::SecretRef;
 use crate::service::Service;
@@ -81,6 +81,8 @@ fn on_loopback(endpoint: &Endpoint, server: &Arc<rustls::ServerConfig>) -> (Arc<
     let name = Arc::clone(&endpoint.name);
     let endpoint = Endpoint {
         name: Arc::clone(&name),
+        // The demonstration's clients have neither certificates nor passwords.
+        kind: EndpointKind::Open,
         listen: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
         policy: Arc::clone(&endpoint.policy),
         rules: Arc::clone(&endpoint.rules),

@@ -12,7 +12,7 @@ use crate::config::model::{Domain, FilePath};
 use crate::config::source::Span;
 use crate::config::tree::Node;
 use crate::config::typed::typed;
-use crate::config::{DeliveryMode, Domains, EndpointTls};
+use crate::config::{DeliveryMode, Domains, EndpointKind, EndpointTls};
 use crate::limits;
 use crate::relay::{RelayConfig, RetrySchedule, TlsMode};
 use crate::secrets::SecretRef;
@@ -36,6 +36,7 @@ pub(crate) struct Deployment {
 /// An endpoint whose policy and rule set are still names.
 #[derive(Debug)]
 pub(crate) struct Endpoint {
+    pub(crate) kind: EndpointKind,
     pub(crate) listen: Vec<SocketAddr>,
     pub(crate) policy: String,
     pub(crate) rules: String,
@@ -117,11 +118,18 @@ fn endpoint(
             }
         }
     }
+    let kind = match model.r#type.unwrap_or(model::EndpointType::Open) {
+        model::EndpointType::Open => EndpointKind::Open,
+        model::EndpointType::Mtls => EndpointKind::Mtls,
+        // Reported as not available.
+        model::EndpointType::Auth => return None,
+    };
     let tls = match &model.tls {
         None => None,
         Some(tls) => Some(endpoint_tls(tls, node.get("tls")?, folder, files, sink)?),
     };
     Some(Endpoint {
+        kind,
         listen: model.listen.0.iter().map(|address| address.0).collect(),
         policy: model.policy.0,
         rules: model.rules.0,

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::faulty::{Faults, Faulty};
 use super::hops::{self, Hops};
-use crate::config::{DeliveryMode, Domains, Endpoint, Snapshot};
+use crate::config::{DeliveryMode, Domains, Endpoint, EndpointKind, Snapshot};
 use crate::dispatch::{Clock, Dispatcher, Incoming, Intake};
 use crate::message::{Envelope, MessageId, SessionFacts, SessionIds};
 use crate::policy::{Effect, Policy};
@@ -136,7 +136,15 @@ pub(super) fn usual() -> Snapshot {
 
 pub(super) fn endpoint(rules: Arc<RuleSet>, delivery: DeliveryMode) -> Arc<Endpoint> {
     let policy = Policy { name: "all".into(), default: Effect::Allow, max_message_size: None, deny: Vec::new(), allow: Vec::new() };
-    Arc::new(Endpoint { name: "mx".into(), listen: Vec::new(), policy: Arc::new(policy), rules, tls: None, delivery })
+    Arc::new(Endpoint {
+        name: "mx".into(),
+        kind: EndpointKind::Open,
+        listen: Vec::new(),
+        policy: Arc::new(policy),
+        rules,
+        tls: None,
+        delivery,
+    })
 }
 
 /// A rule for the recipients that begin with `word`; the empty word is everybody.

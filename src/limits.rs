@@ -206,6 +206,25 @@ pub const LIST_DOMAIN_LEVELS_MAX: usize = 9;
 /// Nesting of any, all and not.
 pub const CONDITION_DEPTH_MAX: usize = 16;
 
+// ---- certificates ----
+
+/// A certificate, key, CA or CRL file. Mail Manager takes 500,000 characters; a CRL with 300,000 entries has about 12 MB.
+pub const CERTIFICATE_FILE_BYTES_MAX: u64 = 32 * 1024 * 1024;
+/// CAs that one endpoint believes; each client's certificate is tried with all of them.
+pub const TRUSTED_CAS_MAX: usize = 100;
+/// Names of one kind in a client's certificate; with more of them it is refused. Public CAs put at most 100 into one.
+pub const CERTIFICATE_NAMES_MAX: usize = 256;
+/// One name in a client's certificate; with a longer one it is refused. RFC 5280 bounds a common name at 64 characters.
+pub const CERTIFICATE_NAME_BYTES_MAX: usize = 4096;
+/// A server certificate is reported so long before its end, or for the last third of a shorter life.
+pub const CERTIFICATE_NOTICE: Duration = Duration::from_secs(30 * 24 * 3600);
+/// A CA is reported so long before its end (Mail Manager: 90 days).
+pub const CA_NOTICE: Duration = Duration::from_secs(90 * 24 * 3600);
+/// A CRL is reported so long before its next update is due (Mail Manager: 90 days).
+pub const CRL_NOTICE: Duration = Duration::from_secs(90 * 24 * 3600);
+/// How often the log repeats what expires.
+pub const EXPIRY_REPORT_INTERVAL: Duration = Duration::from_secs(24 * 3600);
+
 // ---- run ----
 
 /// After SIGTERM, sessions and deliveries in flight get this long.

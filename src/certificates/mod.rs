@@ -1,10 +1,22 @@
-//! Certificates of both sides of a handshake: which one a client is shown.
+//! Certificates of both sides of a handshake: which one a client is shown, whose clients are believed, what a client's says.
 //!
 //! Everything is handed in parsed or as bytes; nothing here reads a file or the clock.
 
+mod client;
+mod expiry;
+mod handshake;
+mod material;
 mod names;
+mod trust;
+#[cfg(test)]
+mod trust_tests;
 
+pub use client::client_certificate;
+pub use expiry::{Dated, Expiry, Standing};
+pub use handshake::{demanding, failure, server_config};
+pub use material::{Pair, PairMistake, pair};
 pub use names::ServerNames;
+pub use trust::{Believed, Shown, Trust, TrustMistake};
 
 use std::fmt;
 use std::sync::Arc;

@@ -8,15 +8,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::aws::Aws;
+use crate::certificates::Standing;
 use crate::config::{self, Report, Snapshot};
 use crate::dispatch::{Dispatcher, unix_millis};
 use crate::domains::AcceptedDomains;
 use crate::ingress::{Admission, BindError, Ingress, Listeners, Live, MessageMemory};
-use crate::limits::{DRAIN_TIMEOUT, MESSAGE_MEMORY_BYTES_MAX};
+use crate::limits::{DRAIN_TIMEOUT, EXPIRY_REPORT_INTERVAL, MESSAGE_MEMORY_BYTES_MAX};
 use crate::message::SessionIds;
 use crate::refreshed::Observer;
 use crate::relay::Relays;
@@ -86,6 +88,7 @@ impl Service {
         let addresses = listeners.addresses();
         dispatcher.start();
         listeners.serve(&ingress);
+        tokio::spawn(report_expiries(Arc::clone(&ingress)));
         Ok(Self { ingress, dispatcher, spool, aws, log, addresses })
     }
 
@@ -131,6 +134,7 @@ impl Service {
         self.ingress.live.store(Arc::new(Live { snapshot, domains }));
         // Said when it is true: who has read this line and connects is judged by the new configuration.
         self.log.emit(&Event::Reloaded { config: &hash, previous: &previous.hash });
+        report_expiring(&self.ingress.live.load().snapshot, &self.log);
     }
 
     fn refuse(&self, report: &Report) {
@@ -147,6 +151,25 @@ impl Service {
         let spooled = self.spool.stats().await.map_or(0, |stats| stats.entries);
         self.spool.close().await;
         self.log.emit(&Event::Stopped { spooled });
+    }
+}
+
+/// At the start, and then once a day: what has expired, or will soon.
+async fn report_expiries<D>(ingress: Arc<Ingress<D>>) {
+    let mut day = tokio::time::interval(EXPIRY_REPORT_INTERVAL);
+    loop {
+        tokio::select! {
+            _ = day.tick() => report_expiring(&ingress.live.load().snapshot, &ingress.log),
+            () = ingress.draining.cancelled() => return,
+        }
+    }
+}
+
+fn report_expiring(snapshot: &Snapshot, log: &Log) {
+    let now = OffsetDateTime::now_utc();
+    for expiry in snapshot.expiries.iter().filter(|expiry| expiry.standing(now) != Standing::Good) {
+        let (expires, days_left) = (expiry.date(), expiry.days_left(now));
+        log.emit(&Event::Expiring { kind: expiry.kind.word(), name: &expiry.name, file: &expiry.file, expires: &expires, days_left });
     }
 }
 

@@ -113,7 +113,7 @@ codes! {
     DuplicateName = "duplicate-name", Error;
     /// Two endpoints listen on one address.
     DuplicateListen = "duplicate-listen", Error;
-    /// The certificate or its key cannot be used.
+    /// A certificate, its key, a CA or a CRL cannot be used.
     TlsFiles = "tls-files", Error;
     /// An entry of a list file that is none.
     ListEntry = "list-entry", Error;
@@ -143,6 +143,12 @@ codes! {
     FileName = "file-name", Warning;
     /// A deny statement that asks for a minimum TLS version refuses the good clients.
     DenyTlsMinimum = "deny-tls-min", Warning;
+    /// A certificate, a CA or a CRL has expired.
+    Expired = "expired", Warning;
+    /// A certificate, a CA or a CRL expires soon.
+    ExpiresSoon = "expires-soon", Warning;
+    /// There are CRLs, but none of this CA.
+    CaWithoutCrl = "ca-without-crl", Warning;
     /// A policy that denies everything.
     AllowEmpty = "allow-empty", Warning;
 }

@@ -68,6 +68,7 @@ const HEADINGS: &[(&str, &str)] = &[
 fn default_of(definition: &str, key: &str) -> Option<String> {
     Some(match (definition, key) {
         ("RuleSetFile", "otherwise") => "`reject`".to_owned(),
+        ("EndpointTls", "mode") => "`optional`; `required` with `type: mtls`".to_owned(),
         ("Rule", "mode") => "`enforce`".to_owned(),
         ("Relay", "implicit") => "`false`".to_owned(),
         ("Spool", "path") => "`var/spool`".to_owned(),

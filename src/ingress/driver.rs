@@ -9,9 +9,10 @@ use tokio::time::timeout;
 
 use super::admission::Place;
 use super::memory::Share;
-use super::stream::Stream;
+use super::stream::{Handshake, Stream};
 use super::transaction::Transaction;
 use super::{Ingress, Live};
+use crate::certificates::client_certificate;
 use crate::config::Endpoint;
 use crate::dispatch::{Incoming, Intake, unix_millis};
 use crate::limits::{CLOSE_TIMEOUT, SESSION_IDLE_TIMEOUT, TLS_HANDSHAKE_TIMEOUT};
@@ -61,7 +62,7 @@ type Reason = &'static str;
 impl<'i, D: Intake> Connection<'i, D> {
     fn new(ingress: &'i Arc<Ingress<D>>, live: Arc<Live>, endpoint: Arc<Endpoint>, id: SessionId, client_ip: IpAddr) -> Self {
         let mut config = SessionConfig::new(Arc::clone(&live.snapshot.hostname));
-        config.starttls = endpoint.tls.is_some();
+        config.starttls = endpoint.tls.as_ref().is_some_and(|tls| !tls.wrapped);
         config.tls_required = endpoint.tls.as_ref().is_some_and(|tls| tls.required);
         config.message_bytes_max = endpoint.policy.max_message_size.unwrap_or(config.message_bytes_max);
         let facts = SessionFacts { client_ip, client_host: None, helo: "".into(), extended: false, tls: None, authenticated: false };
@@ -81,6 +82,13 @@ impl<'i, D: Intake> Connection<'i, D> {
     }
 
     async fn run(&mut self, mut stream: Stream) -> Reason {
+        if self.endpoint.tls.as_ref().is_some_and(|tls| tls.wrapped) {
+            // RFC 8314 §3.3: nothing is said before the handshake, and what the client has said is a part of it.
+            stream = match Box::pin(self.start_tls(stream)).await {
+                Ok(stream) => stream,
+                Err(reason) => return reason,
+            };
+        }
         self.open(&stream);
         loop {
             match self.session.poll(Instant::now()) {
@@ -207,26 +215,33 @@ impl<'i, D: Intake> Connection<'i, D> {
         Box::pin(self.ingress.intake.take(incoming)).await
     }
 
+    /// The handshake. What the client has sent before it waits in the session's input.
     async fn start_tls(&mut self, mut stream: Stream) -> Result<Stream, Reason> {
         self.flush(&mut stream).await?;
         let Some(tls) = self.endpoint.tls.clone() else { return Err("no TLS here") };
         let early = self.session.input().split();
-        let event = |version, cipher, error| Event::Tls { session: self.id, version, cipher, error };
-        let error = match timeout(TLS_HANDSHAKE_TIMEOUT, stream.accept_tls(early, tls.server)).await {
-            Ok(Ok((stream, facts))) => {
-                self.ingress.log.emit(&event(Some(facts.version), Some(&facts.cipher), None));
-                // RFC 3207 §4.2: what was said before TLS is forgotten.
-                self.facts.tls = Some(facts);
-                self.facts.helo = "".into();
-                self.transaction = None;
-                self.session.tls_established();
-                return Ok(stream);
-            }
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => "no handshake in time".to_owned(),
+        let late = || Handshake { result: Err("no handshake in time".to_owned()), ..Handshake::default() };
+        let handshake = timeout(TLS_HANDSHAKE_TIMEOUT, stream.accept_tls(early, &tls)).await.unwrap_or_else(|_| late());
+        let (facts, error) = match &handshake.result {
+            Ok((_, facts)) => (Some(facts), None),
+            Err(error) => (None, Some(error.as_str())),
         };
-        self.ingress.log.emit(&event(None, None, Some(&error)));
-        Err("TLS failed")
+        let refused = handshake.refused.get().and_then(|der| client_certificate(der).ok());
+        self.ingress.log.emit(&Event::Tls {
+            session: self.id,
+            version: facts.map(|facts| facts.version),
+            cipher: facts.map(|facts| &*facts.cipher),
+            server_name: handshake.server_name.as_deref(),
+            client_certificate: facts.and_then(|facts| facts.client_certificate.as_deref()).or(refused.as_ref()).map(Into::into),
+            error,
+        });
+        let (stream, facts) = handshake.result.map_err(|_| "TLS failed")?;
+        // RFC 3207 §4.2: what was said before TLS is forgotten.
+        self.facts.tls = Some(facts);
+        self.facts.helo = "".into();
+        self.transaction = None;
+        self.session.tls_established();
+        Ok(stream)
     }
 
     /// The id of the transaction that begins now.

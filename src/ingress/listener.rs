@@ -102,6 +102,8 @@ fn admit<D: Intake>(ingress: &Arc<Ingress<D>>, endpoint: &str, tcp: TcpStream, p
     let place = ingress.admission.enter(client);
     let (place, endpoint) = match (place, live.snapshot.endpoints.get(endpoint)) {
         (Ok(place), Some(endpoint)) => (place, Arc::clone(endpoint)),
+        // Who waits for a handshake cannot read a reply.
+        (Err(_), Some(endpoint)) if endpoint.tls.as_ref().is_some_and(|tls| tls.wrapped) => return,
         (Err(reply), _) => return send_away(&tcp, &reply),
         (_, None) => return send_away(&tcp, &Reply::fixed(421, Status(4, 3, 2), "This endpoint is closed")),
     };

@@ -84,6 +84,7 @@ fn house(inline: bool, passes: usize, memory: usize) -> House {
         bounce_relay: None,
         spool: PathBuf::new(),
         files: vec![],
+        expiries: vec![],
     });
     let gate = Arc::new(Gate { inline, asked: Notify::new(), open: Arc::new(Semaphore::new(passes)), taken: Arc::default() });
     let domains = Arc::new(AcceptedDomains::new(&snapshot.domains, Arc::default(), None));

@@ -1,11 +1,12 @@
 //! The event schema: one enum, its JSON form is the log's.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 
 use serde::Serialize;
 
 use crate::failure::Failure;
-use crate::message::{MessageId, SessionId, TlsVersion};
+use crate::message::{ClientCertificate, MessageId, SessionId, TlsVersion};
 use crate::smtp::{Address, Reply, ReversePath};
 
 /// Something that happened. The JSON field `event` holds the variant's name in snake case.
@@ -27,13 +28,22 @@ pub enum Event<'a> {
     ReloadRefused { config: &'a str, mistakes: usize, detail: &'a str },
     /// Something an operator should look at.
     Problem { what: &'a str, detail: &'a str },
+    /// A certificate, a CA or a CRL has an end that is near or over.
+    Expiring { kind: &'a str, name: &'a str, file: &'a Path, expires: &'a str, days_left: i64 },
     /// Events that the sink could not take.
     Lost { events: u64 },
 
     /// A client connected.
     Connected { session: SessionId, endpoint: &'a str, client: IpAddr, port: u16, config: &'a str },
     /// A TLS handshake ended.
-    Tls { session: SessionId, version: Option<TlsVersion>, cipher: Option<&'a str>, error: Option<&'a str> },
+    Tls {
+        session: SessionId,
+        version: Option<TlsVersion>,
+        cipher: Option<&'a str>,
+        server_name: Option<&'a str>,
+        client_certificate: Option<CertificateShown<'a>>,
+        error: Option<&'a str>,
+    },
     /// The traffic policy decided.
     Policy {
         session: SessionId,
@@ -124,6 +134,21 @@ pub enum Event<'a> {
         notification: Option<MessageId>,
         detail: Option<&'a str>,
     },
+}
+
+/// The certificate that a client showed.
+#[derive(Debug, Serialize)]
+pub struct CertificateShown<'a> {
+    /// Common names of its subject.
+    pub cn: &'a [String],
+    /// Serial number, hexadecimal.
+    pub serial_number: &'a str,
+}
+
+impl<'a> From<&'a ClientCertificate> for CertificateShown<'a> {
+    fn from(certificate: &'a ClientCertificate) -> Self {
+        Self { cn: &certificate.cn, serial_number: certificate.serial_number.first().map_or("", String::as_str) }
+    }
 }
 
 /// One connection or transaction of an attempt.

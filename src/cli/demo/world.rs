@@ -86,7 +86,7 @@ fn on_loopback(endpoint: &Endpoint, server: &Arc<rustls::ServerConfig>) -> (Arc<
         listen: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
         policy: Arc::clone(&endpoint.policy),
         rules: Arc::clone(&endpoint.rules),
-        tls: Some(EndpointTls { required: false, server: Arc::clone(server) }),
+        tls: Some(EndpointTls { required: false, wrapped: false, server: Arc::clone(server), trust: None }),
         delivery: DeliveryMode::Inline,
     };
     (name, Arc::new(endpoint))

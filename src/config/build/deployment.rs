@@ -5,7 +5,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::tls::{self, TlsMistake};
+use time::OffsetDateTime;
+
+use super::tls::{self, Material};
+use crate::certificates::{Expiry, Trust};
 use crate::config::diagnostic::{Code, Sink};
 use crate::config::model::deployment as model;
 use crate::config::model::{Domain, FilePath};
@@ -28,7 +31,9 @@ pub(crate) struct Deployment {
     pub(crate) ip_lists: BTreeMap<String, ListPath>,
     pub(crate) bounce_relay: Option<Arc<str>>,
     pub(crate) spool: PathBuf,
-    /// Certificates and keys, as they were before they were used: what changes in between has the checksum of the older content,
+    /// What ends on some date.
+    pub(crate) expiries: Vec<Expiry>,
+    /// Certificates, keys, CAs and CRLs, as they were before they were used: what changes in between has the checksum of the older content,
     /// so that the next look at the files finds a change.
     pub(crate) files: Vec<(PathBuf, Vec<u8>)>,
 }
@@ -51,16 +56,18 @@ pub(crate) struct ListPath {
     pub(crate) named_at: Span,
 }
 
-/// Builds what can be built; what is wrong has been reported. `folder` is that of `gateway.yaml`.
-pub(crate) fn build(tree: &Node, folder: &Path, sink: &mut Sink) -> Deployment {
+/// Builds what can be built; what is wrong has been reported. `folder` is that of `gateway.yaml`, `now` what dates are compared with.
+pub(crate) fn build(tree: &Node, folder: &Path, now: OffsetDateTime, sink: &mut Sink) -> Deployment {
     let mut deployment = Deployment { spool: folder.join("var/spool"), ..Deployment::default() };
     deployment.hostname = tree.get("hostname").and_then(|node| typed::<Domain>(node, sink)).map(|name| Arc::from(name.0));
     deployment.domains = tree.get("domains").and_then(|node| domains(node, sink));
     let mut listening = HashMap::new();
+    let mut material = Material { folder, now, files: Vec::new(), expiries: Vec::new() };
     for entry in tree.get("endpoints").map(Node::entries).unwrap_or_default() {
-        let built = endpoint(&entry.value, folder, &mut listening, &mut deployment.files, sink);
+        let built = endpoint(&entry.value, &mut listening, &mut material, sink);
         deployment.endpoints.extend(built.map(|endpoint| (entry.key.clone(), endpoint)));
     }
+    (deployment.files, deployment.expiries) = (material.files, material.expiries);
     for entry in tree.get("relays").map(Node::entries).unwrap_or_default() {
         let built = relay(&entry.key, &entry.value, folder, sink);
         if let Some(file) = built.as_ref().and_then(|relay| relay.ca_file.clone()) {
@@ -98,13 +105,7 @@ fn lists(node: Option<&Node>, folder: &Path, sink: &mut Sink) -> BTreeMap<String
     lists
 }
 
-fn endpoint(
-    node: &Node,
-    folder: &Path,
-    listening: &mut HashMap<SocketAddr, Span>,
-    files: &mut Vec<(PathBuf, Vec<u8>)>,
-    sink: &mut Sink,
-) -> Option<Endpoint> {
+fn endpoint(node: &Node, listening: &mut HashMap<SocketAddr, Span>, material: &mut Material<'_>, sink: &mut Sink) -> Option<Endpoint> {
     let model: model::Endpoint = typed(node, sink)?;
     let nodes = node.get("listen").map(Node::one_or_many).unwrap_or_default();
     for (address, node) in model.listen.0.iter().zip(nodes) {
@@ -118,16 +119,15 @@ fn endpoint(
             }
         }
     }
-    let kind = match model.r#type.unwrap_or(model::EndpointType::Open) {
-        model::EndpointType::Open => EndpointKind::Open,
-        model::EndpointType::Mtls => EndpointKind::Mtls,
-        // Reported as not available.
-        model::EndpointType::Auth => return None,
-    };
+    let kind = kind(&model, node, material, sink);
     let tls = match &model.tls {
         None => None,
-        Some(tls) => Some(endpoint_tls(tls, node.get("tls")?, folder, files, sink)?),
+        Some(tls) => {
+            let trust = kind.as_ref().and_then(|(_, trust)| trust.clone());
+            Some(tls::endpoint(tls, node.get("tls")?, trust, material, sink)?)
+        }
     };
+    let (kind, _) = kind?;
     Some(Endpoint {
         kind,
         listen: model.listen.0.iter().map(|address| address.0).collect(),
@@ -141,34 +141,29 @@ fn endpoint(
     })
 }
 
-fn endpoint_tls(
-    tls: &model::EndpointTls,
-    node: &Node,
-    folder: &Path,
-    files: &mut Vec<(PathBuf, Vec<u8>)>,
-    sink: &mut Sink,
-) -> Option<EndpointTls> {
-    let (certificate, key) = (folder.join(&tls.certificate.0), folder.join(&tls.key.0));
-    files.extend([certificate.clone(), key.clone()].map(with_content));
-    let mut there = true;
-    for (name, path) in [("certificate", &certificate), ("key", &key)] {
-        there &= exists(node.get(name), path, sink);
-    }
-    if !there {
-        return None;
-    }
-    match tls::server(&certificate, &key) {
-        Ok(server) => Some(EndpointTls { required: tls.mode == model::EndpointTlsMode::Required, server }),
-        Err(mistake) => {
-            let (name, message) = match mistake {
-                TlsMistake::Certificate(message) => ("certificate", message),
-                TlsMistake::Key(message) => ("key", message),
-            };
-            let span = node.get(name).map_or_else(|| node.head(), |at| at.span.clone());
-            sink.error(Code::TlsFiles, span, message);
-            None
+/// Who may use an endpoint, and with `mtls` whose certificates: the two belong together.
+fn kind(model: &model::Endpoint, node: &Node, material: &mut Material<'_>, sink: &mut Sink) -> Option<(EndpointKind, Option<Arc<Trust>>)> {
+    let kind = match model.r#type.unwrap_or(model::EndpointType::Open) {
+        model::EndpointType::Open => EndpointKind::Open,
+        model::EndpointType::Mtls => EndpointKind::Mtls,
+        // Reported as not available.
+        model::EndpointType::Auth => return None,
+    };
+    let is_mtls = matches!(kind, EndpointKind::Mtls);
+    for (key, about) in [("trust", "whose clients are let in"), ("tls", "the certificate that clients are shown")] {
+        if is_mtls && node.entry(key).is_none() {
+            let span = node.get("type").map_or_else(|| node.head(), |at| at.span.clone());
+            sink.error(Code::MissingKey, span, format!("an `mtls` endpoint needs the key `{key}`")).help(format!("`{key}`: {about}"));
+            return None;
         }
     }
+    let Some((sets, entry)) = model.trust.as_ref().zip(node.entry("trust")) else { return Some((kind, None)) };
+    if !is_mtls {
+        sink.error(Code::Conflict, entry.key_span.clone(), "`trust` belongs to an endpoint of `type: mtls`")
+            .help("without that type no client is asked for a certificate");
+        return None;
+    }
+    Some((kind, Some(tls::trust(&sets.0, &entry.value, material, sink)?)))
 }
 
 /// A file that cannot be read has no content; whoever needs it reports that.

@@ -125,9 +125,8 @@ pub(crate) struct Endpoint {
     /// Credentials of the clients of an `auth` endpoint.
     #[schemars(extend("x-not-available" = "error"))]
     pub(crate) credentials: Option<Secret>,
-    /// Certificates of the clients of an `mtls` endpoint.
-    #[schemars(extend("x-not-available" = "error"))]
-    pub(crate) trust: Option<Trust>,
+    /// Whose clients an `mtls` endpoint lets in; of several, each has CRLs of its own.
+    pub(crate) trust: Option<OneOrMany<Trust>>,
     /// Whether messages get an ARC seal.
     #[schemars(extend("x-not-available" = "error"))]
     pub(crate) arc_seal: Option<ArcSeal>,
@@ -142,18 +141,31 @@ pub(crate) enum EndpointType {
     /// Who logs in.
     #[schemars(extend("x-not-available" = "error"))]
     Auth,
-    /// Who shows a certificate.
-    #[schemars(extend("x-not-available" = "error"))]
+    /// Who shows a certificate of a CA in `trust`; mail may be for any domain.
     Mtls,
 }
 
-/// TLS of an endpoint.
+/// TLS of an endpoint. One of `certificate` or `certificates` says what clients are shown.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("x-one-of" = ["certificate", "certificates"]))]
 pub(crate) struct EndpointTls {
-    /// Whether clients must use it; `optional` unless said.
-    #[serde(default)]
-    pub(crate) mode: EndpointTlsMode,
+    /// Whether clients must use it.
+    pub(crate) mode: Option<EndpointTlsMode>,
+    /// PEM file with the certificate and its chain.
+    pub(crate) certificate: Option<FilePath>,
+    /// PEM file with the private key.
+    pub(crate) key: Option<FilePath>,
+    /// Several certificates: each client gets the one for the name it asks for (SNI). The first serves clients that ask for no name,
+    /// or for one that none of them has.
+    #[schemars(length(min = 1))]
+    pub(crate) certificates: Option<Vec<CertificateFiles>>,
+}
+
+/// A certificate and its key.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CertificateFiles {
     /// PEM file with the certificate and its chain.
     pub(crate) certificate: FilePath,
     /// PEM file with the private key.
@@ -161,16 +173,14 @@ pub(crate) struct EndpointTls {
 }
 
 /// Whether clients must use TLS.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum EndpointTlsMode {
     /// They may, with STARTTLS.
-    #[default]
     Optional,
     /// They must, with STARTTLS, before MAIL.
     Required,
-    /// From the first byte (RFC 8314).
-    #[schemars(extend("x-not-available" = "error"))]
+    /// From the first byte (RFC 8314), as on port 465.
     Implicit,
 }
 
@@ -193,13 +203,13 @@ pub(crate) struct ProxyProtocol {
     pub(crate) trusted: OneOrMany<Network>,
 }
 
-/// Certificates that clients may show.
+/// Whose clients are let in.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Trust {
-    /// PEM file with the CAs to believe.
+    /// File with the CAs to believe: any number in PEM, or one in DER.
     pub(crate) ca: FilePath,
-    /// PEM file with revoked certificates.
+    /// File with their CRLs: one for each CA in PEM, or one in DER; absent, nothing is looked up. A CA without a valid CRL is closed.
     pub(crate) crl: Option<FilePath>,
 }
 

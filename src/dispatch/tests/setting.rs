@@ -126,6 +126,7 @@ pub(super) fn snapshot(relays: Vec<RelayConfig>, bounce_relay: Option<&str>) -> 
         bounce_relay: bounce_relay.map(Into::into),
         spool: PathBuf::new(),
         files: Vec::new(),
+        expiries: Vec::new(),
     }
 }
 

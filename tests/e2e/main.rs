@@ -11,6 +11,7 @@ mod clients;
 mod commands;
 mod crash;
 mod credentials;
+mod endpoints_tls;
 mod hostile;
 mod inline;
 mod operation;

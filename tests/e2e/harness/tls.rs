@@ -9,6 +9,8 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_t
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
 
+use super::pki::Identity;
+
 /// A TLS connection of a client.
 pub type TlsStream = StreamOwned<ClientConnection, TcpStream>;
 
@@ -23,7 +25,13 @@ pub struct Certificate {
 impl Certificate {
     /// A new one.
     pub fn new() -> Self {
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()]).expect("a certificate");
+        Self::of(&["localhost", "127.0.0.1"])
+    }
+
+    /// One for other names.
+    pub fn of(names: &[&str]) -> Self {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let made = rcgen::generate_simple_self_signed(names).expect("a certificate");
         Self { der: made.cert.der().to_vec(), certificate: made.cert.pem(), key: made.signing_key.serialize_pem() }
     }
 
@@ -40,22 +48,33 @@ impl Certificate {
     }
 }
 
-/// Shakes hands and gives the certificate that the server showed.
-pub fn client(tcp: TcpStream) -> (TlsStream, Vec<u8>) {
+/// What a client believes (everybody) and shows. Used for several connections it asks for the resumption of sessions.
+pub fn config(identity: Option<&Identity>) -> Arc<ClientConfig> {
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .unwrap()
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
-        .with_no_client_auth();
-    let name = ServerName::try_from("localhost").unwrap();
-    let mut stream = StreamOwned::new(ClientConnection::new(Arc::new(config), name).unwrap(), tcp);
+        .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)));
+    Arc::new(match identity {
+        None => builder.with_no_client_auth(),
+        Some(identity) => builder.with_client_auth_cert(vec![identity.certificate.clone()], identity.key.clone_key()).unwrap(),
+    })
+}
+
+/// Shakes hands with a server of this name. With TLS 1.3 the client is done before the server has looked at its certificate.
+pub fn connect(tcp: TcpStream, config: &Arc<ClientConfig>, name: &str) -> std::io::Result<TlsStream> {
+    let name = ServerName::try_from(name.to_owned()).unwrap();
+    let mut stream = StreamOwned::new(ClientConnection::new(Arc::clone(config), name).unwrap(), tcp);
     while stream.conn.is_handshaking() {
-        stream.conn.complete_io(&mut stream.sock).expect("a handshake");
+        stream.conn.complete_io(&mut stream.sock)?;
     }
-    let certificate = stream.conn.peer_certificates().and_then(<[_]>::first).expect("a certificate").to_vec();
-    (stream, certificate)
+    Ok(stream)
+}
+
+/// The certificate that the server showed.
+pub fn shown(stream: &TlsStream) -> Vec<u8> {
+    stream.conn.peer_certificates().and_then(<[_]>::first).expect("a certificate").to_vec()
 }
 
 /// The tests compare certificates themselves. Signatures are checked all the same: the server must have the key.

@@ -66,7 +66,11 @@ pub fn failure(error: &io::Error) -> String {
             PeerIncompatible::NoKxGroupsInCommon | PeerIncompatible::NamedGroupsExtensionRequired => {
                 "no shared key exchange group".to_owned()
             }
-            PeerIncompatible::NoSignatureSchemesInCommon | PeerIncompatible::SignatureAlgorithmsExtensionRequired => {
+            // Clients of TLS 1.2 send it (RFC 5246 §7.4.1.4.1), and rustls looks for it first.
+            PeerIncompatible::SignatureAlgorithmsExtensionRequired => {
+                "no shared version: the client names no signature algorithms, as before TLS 1.2".to_owned()
+            }
+            PeerIncompatible::NoSignatureSchemesInCommon => {
                 "no shared signature scheme: the client cannot check a certificate of this kind".to_owned()
             }
             other => format!("the client's TLS does not fit: {other:?}"),

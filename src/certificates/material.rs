@@ -43,7 +43,12 @@ pub fn pair(file: &Path, chain: &[u8], key: &[u8]) -> Result<Pair, PairMistake> 
     let Some(first) = chain.first().cloned() else {
         return Err(PairMistake::Certificate("the file holds no certificate in PEM".to_owned()));
     };
-    let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| PairMistake::Key(format!("the key cannot be read: {error}")))?;
+    let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| match error {
+        rustls::pki_types::pem::Error::NoItemsFound => {
+            PairMistake::Key("the file holds no private key in PEM, or one with a passphrase".to_owned())
+        }
+        error => PairMistake::Key(format!("the key cannot be read: {error}")),
+    })?;
     let certified = CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider()).map_err(|error| match error {
         rustls::Error::InconsistentKeys(_) => PairMistake::Key("the key does not belong to the certificate".to_owned()),
         rustls::Error::InvalidCertificate(_) => PairMistake::Certificate(format!("the certificate cannot be used: {error}")),

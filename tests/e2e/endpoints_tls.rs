@@ -75,20 +75,27 @@ fn the_policy_refuses_behind_the_handshake() {
 fn a_client_of_another_age_is_refused_with_a_reason() {
     let deployment = implicit(&Sink::accepting());
     let gateway = deployment.start();
-    // A ClientHello of TLS 1.0 with TLS_RSA_WITH_AES_128_CBC_SHA, without extensions (RFC 2246 §7.4.1.2).
-    let body = [&[3, 1][..], &[7; 32], &[0, 0, 2, 0, 0x2f, 1, 0]].concat();
-    let hello = [&[0x16, 3, 1, 0, u8::try_from(body.len() + 4).unwrap(), 1, 0, 0, u8::try_from(body.len()).unwrap()][..], &body].concat();
-    let mut client = Client::dial(gateway.address());
-    client.write(&hello);
-    // protocol_version (RFC 8446 §6.2)
-    assert!(client.rest().as_bytes().ends_with(&[2, 70]));
-    wait_error(&gateway, "no shared version: the client offers neither TLS 1.2 nor 1.3");
+    // A ClientHello of TLS 1.0 with TLS_RSA_WITH_AES_128_CBC_SHA (RFC 2246 §7.4.1.2), without and with signature_algorithms.
+    let algorithms = [0, 8, 0, 13, 0, 4, 0, 2, 4, 1];
+    for (extensions, reason) in [
+        (&[][..], "no shared version: the client names no signature algorithms, as before TLS 1.2"),
+        (&algorithms[..], "no shared version: the client offers neither TLS 1.2 nor 1.3"),
+    ] {
+        let body = [&[3, 1][..], &[7; 32], &[0, 0, 2, 0, 0x2f, 1, 0], extensions].concat();
+        let length = u8::try_from(body.len()).unwrap();
+        let mut client = Client::dial(gateway.address());
+        client.write(&[&[0x16, 3, 1, 0, length + 4, 1, 0, 0, length][..], &body].concat());
+        // A fatal alert (RFC 8446 §6.2), nothing more.
+        let rest = client.rest().into_bytes();
+        assert!(rest.len() == 7 && rest[0] == 0x15 && rest[5] == 2, "{rest:?}");
+        wait_error(&gateway, reason);
+    }
 
     let program = "
 import smtplib, ssl, sys
 context = ssl._create_unverified_context()
 context.maximum_version = ssl.TLSVersion.TLSv1_2
-context.set_ciphers('AES128-SHA')
+context.set_ciphers('ECDHE-ECDSA-AES256-SHA')
 smtplib.SMTP_SSL('localhost', int(sys.argv[1]), context=context)
 ";
     assert!(!python(program, &gateway, &[]).status.success());
@@ -128,7 +135,7 @@ fn a_broken_renewal_is_refused_and_the_old_certificate_stays() {
     let deployment = Deployment::new("inline").relay("next", Sink::accepting().address()).endpoint(&format!("tls: {{ {PAIR} }}"));
     old.write(&deployment.path("tls"));
     let gateway = deployment.start();
-    let (_, old_key) = (deployment.path("tls/cert.pem"), std::fs::read_to_string(deployment.path("tls/key.pem")).unwrap());
+    let old_key = std::fs::read_to_string(deployment.path("tls/key.pem")).unwrap();
     new.write(&deployment.path("tls"));
     let new_key = std::fs::read_to_string(deployment.path("tls/key.pem")).unwrap();
     deployment.write("tls/key.pem", &old_key);

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs, unreachable_pub)]
 
+pub mod acme;
 pub mod actions;
 pub mod aws;
 pub mod certificates;
@@ -22,5 +23,6 @@ pub mod rules;
 pub mod secrets;
 pub mod service;
 pub mod smtp;
+pub mod socket;
 pub mod spool;
 pub mod telemetry;

@@ -5,15 +5,15 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::Ingress;
 use super::driver::serve;
 use crate::config::Snapshot;
 use crate::dispatch::Intake;
-use crate::limits::{ACCEPT_ERROR_PAUSE, LISTEN_BACKLOG};
+use crate::limits::ACCEPT_ERROR_PAUSE;
 use crate::smtp::{Reply, Status};
+use crate::socket;
 use crate::telemetry::Event;
 
 /// An address that cannot be listened on.
@@ -43,7 +43,7 @@ impl Listeners {
         for endpoint in snapshot.endpoints.values() {
             for address in &endpoint.listen {
                 let fail = |source| BindError { endpoint: Arc::clone(&endpoint.name), address: *address, source };
-                let listener = listen(*address).map_err(fail)?;
+                let listener = socket::listen(*address).map_err(fail)?;
                 let actual = listener.local_addr().map_err(fail)?;
                 bound.push((Arc::clone(&endpoint.name), actual, listener));
             }
@@ -63,19 +63,6 @@ impl Listeners {
             tokio::spawn(accept(Arc::clone(ingress), endpoint, listener));
         }
     }
-}
-
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    if address.is_ipv6() {
-        // `0.0.0.0` and `[::]` are configured one by one.
-        socket.set_only_v6(true)?;
-    }
-    socket.bind(&address.into())?;
-    socket.listen(LISTEN_BACKLOG)?;
-    TcpListener::from_std(socket.into())
 }
 
 async fn accept<D: Intake>(ingress: Arc<Ingress<D>>, endpoint: Arc<str>, listener: TcpListener) {

@@ -30,6 +30,8 @@ pub enum Event<'a> {
     Problem { what: &'a str, detail: &'a str },
     /// A certificate, a CA or a CRL has an end that is near or over.
     Expiring { kind: &'a str, name: &'a str, file: &'a Path, expires: &'a str, days_left: i64 },
+    /// A certificate serves an endpoint that asks for one by ACME.
+    Certificate { names: &'a [String], source: &'static str, not_after: Option<&'a str> },
     /// Events that the sink could not take.
     Lost { events: u64 },
 

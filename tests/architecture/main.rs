@@ -20,6 +20,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("telemetry", &["policy", "rules", "failure", "message", "smtp", "limits"]),
     // Parsed material in, rustls' traits out.
     ("certificates", &["message", "limits"]),
+    ("socket", &["limits"]),
+    ("acme", &["socket", "telemetry", "limits"]),
     ("refreshed", &["limits"]),
     ("aws", &["limits"]),
     ("secrets", &["aws", "refreshed", "telemetry", "limits"]),
@@ -28,7 +30,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("authentication", &["telemetry", "message", "smtp", "limits"]),
     ("analyzers", &["refreshed", "telemetry", "message", "smtp", "limits"]),
     // The typed snapshot holds what the rooms are configured by; it starts nothing.
-    ("config", &["certificates", "policy", "relay", "rules", "secrets", "message", "smtp", "limits"]),
+    ("config", &["acme", "certificates", "policy", "relay", "rules", "secrets", "message", "smtp", "limits"]),
     ("domains", &["config", "aws", "refreshed", "telemetry", "limits"]),
     ("actions", &["config", "relay", "rules", "telemetry", "failure", "message", "smtp", "limits"]),
     ("dispatch", &["actions", "spool", "relay", "config", "rules", "telemetry", "failure", "message", "smtp", "limits"]),
@@ -47,6 +49,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "failure",
             "message",
             "smtp",
+            "socket",
             "limits",
         ],
     ),
@@ -55,6 +58,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "service",
         &[
+            "acme",
             "actions",
             "admin",
             "aws",

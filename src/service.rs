@@ -12,6 +12,7 @@ use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::acme::{self, Manager, Responder};
 use crate::aws::Aws;
 use crate::certificates::Standing;
 use crate::config::{self, Report, Snapshot};
@@ -32,6 +33,9 @@ pub struct Service {
     dispatcher: Arc<Dispatcher<LocalSpool, Relays>>,
     spool: Arc<LocalSpool>,
     aws: Arc<Aws>,
+    acme: Manager,
+    /// Where challenges are answered, as the configuration said at the start.
+    challenges: Option<Vec<SocketAddr>>,
     log: Log,
     addresses: Vec<(Arc<str>, SocketAddr)>,
 }
@@ -41,6 +45,8 @@ pub struct Service {
 pub enum StartError {
     /// An address is taken, or not ours.
     Bind(BindError),
+    /// The same for the challenges of ACME.
+    Acme(acme::BindError),
     /// The spool cannot be opened.
     Spool(PathBuf, SpoolError),
 }
@@ -49,6 +55,7 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bind(error) => error.fmt(f),
+            Self::Acme(error) => error.fmt(f),
             Self::Spool(path, error) => write!(f, "the spool at {} cannot be opened: {error}", path.display()),
         }
     }
@@ -62,6 +69,7 @@ impl Service {
         raise_file_limit();
         let snapshot = Arc::new(snapshot);
         let listeners = Listeners::bind(&snapshot).map_err(StartError::Bind)?;
+        let responder = snapshot.acme.as_ref().map(|acme| Responder::bind(&acme.listen)).transpose().map_err(StartError::Acme)?;
         let spool = open_spool(&snapshot.spool, &log).await.map_err(|error| StartError::Spool(snapshot.spool.clone(), error))?;
         let ids = Arc::new(SessionIds::new(random_seed()));
         let aws = Arc::new(Aws::default());
@@ -74,6 +82,9 @@ impl Service {
             log.emit(&Event::Problem { what: "domains", detail: &error.to_string() });
         }
         log.emit(&Event::Started { version: env!("CARGO_PKG_VERSION"), config: &snapshot.hash });
+        let challenges = snapshot.acme.as_ref().map(|acme| acme.listen.clone());
+        let acme = Manager::new(log.clone());
+        acme.adopt(snapshot.acme.as_ref()).await;
         let ingress = Arc::new(Ingress {
             live: ArcSwap::from_pointee(Live { snapshot, domains }),
             intake: Arc::clone(&dispatcher),
@@ -89,7 +100,10 @@ impl Service {
         dispatcher.start();
         listeners.serve(&ingress);
         tokio::spawn(report_expiries(Arc::clone(&ingress)));
-        Ok(Self { ingress, dispatcher, spool, aws, log, addresses })
+        if let Some(responder) = responder {
+            acme.start(responder, ingress.draining.clone());
+        }
+        Ok(Self { ingress, dispatcher, spool, aws, acme, challenges, log, addresses })
     }
 
     /// Where it listens.
@@ -102,24 +116,29 @@ impl Service {
         Arc::clone(&self.ingress.live.load().snapshot)
     }
 
+    /// Certificates whose orders have failed are ordered now instead of after their wait: the operator has mended something.
+    pub fn retry_certificates(&self) {
+        self.acme.retry_now();
+    }
+
     /// Reads the configuration again and puts it in force whole, or not at all; the log says which.
     pub async fn reload(&self, path: &Path) {
         let path = path.to_owned();
         let loaded = tokio::task::spawn_blocking(move || config::load(&path)).await;
         match loaded {
-            Ok(Ok((snapshot, _warnings))) => self.put_in_force(snapshot),
+            Ok(Ok((snapshot, _warnings))) => self.put_in_force(snapshot).await,
             Ok(Err(report)) => self.refuse(&report),
             Err(error) => self.log.emit(&Event::Problem { what: "reload", detail: &error.to_string() }),
         }
     }
 
-    fn put_in_force(&self, snapshot: Snapshot) {
+    async fn put_in_force(&self, snapshot: Snapshot) {
         let live = self.ingress.live.load_full();
         let previous = &live.snapshot;
         if snapshot.hash == previous.hash {
             return;
         }
-        for change in fixed_changes(previous, &snapshot) {
+        for change in fixed_changes(previous, &snapshot).into_iter().chain(self.challenges_elsewhere(&snapshot)) {
             self.log.emit(&Event::Problem { what: "reload", detail: &change });
         }
         let snapshot = Arc::new(snapshot);
@@ -129,12 +148,24 @@ impl Service {
         } else {
             Arc::new(AcceptedDomains::new(&snapshot.domains, Arc::clone(&self.aws), Some(observer(&self.log, "domains"))))
         };
+        // Before the first handshake looks for them.
+        self.acme.adopt(snapshot.acme.as_ref()).await;
         self.dispatcher.reload(Arc::clone(&snapshot));
         let hash = Arc::clone(&snapshot.hash);
         self.ingress.live.store(Arc::new(Live { snapshot, domains }));
         // Said when it is true: who has read this line and connects is judged by the new configuration.
         self.log.emit(&Event::Reloaded { config: &hash, previous: &previous.hash });
         report_expiring(&self.ingress.live.load().snapshot, &self.log);
+    }
+
+    /// What keeps the challenges of a new configuration from being answered where it says.
+    fn challenges_elsewhere(&self, new: &Snapshot) -> Option<String> {
+        let wanted = &new.acme.as_ref()?.listen;
+        match &self.challenges {
+            Some(bound) if bound == wanted => None,
+            Some(_) => Some("`acme.listen` changed: this needs a restart, the old addresses stay".to_owned()),
+            None => Some("`acme` was added: this needs a restart, until then no certificate is ordered".to_owned()),
+        }
     }
 
     fn refuse(&self, report: &Report) {

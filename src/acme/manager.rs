@@ -66,14 +66,14 @@ impl Manager {
 
     /// Fills the slots of a configuration that is about to be put in force; those of the one before are filled no longer. What is
     /// known stays known; the rest comes from storage, or is self-signed until it is issued.
-    pub async fn adopt(&self, config: Option<&Arc<AcmeConfig>>, wanted: Vec<Wanted>) {
+    pub async fn adopt(&self, config: Option<&Arc<AcmeConfig>>) {
         let Some(config) = config else {
             *self.0.lock() = State::default();
             return;
         };
         let mut slots: BTreeMap<Names, Vec<Slot>> = BTreeMap::new();
-        for Wanted { names, slot } in wanted {
-            slots.entry(names).or_default().push(slot);
+        for Wanted { names, slot } in &config.wanted {
+            slots.entry(names.clone()).or_default().push(Arc::clone(slot));
         }
         let storage = Storage::new(&config.storage, &config.directory);
         let unknown: Vec<Names> = {

@@ -43,6 +43,8 @@ pub struct AcmeConfig {
     pub storage: PathBuf,
     /// Whom to believe that it is the directory; `None`: the system's CAs.
     pub roots: Option<Arc<RootCertStore>>,
+    /// What endpoints ask for.
+    pub wanted: Vec<Wanted>,
 }
 
 /// Where an endpoint looks for its certificate at each handshake.

@@ -89,6 +89,8 @@ codes! {
     Duration = "duration", Error;
     /// Not a host name or domain.
     HostName = "host-name", Error;
+    /// Not a URL with `https`.
+    Url = "url", Error;
     /// Not an address and port to listen on.
     Listen = "listen", Error;
     /// Not a regular expression, or one that is too large.

@@ -30,6 +30,7 @@ use std::sync::Arc;
 
 use time::OffsetDateTime;
 
+use crate::acme::AcmeConfig;
 use crate::certificates::{Expiry, Trust};
 use crate::policy::Policy;
 use crate::relay::RelayConfig;
@@ -104,6 +105,8 @@ pub struct Snapshot {
     pub relays: BTreeMap<Arc<str>, Arc<RelayConfig>>,
     /// The relay that notifications to senders go out by; `None`: by the MX records of the sender's domain.
     pub bounce_relay: Option<Arc<str>>,
+    /// Certificates from an authority, for the endpoints that ask for it.
+    pub acme: Option<Arc<AcmeConfig>>,
     /// The local spool's folder, absolute.
     pub spool: PathBuf,
     /// Every file the snapshot was made from, certificates and lists included: a change of one of them asks for a reload.

@@ -82,6 +82,7 @@ fn house(inline: bool, passes: usize, memory: usize) -> House {
         endpoints: BTreeMap::from([(Arc::clone(&endpoint.name), Arc::new(endpoint))]),
         relays: BTreeMap::new(),
         bounce_relay: None,
+        acme: None,
         spool: PathBuf::new(),
         files: vec![],
         expiries: vec![],

@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use time::OffsetDateTime;
 
+use super::acme;
 use super::tls::{self, Material};
+use crate::acme::AcmeConfig;
 use crate::certificates::{Expiry, Trust};
 use crate::config::diagnostic::{Code, Sink};
 use crate::config::model::deployment as model;
@@ -30,6 +32,7 @@ pub(crate) struct Deployment {
     pub(crate) address_lists: BTreeMap<String, ListPath>,
     pub(crate) ip_lists: BTreeMap<String, ListPath>,
     pub(crate) bounce_relay: Option<Arc<str>>,
+    pub(crate) acme: Option<AcmeConfig>,
     pub(crate) spool: PathBuf,
     /// What ends on some date.
     pub(crate) expiries: Vec<Expiry>,
@@ -62,11 +65,12 @@ pub(crate) fn build(tree: &Node, folder: &Path, now: OffsetDateTime, sink: &mut 
     deployment.hostname = tree.get("hostname").and_then(|node| typed::<Domain>(node, sink)).map(|name| Arc::from(name.0));
     deployment.domains = tree.get("domains").and_then(|node| domains(node, sink));
     let mut listening = HashMap::new();
-    let mut material = Material { folder, now, files: Vec::new(), expiries: Vec::new() };
+    let mut material = Material { folder, now, files: Vec::new(), expiries: Vec::new(), wanted: Vec::new() };
     for entry in tree.get("endpoints").map(Node::entries).unwrap_or_default() {
         let built = endpoint(&entry.value, &mut listening, &mut material, sink);
         deployment.endpoints.extend(built.map(|endpoint| (entry.key.clone(), endpoint)));
     }
+    deployment.acme = acme::build(tree, &mut listening, &mut material, sink);
     (deployment.files, deployment.expiries) = (material.files, material.expiries);
     for entry in tree.get("relays").map(Node::entries).unwrap_or_default() {
         let built = relay(&entry.key, &entry.value, folder, sink);

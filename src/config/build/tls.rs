@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use time::OffsetDateTime;
 
+use super::acme;
+use crate::acme::Wanted;
 use crate::certificates::{
-    Believed, Certificates, Dated, Expiry, Pair, PairMistake, Source, Standing, Trust, TrustMistake, pair, server_config,
+    Believed, Certificates, Dated, Expiry, Pair, PairMistake, ServerNames, Source, Standing, Trust, TrustMistake, pair, server_config,
 };
 use crate::config::EndpointTls;
 use crate::config::diagnostic::{Code, Sink};
@@ -27,15 +29,17 @@ pub(super) struct Material<'a> {
     pub(super) files: Vec<(PathBuf, Vec<u8>)>,
     /// What has an end.
     pub(super) expiries: Vec<Expiry>,
+    /// What is to be issued.
+    pub(super) wanted: Vec<Wanted>,
 }
 
 /// A file's name as it is written, and where.
-struct Named<'a> {
+pub(super) struct Named<'a> {
     path: &'a FilePath,
-    span: Span,
+    pub(super) span: Span,
 }
 
-fn named<'a>(path: &'a FilePath, node: &Node, key: &str) -> Named<'a> {
+pub(super) fn named<'a>(path: &'a FilePath, node: &Node, key: &str) -> Named<'a> {
     Named { path, span: node.get(key).map_or_else(|| node.head(), |at| at.span.clone()) }
 }
 
@@ -47,15 +51,17 @@ pub(super) fn endpoint(
     material: &mut Material<'_>,
     sink: &mut Sink,
 ) -> Option<EndpointTls> {
-    let pairs = pairs(tls, node, material, sink)?;
+    let sources: Vec<(ServerNames, Source)> = match &tls.acme {
+        Some(names) => vec![acme::source(names, node, material, sink)?],
+        None => pairs(tls, node, material, sink)?.into_iter().map(|pair| (pair.names, Source::Fixed(pair.certified))).collect(),
+    };
     let mode = tls.mode.unwrap_or(if trust.is_some() { model::EndpointTlsMode::Required } else { model::EndpointTlsMode::Optional });
     if trust.is_some() && mode == model::EndpointTlsMode::Optional {
         let span = node.get("mode").map_or_else(|| node.head(), |mode| mode.span.clone());
         sink.error(Code::Conflict, span, "an `mtls` endpoint takes no mail without TLS").help("write `required` or `implicit`");
         return None;
     }
-    let certificates = Certificates::new(pairs.into_iter().map(|pair| (pair.names, Source::Fixed(pair.certified))));
-    match server_config(Arc::new(certificates)) {
+    match server_config(Arc::new(Certificates::new(sources))) {
         Ok(server) => Some(EndpointTls {
             required: mode != model::EndpointTlsMode::Optional,
             wrapped: mode == model::EndpointTlsMode::Implicit,
@@ -69,7 +75,7 @@ pub(super) fn endpoint(
     }
 }
 
-/// The certificates in either form; all of them are looked at, so that each mistake is reported.
+/// The certificates of files, in either form; all of them are looked at, so that each mistake is reported.
 fn pairs(tls: &model::EndpointTls, node: &Node, material: &mut Material<'_>, sink: &mut Sink) -> Option<Vec<Pair>> {
     if let Some(many) = &tls.certificates {
         if let Some(key) = node.entry("key") {
@@ -168,7 +174,7 @@ fn believed(set: &model::Trust, node: &Node, material: &mut Material<'_>, sink: 
 
 impl Material<'_> {
     /// The path and the content of a file, counted in; one that cannot be read is reported.
-    fn read(&mut self, named: &Named<'_>, sink: &mut Sink) -> Option<(PathBuf, Vec<u8>)> {
+    pub(super) fn read(&mut self, named: &Named<'_>, sink: &mut Sink) -> Option<(PathBuf, Vec<u8>)> {
         let path = self.folder.join(&named.path.0);
         let read = files::bytes(&path, CERTIFICATE_FILE_BYTES_MAX);
         self.files.push((path.clone(), read.as_ref().map(Clone::clone).unwrap_or_default()));

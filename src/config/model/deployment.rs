@@ -40,6 +40,8 @@ pub(crate) struct DeploymentFile {
     #[serde(default)]
     #[schemars(extend("x-not-available" = "warning"))]
     pub(crate) mailboxes: BTreeMap<String, Mailbox>,
+    /// Certificates from an authority.
+    pub(crate) acme: Option<super::acme::Acme>,
     /// How notifications to senders leave.
     pub(crate) bounces: Option<Bounces>,
     /// Where accepted mail waits; `{ path: var/spool }` unless said.
@@ -114,7 +116,7 @@ pub(crate) struct Endpoint {
     pub(crate) policy: PolicyName,
     /// The rule set: `rules/NAME.yaml`.
     pub(crate) rules: RuleSetName,
-    /// Certificate and key; without them there is no STARTTLS.
+    /// The certificate; without one there is no STARTTLS.
     pub(crate) tls: Option<EndpointTls>,
     /// When the reply to DATA is given; `inline` unless said.
     #[serde(default)]
@@ -145,10 +147,10 @@ pub(crate) enum EndpointType {
     Mtls,
 }
 
-/// TLS of an endpoint. One of `certificate` or `certificates` says what clients are shown.
+/// TLS of an endpoint. One of `certificate`, `certificates` or `acme` says what clients are shown.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(extend("x-one-of" = ["certificate", "certificates"]))]
+#[schemars(extend("x-one-of" = ["certificate", "certificates", "acme"]))]
 pub(crate) struct EndpointTls {
     /// Whether clients must use it.
     pub(crate) mode: Option<EndpointTlsMode>,
@@ -160,6 +162,8 @@ pub(crate) struct EndpointTls {
     /// or for one that none of them has.
     #[schemars(length(min = 1))]
     pub(crate) certificates: Option<Vec<CertificateFiles>>,
+    /// Host names: the certificate for them is issued and renewed by the authority of the section `acme`.
+    pub(crate) acme: Option<OneOrMany<CertificateName>>,
 }
 
 /// A certificate and its key.

@@ -56,6 +56,10 @@ text_format! {
     Listen(SocketAddr) = "listen", formats::listen;
     /// A domain: `acme.example`.
     Domain(String) = "domain", formats::domain;
+    /// A host name that a certificate can be issued for.
+    CertificateName(String) = "certificate-name", formats::certificate_name;
+    /// A URL with `https`.
+    HttpsUrl(String) = "https-url", formats::https_url;
     /// A host name or an IP address.
     Host(String) = "host", formats::host;
     /// A path; a relative one begins at the folder of `gateway.yaml`.

@@ -232,14 +232,14 @@ impl Entry {
     fn fail(&mut self, now: SystemTime, not_before: Option<SystemTime>) -> String {
         self.failures = self.failures.saturating_add(1);
         self.not_before = not_before;
-        let wait = backoff(self.failures, spread());
         let asked = not_before.and_then(|not_before| not_before.duration_since(now).ok()).unwrap_or_default();
-        self.due = now.checked_add(wait.max(asked)).unwrap_or(now);
+        let wait = backoff(self.failures, spread()).max(asked);
+        self.due = now.checked_add(wait).unwrap_or(now);
         let shown = match &self.valid_until {
             Some(until) => format!("the one in use is valid until {until}"),
             None => "a self-signed one is in use".to_owned(),
         };
-        format!("{shown}; next attempt in {} min", wait.max(asked).as_secs().div_ceil(60))
+        format!("{shown}; next attempt in {} min", wait.as_secs().saturating_add(30) / 60)
     }
 }
 

@@ -7,6 +7,7 @@
 mod common;
 mod harness;
 
+mod acme;
 mod clients;
 mod commands;
 mod crash;

@@ -4,6 +4,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 
+use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, HandshakeKind};
 
 use super::tls::{self, TlsStream};
@@ -153,6 +154,14 @@ impl Client {
     pub fn start_tls(&mut self) -> Vec<u8> {
         self.command("STARTTLS").expect("220 ");
         self.handshake()
+    }
+
+    /// STARTTLS and a handshake that fails unless the certificate is for `name` and leads to `root`; the certificate.
+    #[track_caller]
+    pub fn start_tls_believing(&mut self, root: &CertificateDer<'static>, name: &str) -> Vec<u8> {
+        self.command("STARTTLS").expect("220 ");
+        self.try_handshake(&tls::believing(root), name).expect("a certificate that can be believed");
+        self.certificate_shown()
     }
 
     /// The handshake alone.

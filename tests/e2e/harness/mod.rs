@@ -5,6 +5,7 @@ pub mod deployment;
 pub mod gateway;
 pub mod lines;
 pub mod mail;
+pub mod pebble;
 pub mod pki;
 pub mod programs;
 pub mod sink;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
+use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme, StreamOwned};
 
 use super::pki::Identity;
 
@@ -60,6 +60,14 @@ pub fn config(identity: Option<&Identity>) -> Arc<ClientConfig> {
         None => builder.with_no_client_auth(),
         Some(identity) => builder.with_client_auth_cert(vec![identity.certificate.clone()], identity.key.clone_key()).unwrap(),
     })
+}
+
+/// A client that believes certificates which lead to `root`, and no others.
+pub fn believing(root: &CertificateDer<'static>) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots.add(root.clone()).expect("a root");
+    let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
+    Arc::new(builder.with_safe_default_protocol_versions().unwrap().with_root_certificates(roots).with_no_client_auth())
 }
 
 /// Shakes hands with a server of this name. With TLS 1.3 the client is done before the server has looked at its certificate.

@@ -284,3 +284,99 @@ fn stored(storage: &Storage, names: &Names, log: &Log) -> Option<Certificate> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::limits::ACME_RETRY_FIRST;
+    use crate::telemetry::Format;
+
+    const DIRECTORY: &str = "https://ca.example/directory";
+
+    fn manager() -> Manager {
+        Manager::new(Log::new(Format::Json, std::io::sink()))
+    }
+
+    fn config(storage: &Path, directory: &str, names: &[&[&str]]) -> Arc<AcmeConfig> {
+        let wanted = names.iter().map(|names| Wanted { names: Names::new(names.iter().copied()), slot: Slot::default() }).collect();
+        let (contact, listen, storage) = (Vec::new(), Vec::new(), storage.to_owned());
+        Arc::new(AcmeConfig { contact, directory: directory.into(), listen, storage, roots: None, wanted })
+    }
+
+    fn shown(config: &AcmeConfig) -> Vec<Vec<u8>> {
+        config.wanted.iter().map(|wanted| wanted.slot.load_full().unwrap().cert[0].to_vec()).collect()
+    }
+
+    /// Puts a certificate into storage; its DER form.
+    fn store(storage: &Path, names: &[&str]) -> Vec<u8> {
+        let made = rcgen::generate_simple_self_signed(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap();
+        let storage = Storage::new(storage, DIRECTORY);
+        storage.prepare().unwrap();
+        let pem = made.signing_key.serialize_pem() + &made.cert.pem();
+        storage.write(&Names::new(names.iter().copied()).file(), pem.as_bytes()).unwrap();
+        made.cert.der().to_vec()
+    }
+
+    #[tokio::test]
+    async fn slots_are_filled_before_anything_is_ordered() {
+        let (folder, manager) = (tempfile::tempdir().unwrap(), manager());
+        let stored = store(folder.path(), &["a.example"]);
+        let first = config(folder.path(), DIRECTORY, &[&["a.example"], &["b.example"], &["B.example", "b.example"]]);
+        manager.adopt(Some(&first)).await;
+        let filled = shown(&first);
+        assert_eq!(filled[0], stored);
+        assert_eq!(filled[1], filled[2], "one certificate for the same names");
+        assert!(manager.0.next(SystemTime::now()).is_ok_and(|due| due.names == Names::new(["b.example"])), "what is missing is due");
+
+        // Even when the storage is gone: what is known stays known.
+        std::fs::remove_dir_all(Storage::new(folder.path(), DIRECTORY).path("")).unwrap();
+        let second = config(folder.path(), DIRECTORY, &[&["b.example"], &["a.example"]]);
+        manager.adopt(Some(&second)).await;
+        assert_eq!(shown(&second), [filled[1].clone(), stored]);
+        manager.adopt(None).await;
+        assert_eq!(manager.0.next(SystemTime::now()).err(), Some(ACME_CLOCK_LOOK), "nothing is wanted any more");
+    }
+
+    #[tokio::test]
+    async fn another_authority_begins_anew() {
+        let (folder, manager) = (tempfile::tempdir().unwrap(), manager());
+        let stored = store(folder.path(), &["a.example"]);
+        let first = config(folder.path(), DIRECTORY, &[&["a.example"]]);
+        manager.adopt(Some(&first)).await;
+        let second = config(folder.path(), "https://other.example/directory", &[&["a.example"]]);
+        manager.adopt(Some(&second)).await;
+        assert_ne!(shown(&second)[0], stored);
+        assert!(manager.0.next(SystemTime::now()).is_ok());
+        let third = config(folder.path(), DIRECTORY, &[&["a.example"]]);
+        manager.adopt(Some(&third)).await;
+        assert_eq!(shown(&third), [stored]);
+    }
+
+    #[tokio::test]
+    async fn waits_grow_end_by_a_signal_and_never_before_the_authority_says() {
+        let (folder, manager) = (tempfile::tempdir().unwrap(), manager());
+        manager.adopt(Some(&config(folder.path(), DIRECTORY, &[&["a.example"]]))).await;
+        let fail = |not_before| {
+            let now = SystemTime::now();
+            let mut state = manager.0.lock();
+            let entry = state.entries.values_mut().next().unwrap();
+            let said = entry.fail(now, not_before);
+            (entry.due.duration_since(now).unwrap(), said)
+        };
+        let is_due = || manager.0.next(SystemTime::now()).is_ok();
+        assert!(fail(None).0 >= ACME_RETRY_FIRST);
+        let (wait, said) = fail(None);
+        assert!(wait >= ACME_RETRY_FIRST * 3 && said == "a self-signed one is in use; next attempt in 3 min", "{wait:?} {said}");
+        assert!(!is_due());
+        manager.retry_now();
+        assert!(is_due());
+
+        let day = Duration::from_secs(86_400);
+        let (wait, said) = fail(SystemTime::now().checked_add(day));
+        assert!(wait >= day - Duration::from_secs(1) && said.ends_with("next attempt in 1440 min"), "{wait:?} {said}");
+        manager.retry_now();
+        assert!(!is_due());
+    }
+}

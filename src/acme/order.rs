@@ -113,7 +113,11 @@ impl Orders<'_> {
         match content.map(|content| serde_json::from_slice(&content)) {
             None => Ok(None),
             Some(Ok(stored)) => Ok(Some(stored)),
-            Some(Err(error)) => self.set_account_aside(&error.to_string()).await.map(|()| None),
+            // The error's own words may repeat what stands there: the key.
+            Some(Err(error)) => {
+                let why = format!("it cannot be read at line {}, column {}", error.line(), error.column());
+                self.set_account_aside(&why).await.map(|()| None)
+            }
         }
     }
 

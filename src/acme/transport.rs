@@ -143,7 +143,99 @@ fn retry_after(value: &str) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tokio_rustls::TlsAcceptor;
+
     use super::*;
+
+    /// A directory that gives one answer to everything, and closes; its address and certificate.
+    async fn answering(answer: String) -> (String, CertificateDer<'static>) {
+        let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("https://{}/x", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            loop {
+                let (tcp, _) = listener.accept().await.unwrap();
+                let Ok(mut stream) = acceptor.accept(tcp).await else { continue };
+                let mut asked = [0; 4096];
+                let _ = stream.read(&mut asked).await;
+                let _ = stream.write_all(answer.as_bytes()).await;
+                let _ = stream.shutdown().await;
+            }
+        });
+        (url, made.cert.der().clone())
+    }
+
+    /// What a POST comes to, with the wait that was asked for in seconds.
+    async fn post(answer: &str) -> (Result<BytesResponse, String>, Option<u64>) {
+        let (url, certificate) = answering(answer.to_owned()).await;
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate).unwrap();
+        let transport = Transport::new(Some(Arc::new(roots))).unwrap();
+        let request = Request::post(url).body(BodyWrapper::from(b"{}".to_vec())).unwrap();
+        let got = transport.request(request).await.map_err(|error| explain(&error));
+        let wait = transport.not_before().map(|until| until.duration_since(SystemTime::now()).unwrap_or_default().as_secs());
+        (got, wait)
+    }
+
+    #[tokio::test]
+    async fn a_rate_limit_is_remembered_and_a_huge_one_bounded() {
+        let problem = r#"{"type":"urn:ietf:params:acme:error:rateLimited","detail":"slow down"}"#;
+        let refused = |wait: &str| {
+            format!("HTTP/1.1 429 X\r\nRetry-After: {wait}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{problem}", problem.len())
+        };
+        let (got, wait) = post(&refused("3600")).await;
+        // The ACME client reads the problem; see `Problem::check` there.
+        assert_eq!(got.unwrap().parts.status, 429);
+        assert!(wait.is_some_and(|wait| (3590..=3600).contains(&wait)), "{wait:?}");
+        let (got, wait) = post(&refused("18446744073709551615")).await;
+        assert_eq!(got.unwrap().parts.headers[RETRY_AFTER], ACME_RETRY_AFTER_MAX.as_secs().to_string());
+        assert!(wait.is_some_and(|wait| wait <= ACME_RETRY_AFTER_MAX.as_secs()), "{wait:?}");
+    }
+
+    #[tokio::test]
+    async fn answers_that_are_none_are_errors() {
+        for (answer, expected) in [
+            ("HTTP/1.1 502 Bad Gateway\r\nContent-Length: 6\r\nConnection: close\r\n\r\n<html>".to_owned(), "HTTP 502"),
+            (
+                format!(
+                    "HTTP/1.1 200 OK\r\nContent-Length: {0}\r\n\r\n{1}",
+                    2 * ACME_RESPONSE_BYTES_MAX,
+                    "x".repeat(2 * ACME_RESPONSE_BYTES_MAX)
+                ),
+                "length limit exceeded",
+            ),
+            ("220 mx.acme.example ESMTP\r\n".to_owned(), "invalid HTTP"),
+            (String::new(), "connection closed"),
+        ] {
+            let (got, wait) = post(&answer).await;
+            let error = got.err().unwrap();
+            assert!(error.starts_with("https://127.0.0.1:") && error.contains(expected), "{expected}: {error}");
+            assert_eq!(wait, None);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_directory_with_another_certificate_is_not_believed() {
+        let (url, _) = answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}".to_owned()).await;
+        let (_, other) = answering(String::new()).await;
+        let mut roots = RootCertStore::empty();
+        roots.add(other).unwrap();
+        let transport = Transport::new(Some(Arc::new(roots))).unwrap();
+        let got = transport.request(Request::get(url).body(BodyWrapper::default()).unwrap()).await;
+        let error = got.err().map(|error| explain(&error)).unwrap();
+        assert!(error.contains("invalid peer certificate"), "{error}");
+    }
 
     #[test]
     fn a_problem_is_one_bounded_line() {

@@ -59,8 +59,11 @@ impl Orders<'_> {
                 Err(error) => return Err(error),
             }
         }
-        let mut pem = Zeroizing::new(order.finalize().await?);
+        // A new key each time; appending to it would leave a copy where the text grows out of its place.
+        let key = Zeroizing::new(order.finalize().await?);
         let chain = order.poll_certificate(&POLLING).await?;
+        let mut pem = Zeroizing::new(String::with_capacity(key.len().saturating_add(chain.len())));
+        pem.push_str(&key);
         pem.push_str(&chain);
         Ok(pem)
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
+use crate::common::free_address;
 use crate::harness::gateway::command;
 use crate::harness::pebble::PebbleHome;
 use crate::harness::{Client, Deployment, Gateway, Sink, mail};
@@ -141,8 +142,7 @@ fn what_cannot_be_read_back_is_set_aside_and_ordered_anew() {
 #[test]
 fn a_name_that_leads_elsewhere_is_explained() {
     let (sink, home) = (Sink::accepting(), PebbleHome::new());
-    // Nobody answers at the port of the discard service.
-    let _pebble = home.start_asking(MONTHS, 9);
+    let _pebble = home.start_asking(MONTHS, free_address().port());
     let (_deployment, gateway) = start(&sink, &home, ONE_NAME);
     let detail = gateway.wait_for(problem)["detail"].clone();
     let detail = detail.as_str().unwrap();

@@ -43,10 +43,11 @@ impl Storage {
         for folder in [&self.root, &self.folder] {
             match DirBuilder::new().mode(0o700).create(folder) {
                 Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-                // Keys lie below: what others could read before, they cannot any more.
-                _ => fs::set_permissions(folder, Permissions::from_mode(0o700))?,
+                _ => {}
             }
         }
+        // Keys lie here: what others could read before, they cannot any more. The root may be somebody else's as well, and keeps its mode.
+        fs::set_permissions(&self.folder, Permissions::from_mode(0o700))?;
         self.write(".probe", b"")?;
         fs::remove_file(self.folder.join(".probe"))
     }
@@ -114,6 +115,16 @@ mod tests {
         let aside = storage.set_aside("mx.pem").unwrap();
         assert!(storage.read("mx.pem").unwrap().is_none() && aside.exists());
         assert_eq!(fs::read_dir(&storage.folder).unwrap().count(), 1, "nothing else is left");
+    }
+
+    #[test]
+    fn a_folder_that_others_use_stays_theirs() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+        let storage = Storage::new(folder.path(), "https://ca.example/directory");
+        fs::create_dir(&storage.folder).unwrap();
+        storage.prepare().unwrap();
+        assert_eq!((mode(folder.path()), mode(&storage.folder)), (0o755, 0o700));
     }
 
     #[test]

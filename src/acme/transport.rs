@@ -225,6 +225,17 @@ mod tests {
         }
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_directory_that_says_nothing_is_not_waited_for_long() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("https://{}/x", listener.local_addr().unwrap());
+        let transport = Transport::new(Some(Arc::new(RootCertStore::empty()))).unwrap();
+        let begin = tokio::time::Instant::now();
+        let got = transport.request(Request::get(url).body(BodyWrapper::default()).unwrap()).await;
+        assert!(got.err().is_some_and(|error| explain(&error).ends_with("no answer within 30 s")));
+        assert_eq!(begin.elapsed().as_secs(), ACME_REQUEST_TIMEOUT.as_secs());
+    }
+
     #[tokio::test]
     async fn a_directory_with_another_certificate_is_not_believed() {
         let (url, _) = answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}".to_owned()).await;

@@ -4,9 +4,11 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs, unreachable_pub)]
 
+pub mod acme;
 pub mod actions;
 pub mod admin;
 pub mod aws;
+pub mod certificates;
 pub mod cli;
 pub mod config;
 pub mod dispatch;
@@ -24,6 +26,7 @@ pub mod rules;
 pub mod secrets;
 pub mod service;
 pub mod smtp;
+pub mod socket;
 pub mod spool;
 pub mod telemetry;
 

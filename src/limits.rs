@@ -357,6 +357,43 @@ pub const SES_PAGE_IDENTITIES: i32 = 1000;
 /// Pages of a listing; SES allows 10,000 identities in a region.
 pub const SES_PAGES_MAX: usize = 20;
 
+// ---- certificates by ACME ----
+
+/// Names of one certificate; Let's Encrypt takes 100.
+pub const ACME_NAMES_MAX: usize = 100;
+/// One request to the directory, connecting and answer included.
+pub const ACME_REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// One answer of the directory; a chain takes a few KiB.
+pub const ACME_RESPONSE_BYTES_MAX: usize = 256 * 1024;
+/// One order from the account to the certificate, the authority's validation included.
+pub const ACME_ORDER_TIMEOUT: Duration = Duration::from_secs(300);
+/// Wait before the authority is asked whether it has validated or issued; half as much longer with each time.
+pub const ACME_POLL_FIRST: Duration = Duration::from_millis(500);
+/// Share of a certificate's lifetime that is left when it is renewed; Let's Encrypt recommends a third.
+pub const ACME_RENEW_LEFT: f64 = 1.0 / 3.0;
+/// Share of the lifetime by which a renewal may come earlier, by chance, so that not all gateways come at once.
+pub const ACME_RENEW_SPREAD: f64 = 1.0 / 30.0;
+/// How often the clock is looked at for a renewal: a machine that slept, or whose clock was set, is noticed within this time.
+pub const ACME_CLOCK_LOOK: Duration = Duration::from_secs(3600);
+/// Wait after a failed order.
+pub const ACME_RETRY_FIRST: Duration = Duration::from_secs(60);
+/// Growth from one such wait to the next: with it, five orders fail in an hour, which is what Let's Encrypt bears for one name.
+pub const ACME_RETRY_FACTOR: f64 = 3.0;
+/// Longest such wait.
+pub const ACME_RETRY_LONGEST: Duration = Duration::from_secs(24 * 3600);
+/// Longest wait that is taken from an authority's `Retry-After`; Let's Encrypt's rate limits refill within a week.
+pub const ACME_RETRY_AFTER_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Characters of what an authority says of a failure that go into a log line.
+pub const ACME_PROBLEM_CHARS_MAX: usize = 500;
+/// One file of the storage: a key and its chain, or the account.
+pub const ACME_FILE_BYTES_MAX: usize = 256 * 1024;
+/// Connections to the challenge responder at a time; a further one is closed at once.
+pub const ACME_CONNECTIONS_MAX: usize = 64;
+/// One connection to the challenge responder, from its acceptance to its end; an authority asks once on each.
+pub const ACME_CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
+/// Head of a request to the challenge responder.
+pub const ACME_REQUEST_BYTES_MAX: usize = 8 * 1024;
+
 // ---- configuration ----
 
 /// One YAML file.
@@ -373,6 +410,25 @@ pub const REGEX_BYTES_MAX: usize = 1024 * 1024;
 pub const LIST_DOMAIN_LEVELS_MAX: usize = 9;
 /// Nesting of any, all and not.
 pub const CONDITION_DEPTH_MAX: usize = 16;
+
+// ---- certificates ----
+
+/// A certificate, key, CA or CRL file. A CRL with 300,000 entries has about 12 MB; Mail Manager takes half a megabyte.
+pub const CERTIFICATE_FILE_BYTES_MAX: u64 = 32 * 1024 * 1024;
+/// CAs that one endpoint believes; each client's certificate is tried with all of them.
+pub const TRUSTED_CAS_MAX: usize = 100;
+/// Names of one kind in a client's certificate; with more of them it is refused. Public CAs put at most 100 into one.
+pub const CERTIFICATE_NAMES_MAX: usize = 256;
+/// One name in a client's certificate; with a longer one it is refused. RFC 5280 bounds a common name at 64 characters.
+pub const CERTIFICATE_NAME_BYTES_MAX: usize = 4096;
+/// A server certificate is reported so long before its end, or for the last third of a shorter life.
+pub const CERTIFICATE_NOTICE: Duration = Duration::from_secs(30 * 24 * 3600);
+/// A CA is reported so long before its end (Mail Manager: 90 days).
+pub const CA_NOTICE: Duration = Duration::from_secs(90 * 24 * 3600);
+/// A CRL is reported so long before its next update is due (Mail Manager: 90 days).
+pub const CRL_NOTICE: Duration = Duration::from_secs(90 * 24 * 3600);
+/// How often the log repeats what expires.
+pub const EXPIRY_REPORT_INTERVAL: Duration = Duration::from_secs(24 * 3600);
 
 // ---- run ----
 

@@ -8,19 +8,22 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use time::OffsetDateTime;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::acme::{self, Manager, Responder};
 use crate::admin::{self, Health, Watched};
 use crate::aws::Aws;
+use crate::certificates::Standing;
 use crate::config::{self, Limits, Report, Snapshot};
 use crate::dispatch::{Dispatcher, unix_millis};
 use crate::domains::AcceptedDomains;
 use crate::ingress::{
     Admission, BindError, Ingress, Level, Listeners, Live, LoginFailures, MessageMemory, TurnedAway, look_at_credentials,
 };
-use crate::limits::{CONNECTION_FILES_PERCENT, DRAIN_TIMEOUT};
+use crate::limits::{CONNECTION_FILES_PERCENT, DRAIN_TIMEOUT, EXPIRY_REPORT_INTERVAL};
 use crate::message::SessionIds;
 use crate::refreshed::Observer;
 use crate::relay::Relays;
@@ -34,6 +37,9 @@ pub struct Service {
     dispatcher: Arc<Dispatcher<LocalSpool, Relays>>,
     spool: Arc<LocalSpool>,
     aws: Arc<Aws>,
+    acme: Manager,
+    /// Where challenges are answered, as the configuration said at the start.
+    challenges: Option<Vec<SocketAddr>>,
     log: Log,
     addresses: Vec<(Arc<str>, SocketAddr)>,
     /// Ends the administrative server, after everything else: it tells of the drain.
@@ -49,6 +55,8 @@ pub enum StartError {
     Bind(BindError),
     /// The same for the administrative server.
     Admin(SocketAddr, std::io::Error),
+    /// The same for the challenges of ACME.
+    Acme(acme::BindError),
     /// The spool cannot be opened.
     Spool(PathBuf, SpoolError),
 }
@@ -58,6 +66,7 @@ impl fmt::Display for StartError {
         match self {
             Self::Bind(error) => error.fmt(f),
             Self::Admin(address, error) => write!(f, "the administrative server cannot listen on {address}: {error}"),
+            Self::Acme(error) => error.fmt(f),
             Self::Spool(path, error) => write!(f, "the spool at {} cannot be opened: {error}", path.display()),
         }
     }
@@ -75,6 +84,7 @@ impl Service {
             Some(address) => Some(TcpListener::bind(address).await.map_err(|error| StartError::Admin(address, error))?),
             None => None,
         };
+        let responder = snapshot.acme.as_ref().map(|acme| Responder::bind(&acme.listen)).transpose().map_err(StartError::Acme)?;
         let spool = open_spool(&snapshot.spool, &log).await.map_err(|error| StartError::Spool(snapshot.spool.clone(), error))?;
         let ids = Arc::new(SessionIds::new(random_seed()));
         let aws = Arc::new(Aws::default());
@@ -88,6 +98,9 @@ impl Service {
         }
         log.emit(&Event::Started { version: env!("CARGO_PKG_VERSION"), config: &snapshot.hash });
         let limits = within(files, snapshot.limits, &log);
+        let challenges = snapshot.acme.as_ref().map(|acme| acme.listen.clone());
+        let acme = Manager::new(log.clone());
+        acme.adopt(snapshot.acme.as_ref()).await;
         let ingress = Arc::new(Ingress {
             live: ArcSwap::from_pointee(Live { snapshot, domains }),
             intake: Arc::clone(&dispatcher),
@@ -106,6 +119,10 @@ impl Service {
         dispatcher.start();
         listeners.serve(&ingress);
         read_credentials(&ingress);
+        tokio::spawn(report_expiries(Arc::clone(&ingress)));
+        if let Some(responder) = responder {
+            acme.start(responder, ingress.draining.clone());
+        }
         let admin = CancellationToken::new();
         if let Some(listener) = admin_listener {
             if let Ok(address) = listener.local_addr() {
@@ -114,7 +131,7 @@ impl Service {
             let watched = Arc::new(House { ingress: Arc::clone(&ingress), spool: Arc::clone(&spool) });
             tokio::spawn(admin::serve(listener, watched, log.clone(), admin.clone()));
         }
-        Ok(Self { ingress, dispatcher, spool, aws, log, addresses, admin, files })
+        Ok(Self { ingress, dispatcher, spool, aws, acme, challenges, log, addresses, admin, files })
     }
 
     /// Where it listens.
@@ -127,24 +144,29 @@ impl Service {
         Arc::clone(&self.ingress.live.load().snapshot)
     }
 
+    /// Certificates whose orders have failed are ordered now instead of after their wait: the operator has mended something.
+    pub fn retry_certificates(&self) {
+        self.acme.retry_now();
+    }
+
     /// Reads the configuration again and puts it in force whole, or not at all; the log says which.
     pub async fn reload(&self, path: &Path) {
         let path = path.to_owned();
         let loaded = tokio::task::spawn_blocking(move || config::load(&path)).await;
         match loaded {
-            Ok(Ok((snapshot, _warnings))) => self.put_in_force(snapshot),
+            Ok(Ok((snapshot, _warnings))) => self.put_in_force(snapshot).await,
             Ok(Err(report)) => self.refuse(&report),
             Err(error) => self.log.emit(&Event::Problem { what: "reload", detail: &error.to_string() }),
         }
     }
 
-    fn put_in_force(&self, snapshot: Snapshot) {
+    async fn put_in_force(&self, snapshot: Snapshot) {
         let live = self.ingress.live.load_full();
         let previous = &live.snapshot;
         if snapshot.hash == previous.hash {
             return;
         }
-        for change in fixed_changes(previous, &snapshot) {
+        for change in fixed_changes(previous, &snapshot).into_iter().chain(self.challenges_elsewhere(&snapshot)) {
             self.log.emit(&Event::Problem { what: "reload", detail: &change });
         }
         let snapshot = Arc::new(snapshot);
@@ -155,12 +177,25 @@ impl Service {
             Arc::new(AcceptedDomains::new(&snapshot.domains, Arc::clone(&self.aws), Some(observer(&self.log, "domains"))))
         };
         self.ingress.set_limits(within(self.files, snapshot.limits, &self.log));
+        // Before the first handshake looks for them.
+        self.acme.adopt(snapshot.acme.as_ref()).await;
         self.dispatcher.reload(Arc::clone(&snapshot));
         let hash = Arc::clone(&snapshot.hash);
         self.ingress.live.store(Arc::new(Live { snapshot, domains }));
         read_credentials(&self.ingress);
         // Said when it is true: who has read this line and connects is judged by the new configuration.
         self.log.emit(&Event::Reloaded { config: &hash, previous: &previous.hash });
+        report_expiring(&self.ingress.live.load().snapshot, &self.log);
+    }
+
+    /// What keeps the challenges of a new configuration from being answered where it says.
+    fn challenges_elsewhere(&self, new: &Snapshot) -> Option<String> {
+        let wanted = &new.acme.as_ref()?.listen;
+        match &self.challenges {
+            Some(bound) if bound == wanted => None,
+            Some(_) => Some("`acme.listen` changed: this needs a restart, the old addresses stay".to_owned()),
+            None => Some("`acme` was added: this needs a restart, until then no certificate is ordered".to_owned()),
+        }
     }
 
     fn refuse(&self, report: &Report) {
@@ -227,6 +262,25 @@ impl Watched for House {
             Level::Refusing => Health::Refusing,
             Level::Normal | Level::Strained => Health::Serving,
         }
+    }
+}
+
+/// At the start, and then once a day: what has expired, or will soon.
+async fn report_expiries<D>(ingress: Arc<Ingress<D>>) {
+    let mut day = tokio::time::interval(EXPIRY_REPORT_INTERVAL);
+    loop {
+        tokio::select! {
+            _ = day.tick() => report_expiring(&ingress.live.load().snapshot, &ingress.log),
+            () = ingress.draining.cancelled() => return,
+        }
+    }
+}
+
+fn report_expiring(snapshot: &Snapshot, log: &Log) {
+    let now = OffsetDateTime::now_utc();
+    for expiry in snapshot.expiries.iter().filter(|expiry| expiry.standing(now) != Standing::Good) {
+        let (expires, days_left) = (expiry.date(), expiry.days_left(now));
+        log.emit(&Event::Expiring { kind: expiry.kind.word(), name: &expiry.name, file: &expiry.file, expires: &expires, days_left });
     }
 }
 

@@ -2,7 +2,9 @@
 //!
 //! A folder is named by the code it shows, with a word behind it where a code has several. `BLESS=1` rewrites the
 //! expectations; read the difference before you commit it. Two files steer a case: `paths.txt` names what is validated
-//! instead of the whole folder, `repeat.txt` (`PATH COUNT TEXT`) makes a file that is too large to keep.
+//! instead of the whole folder, `repeat.txt` (`PATH COUNT TEXT`) makes a file that is too large to keep. Each line of
+//! `certificates.txt` (`NAME DNS-NAME…`) makes a certificate `tls/NAME.pem` with its `tls/NAME.key`: no private key stands here. All
+//! of it is judged as of 2026-11-21.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -88,7 +90,15 @@ fn validate(folder: &Path) -> Validated {
         Ok(text) => text.lines().map(|line| root.join(line)).collect(),
         Err(_) => vec![root.clone()],
     };
-    let report = config::check(&paths).unwrap();
+    for line in fs::read_to_string(folder.join("certificates.txt")).unwrap_or_default().lines() {
+        let (name, names) = line.split_once(' ').unwrap_or((line, ""));
+        let names: Vec<String> = names.split_whitespace().map(str::to_owned).collect();
+        let made = rcgen::generate_simple_self_signed(names).unwrap();
+        fs::create_dir_all(root.join("tls")).unwrap();
+        fs::write(root.join(format!("tls/{name}.pem")), made.cert.pem()).unwrap();
+        fs::write(root.join(format!("tls/{name}.key")), made.signing_key.serialize_pem()).unwrap();
+    }
+    let report = config::check_at(&paths, time::macros::datetime!(2026-11-21 12:00 UTC)).unwrap();
     let text = format!("{}{}\n", report.render(Format::Text, false), report.summary());
     let text = text.replace(&format!("{}/", root.display()), "");
     Validated { report, text }

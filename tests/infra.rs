@@ -29,6 +29,18 @@ fn the_unit_is_hardened() {
 }
 
 #[test]
+fn the_unit_can_listen_and_keep_what_it_must() {
+    let unit = read(UNIT);
+    for line in ["AmbientCapabilities=CAP_NET_BIND_SERVICE", "StateDirectory=gateway", "StateDirectoryMode=0700", "ProtectSystem=strict"] {
+        assert!(unit.lines().any(|there| there == line), "{line}");
+    }
+    // What is written lies in the state folder, and the unit says how.
+    for path in ["`spool: { path: /var/lib/gateway/spool }`", "`acme: { storage: /var/lib/gateway/acme }`"] {
+        assert!(unit.contains(path), "{path}");
+    }
+}
+
+#[test]
 fn the_commands_of_unit_and_image_are_understood() {
     let unit = read(UNIT);
     let of_unit = unit.lines().filter_map(|line| line.strip_prefix("ExecStartPre=").or(line.strip_prefix("ExecStart=")));

@@ -17,7 +17,7 @@ use crate::telemetry::{Format, Log};
 /// Arguments of `gateway run`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "SIGTERM ends it when sessions and deliveries under way are done; SIGHUP reads the configuration again.\n\nExample:\n  gateway run --config /etc/gateway/gateway.yaml"
+    after_help = "SIGTERM ends it when sessions and deliveries under way are done; SIGHUP reads the configuration again and tries certificate orders that failed.\n\nExample:\n  gateway run --config /etc/gateway/gateway.yaml"
 )]
 pub(super) struct Args {
     /// The deployment; its policies/ and rules/ lie beside it.
@@ -103,6 +103,9 @@ async fn until_told(service: &Service, config: &Path, signals: &mut Signals) {
         let now = signature(service, config);
         if asked || now != seen {
             service.reload(config).await;
+        }
+        if asked {
+            service.retry_certificates();
         }
         seen = now;
     }

@@ -89,6 +89,8 @@ codes! {
     Duration = "duration", Error;
     /// Not a host name or domain.
     HostName = "host-name", Error;
+    /// Not a URL with `https`.
+    Url = "url", Error;
     /// Not an address and port to listen on.
     Listen = "listen", Error;
     /// Not a regular expression, or one that is too large.
@@ -113,7 +115,7 @@ codes! {
     DuplicateName = "duplicate-name", Error;
     /// Two endpoints listen on one address.
     DuplicateListen = "duplicate-listen", Error;
-    /// The certificate or its key cannot be used.
+    /// A certificate, its key, a CA or a CRL cannot be used.
     TlsFiles = "tls-files", Error;
     /// An entry of a list file that is none.
     ListEntry = "list-entry", Error;
@@ -145,6 +147,12 @@ codes! {
     DenyTlsMinimum = "deny-tls-min", Warning;
     /// The administrative server listens where others can reach it.
     AdminExposed = "admin-exposed", Warning;
+    /// A certificate, a CA or a CRL has expired.
+    Expired = "expired", Warning;
+    /// A certificate, a CA or a CRL expires soon.
+    ExpiresSoon = "expires-soon", Warning;
+    /// There are CRLs, but none of this CA.
+    CaWithoutCrl = "ca-without-crl", Warning;
     /// A policy that denies everything.
     AllowEmpty = "allow-empty", Warning;
     /// Everybody may claim any address.

@@ -76,7 +76,7 @@ pub(crate) fn why(error: &std::io::Error) -> String {
 }
 
 /// At most one byte more than allowed, so that an endless file ends too.
-fn bytes(path: &Path, bytes_max: u64) -> std::io::Result<Vec<u8>> {
+pub(crate) fn bytes(path: &Path, bytes_max: u64) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     std::fs::File::open(path)?.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes)?;
     Ok(bytes)

@@ -43,6 +43,8 @@ pub(crate) fn check(format: &str, text: &str) -> Result<Option<Mistake>, Mistake
         "ip" => ip(text).map(drop)?,
         "listen" => listen(text).map(drop)?,
         "domain" => domain(text).map(drop)?,
+        "certificate-name" => certificate_name(text).map(drop)?,
+        "https-url" => https_url(text).map(drop)?,
         "host" => host(text).map(drop)?,
         "regex" => pattern(text).map(drop)?,
         "status-code" => status(text).map(drop)?,
@@ -162,6 +164,37 @@ pub(crate) fn domain(text: &str) -> Result<String, Mistake> {
         }
     }
     Ok(text.to_lowercase())
+}
+
+/// A host name for which HTTP-01 can prove something (RFC 8555 §8.3); internationalised ones as A-labels.
+pub(crate) fn certificate_name(text: &str) -> Result<String, Mistake> {
+    let wrong = |why: &str, help: &str| {
+        Err(Mistake::new(Code::HostName, format!("no certificate can be issued for `{}`: {why}", clip(text))).help(help))
+    };
+    if text.contains('*') {
+        return wrong("a challenge over HTTP proves one name, not a wildcard", "name each host");
+    }
+    if text.parse::<IpAddr>().is_ok() {
+        return wrong("it is an address", "write the host's name");
+    }
+    if !text.is_ascii() {
+        return wrong("it is not ASCII", "write the A-label, which begins with `xn--`");
+    }
+    domain(text)
+}
+
+/// A URL with `https` and a host.
+pub(crate) fn https_url(text: &str) -> Result<String, Mistake> {
+    let wrong = |why: String| {
+        Mistake::new(Code::Url, format!("`{}` is not an https URL{why}", clip(text))).help("it is written `https://host.example/path`")
+    };
+    let url = text.parse::<hyper::Uri>().map_err(|error| wrong(format!(": {error}")))?;
+    match (url.scheme_str(), url.host()) {
+        (Some("https"), Some(host)) if !host.is_empty() && !url.authority().is_some_and(|authority| authority.as_str().contains('@')) => {
+            Ok(text.to_owned())
+        }
+        _ => Err(wrong(String::new())),
+    }
 }
 
 /// A host name or an IP address.
@@ -321,6 +354,19 @@ mod tests {
         let long = "a".repeat(64);
         for bad in ["", "acme.example.", ".", "a..b", "-a.b", "a_b.c", "a@b.c", "a b", "a\n", long.as_str()] {
             assert!(domain(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn names_for_certificates_and_urls() {
+        assert_eq!(certificate_name("MX1.acme.example").ok().as_deref(), Some("mx1.acme.example"));
+        assert!(certificate_name("xn--bcher-kva.example").is_ok() && certificate_name("localhost").is_ok());
+        for bad in ["*.acme.example", "192.0.2.1", "::1", "bücher.example", "", "a b"] {
+            assert!(certificate_name(bad).is_err(), "{bad}");
+        }
+        assert!(https_url("https://127.0.0.1:14000/dir").is_ok() && https_url("https://ca.example").is_ok());
+        for bad in ["http://ca.example/", "ca.example", "https://", "https://user:word@ca.example/", "/directory", "https://a b/", ""] {
+            assert!(https_url(bad).is_err(), "{bad}");
         }
     }
 

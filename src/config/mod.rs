@@ -31,7 +31,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ipnet::IpNet;
+use time::OffsetDateTime;
 
+use crate::acme::AcmeConfig;
+use crate::certificates::{Expiry, Trust};
 use crate::policy::Policy;
 use crate::relay::RelayConfig;
 use crate::rules::RuleSet;
@@ -40,11 +43,21 @@ use workspace::Workspace;
 
 /// Reads a deployment with all that it names. The report of a success holds warnings only.
 pub fn load(gateway_yaml: &Path) -> Result<(Snapshot, Report), Report> {
-    Workspace::of_deployment(gateway_yaml).load()
+    load_at(gateway_yaml, OffsetDateTime::now_utc())
+}
+
+/// [`load`] at a time of its own, which certificates' dates are compared with.
+pub fn load_at(gateway_yaml: &Path, now: OffsetDateTime) -> Result<(Snapshot, Report), Report> {
+    Workspace::of_deployment(gateway_yaml).load(now)
 }
 
 /// Checks files and folders, each with the `gateway.yaml` above it for the names it uses.
 pub fn check(paths: &[PathBuf]) -> Result<Report, CheckError> {
+    check_at(paths, OffsetDateTime::now_utc())
+}
+
+/// [`check`] at a time of its own, which certificates' dates are compared with.
+pub fn check_at(paths: &[PathBuf], now: OffsetDateTime) -> Result<Report, CheckError> {
     let mut by_root: BTreeMap<Option<PathBuf>, BTreeSet<PathBuf>> = BTreeMap::new();
     for path in paths {
         let unreadable = |error: std::io::Error| CheckError::Unreadable(path.clone(), files::why(&error));
@@ -57,7 +70,7 @@ pub fn check(paths: &[PathBuf]) -> Result<Report, CheckError> {
             by_root.entry(files::root_above(&file)).or_default().insert(file);
         }
     }
-    let sinks = by_root.into_iter().flat_map(|(root, wanted)| Workspace::of_files(root, &wanted).check(true));
+    let sinks = by_root.into_iter().flat_map(|(root, wanted)| Workspace::of_files(root, &wanted).check(true, now));
     Ok(Report::new(sinks))
 }
 
@@ -96,6 +109,8 @@ pub struct Snapshot {
     pub relays: BTreeMap<Arc<str>, Arc<RelayConfig>>,
     /// The relay that notifications to senders go out by; `None`: by the MX records of the sender's domain.
     pub bounce_relay: Option<Arc<str>>,
+    /// Certificates from an authority, for the endpoints that ask for it.
+    pub acme: Option<Arc<AcmeConfig>>,
     /// The local spool's folder, absolute.
     pub spool: PathBuf,
     /// What clients may take.
@@ -104,6 +119,8 @@ pub struct Snapshot {
     pub admin: Option<SocketAddr>,
     /// Every file the snapshot was made from, certificates and lists included: a change of one of them asks for a reload.
     pub files: Vec<PathBuf>,
+    /// Certificates, CAs and CRLs with their dates.
+    pub expiries: Vec<Expiry>,
 }
 
 /// Accepted domains.
@@ -159,8 +176,12 @@ pub enum EndpointKind {
 pub struct EndpointTls {
     /// MAIL before STARTTLS gets 530.
     pub required: bool,
+    /// From the first byte (RFC 8314): the handshake comes before the banner.
+    pub wrapped: bool,
     /// Ready for handshakes; made from the files when the snapshot was loaded.
     pub server: Arc<rustls::ServerConfig>,
+    /// Whose clients are let in, and that each must show a certificate; `None` asks for none.
+    pub trust: Option<Arc<Trust>>,
 }
 
 /// When the reply to DATA is given.

@@ -68,9 +68,11 @@ const HEADINGS: &[(&str, &str)] = &[
 fn default_of(definition: &str, key: &str) -> Option<String> {
     Some(match (definition, key) {
         ("RuleSetFile", "otherwise") => "`reject`".to_owned(),
+        ("EndpointTls", "mode") => "`optional`; `required` with `type: mtls`".to_owned(),
         ("Rule", "mode") => "`enforce`".to_owned(),
         ("Relay", "implicit") => "`false`".to_owned(),
         ("Spool", "path") => "`var/spool`".to_owned(),
+        ("Acme", "listen") => "`0.0.0.0:80` and `[::]:80`".to_owned(),
         ("PolicyFile", "max_message_size") => format!("`{}MiB`", limits::MESSAGE_BYTES_DEFAULT >> 20),
         ("EdgeLimits", key) => edge_default(key)?,
         ("RelayLimits", "connections") => limits::RELAY_CONNECTIONS_DEFAULT.to_string(),

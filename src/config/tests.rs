@@ -36,7 +36,8 @@ fn judge(text: &str) -> [(bool, Report); 3] {
     let policy = tree.is_some_and(|tree| build::policy::build("x", &tree, &lists, &mut sink).is_some());
     let policy = (policy, Report::new([sink]));
     let (mut sink, tree) = read(Shape::of::<DeploymentFile>());
-    let deployment = tree.is_some_and(|tree| build::deployment::build(&tree, folder, &mut sink).hostname.is_some());
+    let deployment =
+        tree.is_some_and(|tree| build::deployment::build(&tree, folder, time::OffsetDateTime::UNIX_EPOCH, &mut sink).hostname.is_some());
     [rules, policy, (deployment, Report::new([sink]))]
 }
 

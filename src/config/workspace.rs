@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
+use time::OffsetDateTime;
+
 use super::build::deployment::{Deployment, ListPath};
 use super::build::lists::Lists;
 use super::build::{self};
@@ -169,14 +171,14 @@ impl Workspace {
     }
 
     /// Checks all that is to be known of the files together; `unused` reports what nothing refers to.
-    pub(crate) fn check(mut self, unused: bool) -> Vec<Sink> {
-        self.build(unused);
+    pub(crate) fn check(mut self, unused: bool, now: OffsetDateTime) -> Vec<Sink> {
+        self.build(unused, now);
         self.into_sinks()
     }
 
     /// The snapshot, when there is no error.
-    pub(crate) fn load(mut self) -> Result<(Snapshot, Report), Report> {
-        let built = self.build(false);
+    pub(crate) fn load(mut self, now: OffsetDateTime) -> Result<(Snapshot, Report), Report> {
+        let built = self.build(false, now);
         let files = std::mem::take(&mut self.reader.files);
         let hash = self.reader.hash();
         let report = Report::new(self.into_sinks());
@@ -199,13 +201,13 @@ impl Workspace {
             .collect()
     }
 
-    fn build(&mut self, unused: bool) -> Built {
+    fn build(&mut self, unused: bool, now: OffsetDateTime) -> Built {
         let mut built = Built::default();
         let root = self.root.clone();
         if let (Some(gateway), Some(root)) = (&mut self.gateway, &root)
             && let Some(tree) = &gateway.tree
         {
-            built.deployment = build::deployment::build(tree, root, &mut gateway.sink);
+            built.deployment = build::deployment::build(tree, root, now, &mut gateway.sink);
         }
         self.names(unused);
         let lists = self.lists(&built.deployment);
@@ -393,6 +395,7 @@ fn snapshot(built: Built, hash: String, files: Vec<PathBuf>) -> Option<Snapshot>
     }
     Some(Snapshot {
         bounce_relay: deployment.bounce_relay,
+        acme: deployment.acme.map(Arc::new),
         hash: Arc::from(hash),
         hostname: deployment.hostname?,
         domains: deployment.domains?,
@@ -402,5 +405,6 @@ fn snapshot(built: Built, hash: String, files: Vec<PathBuf>) -> Option<Snapshot>
         limits: deployment.limits,
         admin: deployment.admin,
         files,
+        expiries: deployment.expiries,
     })
 }

@@ -13,9 +13,10 @@ use super::admission::{ClientPlace, TotalPlace};
 use super::memory::Share;
 use super::pressure::Level;
 use super::proxied::{Announcement, Client};
-use super::stream::Stream;
+use super::stream::{Handshake, Stream};
 use super::transaction::Transaction;
 use super::{Ingress, Live};
+use crate::certificates::client_certificate;
 use crate::config::{Endpoint, EndpointKind, Limits};
 use crate::dispatch::{Incoming, Intake, unix_millis};
 use crate::limits::{self, CLOSE_TIMEOUT, Limit, TLS_HANDSHAKE_TIMEOUT};
@@ -77,7 +78,7 @@ impl<'i, D: Intake> Connection<'i, D> {
         (total, place): (TotalPlace, Option<ClientPlace>),
     ) -> Self {
         let mut config = with_limits(SessionConfig::new(Arc::clone(&live.snapshot.hostname)), &live.snapshot.limits);
-        config.starttls = endpoint.tls.is_some();
+        config.starttls = endpoint.tls.as_ref().is_some_and(|tls| !tls.wrapped);
         config.tls_required = endpoint.tls.as_ref().is_some_and(|tls| tls.required);
         config.auth = matches!(endpoint.kind, EndpointKind::Auth(_));
         config.message_bytes_max = endpoint.policy.max_message_size.unwrap_or(config.message_bytes_max);
@@ -108,6 +109,13 @@ impl<'i, D: Intake> Connection<'i, D> {
     }
 
     async fn run(&mut self, mut stream: Stream) -> Reason {
+        if self.endpoint.tls.as_ref().is_some_and(|tls| tls.wrapped) {
+            // RFC 8314 §3.3: nothing is said before the handshake, and what the client has said is a part of it.
+            stream = match Box::pin(self.start_tls(stream)).await {
+                Ok(stream) => stream,
+                Err(reason) => return reason,
+            };
+        }
         self.open(&stream);
         loop {
             match self.session.poll(Instant::now()) {
@@ -264,26 +272,37 @@ impl<'i, D: Intake> Connection<'i, D> {
         Box::pin(self.ingress.intake.take(incoming)).await
     }
 
+    /// The handshake. What the client has sent before it waits in the session's input.
     async fn start_tls(&mut self, mut stream: Stream) -> Result<Stream, Reason> {
         self.flush(&mut stream).await?;
         let Some(tls) = self.endpoint.tls.clone() else { return Err("no TLS here") };
         let early = self.session.input().split();
-        let event = |version, cipher, error, limit| Event::Tls { session: self.id, version, cipher, error, limit };
-        let (error, limit) = match timeout(TLS_HANDSHAKE_TIMEOUT, stream.accept_tls(early, tls.server)).await {
-            Ok(Ok((stream, facts))) => {
-                self.ingress.log.emit(&event(Some(facts.version), Some(&facts.cipher), None, None));
-                // RFC 3207 §4.2: what was said before TLS is forgotten.
-                self.facts.tls = Some(facts);
-                self.facts.helo = "".into();
-                self.transaction = None;
-                self.session.tls_established();
-                return Ok(stream);
-            }
-            Ok(Err(error)) => (error.to_string(), None),
-            Err(_) => ("no handshake in time".to_owned(), Some(Limit::TlsHandshakeTimeout)),
+        let late = || Handshake { result: Err("no handshake in time".to_owned()), ..Handshake::default() };
+        let (handshake, limit) = match timeout(TLS_HANDSHAKE_TIMEOUT, stream.accept_tls(early, &tls)).await {
+            Ok(handshake) => (handshake, None),
+            Err(_) => (late(), Some(Limit::TlsHandshakeTimeout)),
         };
-        self.ingress.log.emit(&event(None, None, Some(&error), limit));
-        Err("TLS failed")
+        let (facts, error) = match &handshake.result {
+            Ok((_, facts)) => (Some(facts), None),
+            Err(error) => (None, Some(error.as_str())),
+        };
+        let refused = handshake.refused.get().and_then(|der| client_certificate(der).ok());
+        self.ingress.log.emit(&Event::Tls {
+            session: self.id,
+            version: facts.map(|facts| facts.version),
+            cipher: facts.map(|facts| &*facts.cipher),
+            server_name: handshake.server_name.as_deref(),
+            client_certificate: facts.and_then(|facts| facts.client_certificate.as_deref()).or(refused.as_ref()).map(Into::into),
+            error,
+            limit,
+        });
+        let (stream, facts) = handshake.result.map_err(|_| "TLS failed")?;
+        // RFC 3207 §4.2: what was said before TLS is forgotten.
+        self.facts.tls = Some(facts);
+        self.facts.helo = "".into();
+        self.transaction = None;
+        self.session.tls_established();
+        Ok(stream)
     }
 
     /// The id of the transaction that begins now.

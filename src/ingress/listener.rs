@@ -6,16 +6,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::Ingress;
 use super::driver::serve;
 use super::proxied::{Client, serve_announced};
-use crate::config::Snapshot;
+use crate::config::{Endpoint, Snapshot};
 use crate::dispatch::Intake;
-use crate::limits::{ACCEPT_ERROR_PAUSE, LISTEN_BACKLOG, TURNED_AWAY_LINE_INTERVAL};
+use crate::limits::{ACCEPT_ERROR_PAUSE, TURNED_AWAY_LINE_INTERVAL};
 use crate::smtp::{Reply, Status};
+use crate::socket;
 use crate::telemetry::Event;
 
 /// An address that cannot be listened on.
@@ -45,7 +45,7 @@ impl Listeners {
         for endpoint in snapshot.endpoints.values() {
             for address in &endpoint.listen {
                 let fail = |source| BindError { endpoint: Arc::clone(&endpoint.name), address: *address, source };
-                let listener = listen(*address).map_err(fail)?;
+                let listener = socket::listen(*address).map_err(fail)?;
                 let actual = listener.local_addr().map_err(fail)?;
                 bound.push((Arc::clone(&endpoint.name), actual, listener));
             }
@@ -66,19 +66,6 @@ impl Listeners {
             tokio::spawn(accept(Arc::clone(ingress), endpoint, listener));
         }
     }
-}
-
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    if address.is_ipv6() {
-        // `0.0.0.0` and `[::]` are configured one by one.
-        socket.set_only_v6(true)?;
-    }
-    socket.bind(&address.into())?;
-    socket.listen(LISTEN_BACKLOG)?;
-    TcpListener::from_std(socket.into())
 }
 
 async fn accept<D: Intake>(ingress: Arc<Ingress<D>>, endpoint: Arc<str>, listener: TcpListener) {
@@ -105,7 +92,7 @@ async fn accept<D: Intake>(ingress: Arc<Ingress<D>>, endpoint: Arc<str>, listene
 fn admit<D: Intake>(ingress: &Arc<Ingress<D>>, endpoint: &str, tcp: TcpStream, peer: SocketAddr) {
     let live = ingress.live.load_full();
     let Some(endpoint) = live.snapshot.endpoints.get(endpoint).cloned() else {
-        return send_away(&tcp, &Reply::fixed(421, Status(4, 3, 2), "This endpoint is closed"));
+        return send_away(&tcp, false, &Reply::fixed(421, Status(4, 3, 2), "This endpoint is closed"));
     };
     let (canonical, port) = (peer.ip().to_canonical(), peer.port());
     let address = ingress.presented_as.get(&canonical).copied().unwrap_or(canonical);
@@ -126,15 +113,24 @@ fn admit<D: Intake>(ingress: &Arc<Ingress<D>>, endpoint: &str, tcp: TcpStream, p
         }
         Err(refusal) => {
             ingress.count_turned_away(refusal.limit, address);
-            send_away(&tcp, &refusal.reply);
+            send_away(&tcp, is_wrapped(&endpoint), &refusal.reply);
         }
     }
 }
 
 /// A 421 in place of the banner; no session, no task, no wait.
-pub(super) fn send_away(tcp: &TcpStream, reply: &Reply) {
+pub(super) fn send_away(tcp: &TcpStream, is_wrapped: bool, reply: &Reply) {
+    // Who waits for a handshake cannot read a reply.
+    if is_wrapped {
+        return;
+    }
     let mut bytes = bytes::BytesMut::new();
     reply.encode(&mut bytes);
     // A fresh socket has room for a line; if it has not, the client learns it from the close.
     let _ = tcp.try_write(&bytes);
+}
+
+/// Whether TLS begins with the first byte there.
+pub(super) fn is_wrapped(endpoint: &Endpoint) -> bool {
+    endpoint.tls.as_ref().is_some_and(|tls| tls.wrapped)
 }

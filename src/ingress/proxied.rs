@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use super::admission::TotalPlace;
 use super::driver::serve;
-use super::listener::send_away;
+use super::listener::{is_wrapped, send_away};
 use super::{Ingress, Live};
 use crate::config::Endpoint;
 use crate::dispatch::Intake;
@@ -91,7 +91,7 @@ pub(super) async fn serve_announced<D: Intake>(
         Ok(place) => place,
         Err(refusal) => {
             ingress.count_turned_away(refusal.limit, source.map_or(peer.ip(), |source| source.ip()));
-            return send_away(&tcp, &refusal.reply);
+            return send_away(&tcp, is_wrapped(&endpoint), &refusal.reply);
         }
     };
     let end = source.unwrap_or(peer);

@@ -1,4 +1,4 @@
-//! A client's byte stream, before and after STARTTLS.
+//! A client's byte stream, before and after the TLS handshake.
 
 use std::future::poll_fn;
 use std::io;
@@ -8,12 +8,15 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, BytesMut};
+use rustls::server::Acceptor;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use crate::certificates::{Shown, client_certificate, demanding, failure};
+use crate::config::EndpointTls;
 use crate::limits::READ_BUFFER_BYTES;
 use crate::message::{TlsFacts, TlsVersion};
 
@@ -78,15 +81,17 @@ impl Stream {
         while matches!(tcp.read(&mut unread).await, Ok(1..)) {}
     }
 
-    /// The handshake of STARTTLS. What the client sent behind the command goes into the handshake, never into the parser
-    /// (RFC 3207 §4.2; the injection of CVE-2011-0411).
-    pub(super) async fn accept_tls(self, early: BytesMut, config: Arc<rustls::ServerConfig>) -> io::Result<(Self, TlsFacts)> {
-        let Self::Plain(tcp) = self else {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "TLS is already in use"));
+    /// The handshake, of implicit TLS or of STARTTLS. `early` is what was read before it: it goes into the handshake, never into the
+    /// parser (RFC 3207 §4.2; the injection of CVE-2011-0411).
+    pub(super) async fn accept_tls(self, early: BytesMut, tls: &EndpointTls) -> Handshake {
+        let mut handshake = Handshake::default();
+        handshake.result = match self {
+            Self::Plain(tcp) => {
+                accept(Prefixed { early, tcp }, tls, &mut handshake).await.map(|(tls, facts)| (Self::Tls(Box::new(tls)), facts))
+            }
+            Self::Tls(_) => Err("TLS is already in use".to_owned()),
         };
-        let tls = TlsAcceptor::from(config).accept(Prefixed { early, tcp }).await?;
-        let facts = facts(&tls)?;
-        Ok((Self::Tls(Box::new(tls)), facts))
+        handshake
     }
 }
 
@@ -107,17 +112,52 @@ fn read_tls(tls: &mut TlsStream<Prefixed>, input: &mut BytesMut, cx: &mut Contex
     Poll::Pending
 }
 
-fn facts(tls: &TlsStream<Prefixed>) -> io::Result<TlsFacts> {
-    let (_, session) = tls.get_ref();
+/// What came of a handshake.
+pub(super) struct Handshake {
+    /// The stream and its facts, or why there are none.
+    pub(super) result: Result<(Stream, TlsFacts), String>,
+    /// The name that the client asked for.
+    pub(super) server_name: Option<Box<str>>,
+    /// The certificate that the client showed and that was refused.
+    pub(super) refused: Shown,
+}
+
+impl Default for Handshake {
+    fn default() -> Self {
+        Self { result: Err(String::new()), server_name: None, refused: Shown::default() }
+    }
+}
+
+async fn accept(io: Prefixed, tls: &EndpointTls, handshake: &mut Handshake) -> Result<(TlsStream<Prefixed>, TlsFacts), String> {
+    let failed = |error: io::Error| failure(&error);
+    let start = LazyConfigAcceptor::new(Acceptor::default(), io).await.map_err(failed)?;
+    handshake.server_name = start.client_hello().server_name().map(Box::from);
+    let config = match &tls.trust {
+        None => Arc::clone(&tls.server),
+        Some(trust) => Arc::new(demanding(&tls.server, trust, &handshake.refused).map_err(|error| error.to_string())?),
+    };
+    let stream = start.into_stream(config).await.map_err(failed)?;
+    let facts = facts(&stream, tls)?;
+    Ok((stream, facts))
+}
+
+fn facts(stream: &TlsStream<Prefixed>, tls: &EndpointTls) -> Result<TlsFacts, String> {
+    let (_, session) = stream.get_ref();
     let version = match session.protocol_version() {
         Some(rustls::ProtocolVersion::TLSv1_2) => TlsVersion::Tls1_2,
         Some(rustls::ProtocolVersion::TLSv1_3) => TlsVersion::Tls1_3,
-        other => return Err(io::Error::other(format!("protocol version {other:?}"))),
+        other => return Err(format!("protocol version {other:?}")),
     };
     let cipher = session.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()).unwrap_or("unknown");
     // rustls calls the suites of TLS 1.3 TLS13_...; IANA calls them TLS_....
     let cipher = cipher.replace("TLS13_", "TLS_").into();
-    Ok(TlsFacts { version, cipher, wrapped: false, client_certificate: None })
+    let client_certificate = match (&tls.trust, session.peer_certificates()) {
+        (None, _) => None,
+        (Some(_), Some([shown, ..])) => Some(Arc::new(client_certificate(shown)?)),
+        // The verifier lets nobody through without; should it ever, nobody is let in.
+        (Some(_), _) => return Err("the client showed no certificate".to_owned()),
+    };
+    Ok(TlsFacts { version, cipher, wrapped: tls.wrapped, client_certificate })
 }
 
 /// A socket whose first bytes were read already.

@@ -126,10 +126,12 @@ impl Plan {
             endpoints: BTreeMap::from([(Arc::clone(&endpoint.name), Arc::new(endpoint))]),
             relays: BTreeMap::new(),
             bounce_relay: None,
+            acme: None,
             spool: PathBuf::new(),
             limits,
             admin: None,
             files: vec![],
+            expiries: vec![],
         });
         let gate = Arc::new(Gate { inline, asked: Notify::new(), open: Arc::new(Semaphore::new(passes)), taken: Arc::default() });
         let domains = Arc::new(AcceptedDomains::new(&snapshot.domains, Arc::default(), None));

@@ -171,7 +171,7 @@ impl<'a> Facts<'a> {
             Flag::TlsWrapped => session.tls.as_ref().is_some_and(|tls| tls.wrapped),
             Flag::ReadReceiptRequested => group.view.read_receipt_requested(),
             Flag::HasAttachments => !group.view.attachments().is_empty(),
-            Flag::Authenticated => session.authenticated,
+            Flag::Authenticated => session.authenticated || session.tls.as_ref().is_some_and(|tls| tls.client_certificate.is_some()),
         }
     }
 }

@@ -2,12 +2,13 @@
 
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 
 use serde::Serialize;
 
 use crate::failure::Failure;
 use crate::limits::Limit;
-use crate::message::{MessageId, SessionId, TlsVersion};
+use crate::message::{ClientCertificate, MessageId, SessionId, TlsVersion};
 use crate::smtp::{Address, Reply, ReversePath};
 
 /// Something that happened. The JSON field `event` holds the variant's name in snake case.
@@ -40,6 +41,10 @@ pub enum Event<'a> {
     },
     /// Connections that a limit kept out since the last such line; the last of them.
     TurnedAway { limit: Limit, refused: u64, client: IpAddr },
+    /// A certificate, a CA or a CRL has an end that is near or over.
+    Expiring { kind: &'a str, name: &'a str, file: &'a Path, expires: &'a str, days_left: i64 },
+    /// A certificate serves an endpoint that asks for one by ACME.
+    Certificate { names: &'a [String], source: &'static str, not_after: Option<&'a str> },
     /// Events that the sink could not take.
     Lost { events: u64 },
 
@@ -48,7 +53,15 @@ pub enum Event<'a> {
     /// A load balancer's connection ended because of its PROXY header.
     ProxyFailed { endpoint: &'a str, peer: SocketAddr, detail: &'a str, limit: Option<Limit> },
     /// A TLS handshake ended.
-    Tls { session: SessionId, version: Option<TlsVersion>, cipher: Option<&'a str>, error: Option<&'a str>, limit: Option<Limit> },
+    Tls {
+        session: SessionId,
+        version: Option<TlsVersion>,
+        cipher: Option<&'a str>,
+        server_name: Option<&'a str>,
+        client_certificate: Option<CertificateShown<'a>>,
+        error: Option<&'a str>,
+        limit: Option<Limit>,
+    },
     /// A client claimed to be somebody. A user that is not accepted is the client's word, made harmless.
     Login {
         session: SessionId,
@@ -175,6 +188,21 @@ pub struct Announced<'a> {
     pub tls: Option<&'a str>,
     /// The connection's name in the load balancer's log.
     pub unique_id: Option<Cow<'a, str>>,
+}
+
+/// The certificate that a client showed.
+#[derive(Debug, Serialize)]
+pub struct CertificateShown<'a> {
+    /// Common names of its subject.
+    pub cn: &'a [String],
+    /// Serial number, hexadecimal.
+    pub serial_number: &'a str,
+}
+
+impl<'a> From<&'a ClientCertificate> for CertificateShown<'a> {
+    fn from(certificate: &'a ClientCertificate) -> Self {
+        Self { cn: &certificate.cn, serial_number: certificate.serial_number.first().map_or("", String::as_str) }
+    }
 }
 
 /// One connection or transaction of an attempt.

@@ -20,6 +20,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("rules", &["message", "smtp", "limits"]),
     ("policy", &["rules", "message", "smtp", "limits"]),
     ("telemetry", &["policy", "rules", "failure", "message", "smtp", "limits"]),
+    // Parsed material in, rustls' traits out.
+    ("certificates", &["message", "limits"]),
+    ("socket", &["limits"]),
+    ("acme", &["socket", "telemetry", "limits"]),
     ("refreshed", &["limits"]),
     ("aws", &["limits"]),
     ("http", &["limits"]),
@@ -29,7 +33,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("authentication", &["telemetry", "message", "smtp", "limits"]),
     ("analyzers", &["refreshed", "telemetry", "message", "smtp", "limits"]),
     // The typed snapshot holds what the rooms are configured by; it starts nothing.
-    ("config", &["policy", "relay", "rules", "secrets", "message", "smtp", "limits"]),
+    ("config", &["acme", "certificates", "policy", "relay", "rules", "secrets", "message", "smtp", "limits"]),
     ("domains", &["config", "aws", "refreshed", "telemetry", "limits"]),
     ("actions", &["config", "relay", "rules", "telemetry", "failure", "message", "smtp", "limits"]),
     ("dispatch", &["actions", "spool", "relay", "config", "rules", "telemetry", "failure", "message", "smtp", "limits"]),
@@ -40,6 +44,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "domains",
             "authentication",
             "analyzers",
+            "certificates",
             "config",
             "policy",
             "rules",
@@ -50,6 +55,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "message",
             "proxy",
             "smtp",
+            "socket",
             "limits",
         ],
     ),
@@ -58,9 +64,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "service",
         &[
+            "acme",
             "actions",
             "admin",
             "aws",
+            "certificates",
             "config",
             "dispatch",
             "domains",

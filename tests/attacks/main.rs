@@ -12,6 +12,7 @@ mod hop;
 
 mod addresses;
 mod dialogues;
+mod handshake;
 mod headers;
 mod log;
 mod login;

@@ -4,8 +4,8 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use crate::common::DEADLINE;
-use crate::harness::{Client, mail, tls};
-use crate::{ALICE, BOB, begin, start, start_with_tls, still_serves};
+use crate::harness::{Client, mail};
+use crate::{ALICE, BOB, begin, handshake, start, start_with_tls, still_serves};
 
 #[test]
 fn who_closes_his_side_after_quit_gets_every_reply() {
@@ -47,7 +47,7 @@ fn the_same_over_tls_with_a_goodbye_on_both_sides() {
         tcp.read_exact(&mut [0; "220 mx1.acme.example ESMTP\r\n".len()]).unwrap();
         tcp.write_all(b"STARTTLS\r\n").unwrap();
         tcp.read_exact(&mut [0; "220 2.0.0 Ready to start TLS\r\n".len()]).unwrap();
-        let (mut stream, _) = tls::client(tcp);
+        let (mut stream, _) = handshake::client(tcp);
         let dialogue = format!("EHLO c.example\r\nMAIL FROM:<{ALICE}>\r\nRCPT TO:<{BOB}>\r\nDATA\r\nSubject: x\r\n\r\nx\r\n.\r\n{end}");
         stream.write_all(dialogue.as_bytes()).unwrap();
         stream.conn.send_close_notify();

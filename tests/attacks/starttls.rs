@@ -5,8 +5,8 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use crate::common::DEADLINE;
-use crate::harness::{Client, mail, tls};
-use crate::{BOB, start_with_tls, still_serves};
+use crate::harness::{Client, mail};
+use crate::{BOB, handshake, start_with_tls, still_serves};
 
 const ENVELOPE: &str = "EHLO injected.example\r\nMAIL FROM:<evil@example.org>\r\nRCPT TO:<bob@acme.example>\r\n";
 
@@ -66,7 +66,7 @@ fn a_client_hello_in_the_same_segment_is_taken() {
     tcp.write_all(&[b"EHLO c.example\r\nSTARTTLS\r\n", hello.as_slice()].concat()).unwrap();
     while !line(&mut tcp).starts_with("250 ") {}
     assert!(line(&mut tcp).starts_with("220 "));
-    let (mut stream, _) = tls::shake_hands(rustls::StreamOwned::new(connection, tcp));
+    let (mut stream, _) = handshake::shake_hands(rustls::StreamOwned::new(connection, tcp));
     stream
         .write_all(b"EHLO c.example\r\nMAIL FROM:<alice@example.org>\r\nRCPT TO:<bob@acme.example>\r\nDATA\r\nSubject: x\r\n\r\nx\r\n.\r\nQUIT\r\n")
         .unwrap();
@@ -131,7 +131,7 @@ fn where_tls_is_required_nothing_of_mail_passes_in_plain_text() {
 
 /// The client's side of TLS and its first flight.
 fn client_hello() -> (rustls::ClientConnection, Vec<u8>) {
-    let mut connection = tls::connection();
+    let mut connection = handshake::connection();
     let mut hello = Vec::new();
     while connection.wants_write() {
         connection.write_tls(&mut hello).unwrap();

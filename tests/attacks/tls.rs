@@ -6,8 +6,8 @@ use std::process::Stdio;
 
 use crate::common::{DEADLINE, tool};
 use crate::harness::lines::Lines;
-use crate::harness::{Client, Gateway, mail, tls};
-use crate::{BOB, start_with_tls, still_serves};
+use crate::harness::{Client, Gateway, mail};
+use crate::{BOB, handshake, start_with_tls, still_serves};
 
 #[test]
 fn garbage_in_place_of_a_client_hello_ends_the_connection() {
@@ -148,7 +148,7 @@ fn a_hostile_server_name_reaches_no_log() {
 }
 
 /// A TLS session in the middle of DATA.
-fn half_a_message(gateway: &Gateway) -> tls::TlsStream {
+fn half_a_message(gateway: &Gateway) -> crate::harness::tls::TlsStream {
     let mut tcp = TcpStream::connect(gateway.address()).unwrap();
     tcp.set_read_timeout(Some(DEADLINE)).unwrap();
     let mut octet = [0];
@@ -163,7 +163,7 @@ fn half_a_message(gateway: &Gateway) -> tls::TlsStream {
     until(&mut tcp, b"\r\n");
     tcp.write_all(b"STARTTLS\r\n").unwrap();
     until(&mut tcp, b"\r\n");
-    let (mut stream, _) = tls::client(tcp);
+    let (mut stream, _) = handshake::client(tcp);
     let dialogue = format!("EHLO c.example\r\nMAIL FROM:<evil@example.org>\r\nRCPT TO:<{BOB}>\r\nDATA\r\n");
     stream.write_all(dialogue.as_bytes()).unwrap();
     until(&mut stream, b"<CR><LF>.<CR><LF>\r\n");

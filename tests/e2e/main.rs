@@ -7,6 +7,7 @@
 mod common;
 mod harness;
 
+mod acme;
 mod auth;
 mod chunking;
 mod clients;
@@ -14,6 +15,7 @@ mod commands;
 mod crash;
 mod credentials;
 mod dsn;
+mod endpoints_tls;
 mod hostile;
 mod inline;
 mod limits;

@@ -45,6 +45,8 @@ impl World {
             *relay = Arc::new(redirected(relay, stand_in, &folder)?);
         }
         snapshot.endpoints = snapshot.endpoints.values().map(|endpoint| on_loopback(endpoint, &server)).collect();
+        // The endpoints have the certificate of the moment; no authority is to hear of a demonstration.
+        snapshot.acme = None;
         snapshot.spool = folder.0.join("spool");
         let (sender, events) = unbounded_channel();
         let log = Log::new(Format::Json, Lines { sender, rest: Vec::new() });
@@ -86,7 +88,7 @@ fn on_loopback(endpoint: &Endpoint, server: &Arc<rustls::ServerConfig>) -> (Arc<
         listen: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
         policy: Arc::clone(&endpoint.policy),
         rules: Arc::clone(&endpoint.rules),
-        tls: Some(EndpointTls { required: false, server: Arc::clone(server) }),
+        tls: Some(EndpointTls { required: false, wrapped: false, server: Arc::clone(server), trust: None }),
         delivery: DeliveryMode::Inline,
         // The demonstration's clients come by themselves.
         load_balancers: Vec::new(),

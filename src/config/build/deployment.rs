@@ -6,9 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ipnet::IpNet;
+use time::OffsetDateTime;
 
-use super::tls::{self, TlsMistake};
-use super::{edge, submission};
+use super::tls::{self, Material};
+use super::{acme, edge, submission};
+use crate::acme::AcmeConfig;
+use crate::certificates::{Expiry, Trust};
 use crate::config::diagnostic::{Code, Sink};
 use crate::config::model::deployment as model;
 use crate::config::model::{Domain, FilePath};
@@ -30,10 +33,13 @@ pub(crate) struct Deployment {
     pub(crate) address_lists: BTreeMap<String, ListPath>,
     pub(crate) ip_lists: BTreeMap<String, ListPath>,
     pub(crate) bounce_relay: Option<Arc<str>>,
+    pub(crate) acme: Option<AcmeConfig>,
     pub(crate) spool: PathBuf,
     pub(crate) limits: Limits,
     pub(crate) admin: Option<SocketAddr>,
-    /// Certificates and keys, as they were before they were used: what changes in between has the checksum of the older content,
+    /// What ends on some date.
+    pub(crate) expiries: Vec<Expiry>,
+    /// Certificates, keys, CAs and CRLs, as they were before they were used: what changes in between has the checksum of the older content,
     /// so that the next look at the files finds a change.
     pub(crate) files: Vec<(PathBuf, Vec<u8>)>,
 }
@@ -57,16 +63,19 @@ pub(crate) struct ListPath {
     pub(crate) named_at: Span,
 }
 
-/// Builds what can be built; what is wrong has been reported. `folder` is that of `gateway.yaml`.
-pub(crate) fn build(tree: &Node, folder: &Path, sink: &mut Sink) -> Deployment {
+/// Builds what can be built; what is wrong has been reported. `folder` is that of `gateway.yaml`, `now` what dates are compared with.
+pub(crate) fn build(tree: &Node, folder: &Path, now: OffsetDateTime, sink: &mut Sink) -> Deployment {
     let mut deployment = Deployment { spool: folder.join("var/spool"), ..Deployment::default() };
     deployment.hostname = tree.get("hostname").and_then(|node| typed::<Domain>(node, sink)).map(|name| Arc::from(name.0));
     deployment.domains = tree.get("domains").and_then(|node| domains(node, sink));
     let mut listening = HashMap::new();
+    let mut material = Material { folder, now, files: Vec::new(), expiries: Vec::new(), wanted: Vec::new() };
     for entry in tree.get("endpoints").map(Node::entries).unwrap_or_default() {
-        let built = endpoint(&entry.value, folder, &mut listening, &mut deployment.files, sink);
+        let built = endpoint(&entry.value, &mut listening, &mut material, sink);
         deployment.endpoints.extend(built.map(|endpoint| (entry.key.clone(), endpoint)));
     }
+    deployment.acme = acme::build(tree, &mut listening, &mut material, sink);
+    (deployment.files, deployment.expiries) = (material.files, material.expiries);
     for entry in tree.get("relays").map(Node::entries).unwrap_or_default() {
         let built = relay(&entry.key, &entry.value, folder, sink);
         if let Some(file) = built.as_ref().and_then(|relay| relay.ca_file.clone()) {
@@ -122,13 +131,7 @@ fn lists(node: Option<&Node>, folder: &Path, sink: &mut Sink) -> BTreeMap<String
     lists
 }
 
-fn endpoint(
-    node: &Node,
-    folder: &Path,
-    listening: &mut HashMap<SocketAddr, Span>,
-    files: &mut Vec<(PathBuf, Vec<u8>)>,
-    sink: &mut Sink,
-) -> Option<Endpoint> {
+fn endpoint(node: &Node, listening: &mut HashMap<SocketAddr, Span>, material: &mut Material<'_>, sink: &mut Sink) -> Option<Endpoint> {
     let model: model::Endpoint = typed(node, sink)?;
     let nodes = node.get("listen").map(Node::one_or_many).unwrap_or_default();
     for (address, node) in model.listen.0.iter().zip(nodes) {
@@ -142,22 +145,17 @@ fn endpoint(
             }
         }
     }
-    let kind = match model.r#type.unwrap_or(model::EndpointType::Open) {
-        model::EndpointType::Open => EndpointKind::Open,
-        model::EndpointType::Mtls => EndpointKind::Mtls,
-        model::EndpointType::Auth => submission::kind(&model, node, folder, sink)?,
-    };
-    let asks_for_login = matches!(kind, EndpointKind::Auth(_));
-    if !asks_for_login {
-        submission::no_credentials(node, sink);
-    }
+    let kind = kind(&model, node, material, sink);
     let tls = match &model.tls {
         None => None,
         Some(tls) => {
-            let tls = endpoint_tls(tls, node.get("tls")?, folder, files, sink)?;
+            let trust = kind.as_ref().and_then(|(_, trust)| trust.clone());
+            let asks_for_login = matches!(model.r#type, Some(model::EndpointType::Auth));
+            let tls = tls::endpoint(tls, node.get("tls")?, trust, material, sink)?;
             Some(EndpointTls { required: tls.required || asks_for_login, ..tls })
         }
     };
+    let (kind, _) = kind?;
     Some(Endpoint {
         kind,
         listen: model.listen.0.iter().map(|address| address.0).collect(),
@@ -182,34 +180,31 @@ fn load_balancers(model: Option<&model::ProxyProtocol>, node: &Node, sink: &mut 
     networks.collect()
 }
 
-fn endpoint_tls(
-    tls: &model::EndpointTls,
-    node: &Node,
-    folder: &Path,
-    files: &mut Vec<(PathBuf, Vec<u8>)>,
-    sink: &mut Sink,
-) -> Option<EndpointTls> {
-    let (certificate, key) = (folder.join(&tls.certificate.0), folder.join(&tls.key.0));
-    files.extend([certificate.clone(), key.clone()].map(with_content));
-    let mut there = true;
-    for (name, path) in [("certificate", &certificate), ("key", &key)] {
-        there &= exists(node.get(name), path, sink);
+/// Who may use an endpoint, and with `mtls` whose certificates: the two belong together.
+fn kind(model: &model::Endpoint, node: &Node, material: &mut Material<'_>, sink: &mut Sink) -> Option<(EndpointKind, Option<Arc<Trust>>)> {
+    let kind = match model.r#type.unwrap_or(model::EndpointType::Open) {
+        model::EndpointType::Open => EndpointKind::Open,
+        model::EndpointType::Mtls => EndpointKind::Mtls,
+        model::EndpointType::Auth => submission::kind(model, node, material.folder, sink)?,
+    };
+    if !matches!(kind, EndpointKind::Auth(_)) {
+        submission::no_credentials(node, sink);
     }
-    if !there {
-        return None;
-    }
-    match tls::server(&certificate, &key) {
-        Ok(server) => Some(EndpointTls { required: tls.mode == Some(model::EndpointTlsMode::Required), server }),
-        Err(mistake) => {
-            let (name, message) = match mistake {
-                TlsMistake::Certificate(message) => ("certificate", message),
-                TlsMistake::Key(message) => ("key", message),
-            };
-            let span = node.get(name).map_or_else(|| node.head(), |at| at.span.clone());
-            sink.error(Code::TlsFiles, span, message);
-            None
+    let is_mtls = matches!(kind, EndpointKind::Mtls);
+    for (key, about) in [("trust", "whose clients are let in"), ("tls", "the certificate that clients are shown")] {
+        if is_mtls && node.entry(key).is_none() {
+            let span = node.get("type").map_or_else(|| node.head(), |at| at.span.clone());
+            sink.error(Code::MissingKey, span, format!("an `mtls` endpoint needs the key `{key}`")).help(format!("`{key}`: {about}"));
+            return None;
         }
     }
+    let Some((sets, entry)) = model.trust.as_ref().zip(node.entry("trust")) else { return Some((kind, None)) };
+    if !is_mtls {
+        sink.error(Code::Conflict, entry.key_span.clone(), "`trust` belongs to an endpoint of `type: mtls`")
+            .help("without that type no client is asked for a certificate");
+        return None;
+    }
+    Some((kind, Some(tls::trust(&sets.0, &entry.value, material, sink)?)))
 }
 
 /// A file that cannot be read has no content; whoever needs it reports that.

@@ -1,5 +1,6 @@
 //! From models to what the other rooms work with, with the checks that need to understand what is meant.
 
+mod acme;
 pub(crate) mod deployment;
 mod edge;
 pub(crate) mod lists;

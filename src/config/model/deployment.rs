@@ -40,6 +40,8 @@ pub(crate) struct DeploymentFile {
     #[serde(default)]
     #[schemars(extend("x-not-available" = "warning"))]
     pub(crate) mailboxes: BTreeMap<String, Mailbox>,
+    /// Certificates from an authority.
+    pub(crate) acme: Option<super::acme::Acme>,
     /// How notifications to senders leave.
     pub(crate) bounces: Option<Bounces>,
     /// Where accepted mail waits; `{ path: var/spool }` unless said.
@@ -115,7 +117,7 @@ pub(crate) struct Endpoint {
     pub(crate) policy: PolicyName,
     /// The rule set: `rules/NAME.yaml`.
     pub(crate) rules: RuleSetName,
-    /// Certificate and key; without them there is no STARTTLS.
+    /// The certificate; without one there is no STARTTLS.
     pub(crate) tls: Option<EndpointTls>,
     /// When the reply to DATA is given; `inline` unless said.
     #[serde(default)]
@@ -126,9 +128,8 @@ pub(crate) struct Endpoint {
     /// Who may log in at an `auth` endpoint. The secret is `{"username": …, "password": …}`, or `{"password": …}` for a user with the
     /// endpoint's name, or `{"users": [{"username": …, "password": …}, …]}`. In Secrets Manager the previous version stays valid.
     pub(crate) credentials: Option<Secret>,
-    /// Certificates of the clients of an `mtls` endpoint.
-    #[schemars(extend("x-not-available" = "error"))]
-    pub(crate) trust: Option<Trust>,
+    /// Whose clients an `mtls` endpoint lets in; of several, each has CRLs of its own.
+    pub(crate) trust: Option<OneOrMany<Trust>>,
     /// Whether messages get an ARC seal.
     #[schemars(extend("x-not-available" = "error"))]
     pub(crate) arc_seal: Option<ArcSeal>,
@@ -142,17 +143,33 @@ pub(crate) enum EndpointType {
     Open,
     /// Who logs in with AUTH PLAIN or LOGIN, over TLS only; they may send to any domain.
     Auth,
-    /// Who shows a certificate.
-    #[schemars(extend("x-not-available" = "error"))]
+    /// Who shows a certificate of a CA in `trust`; mail may be for any domain.
     Mtls,
 }
 
-/// TLS of an endpoint.
+/// TLS of an endpoint. One of `certificate`, `certificates` or `acme` says what clients are shown.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("x-one-of" = ["certificate", "certificates", "acme"]))]
 pub(crate) struct EndpointTls {
-    /// Whether clients must use it; `optional` unless said, `required` at `auth` endpoints.
+    /// Whether clients must use it.
     pub(crate) mode: Option<EndpointTlsMode>,
+    /// PEM file with the certificate and its chain.
+    pub(crate) certificate: Option<FilePath>,
+    /// PEM file with the private key.
+    pub(crate) key: Option<FilePath>,
+    /// Several certificates: each client gets the one for the name it asks for (SNI). The first serves clients that ask for no name,
+    /// or for one that none of them has.
+    #[schemars(length(min = 1))]
+    pub(crate) certificates: Option<Vec<CertificateFiles>>,
+    /// Host names: the certificate for them is issued and renewed by the authority of the section `acme`.
+    pub(crate) acme: Option<OneOrMany<CertificateName>>,
+}
+
+/// A certificate and its key.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CertificateFiles {
     /// PEM file with the certificate and its chain.
     pub(crate) certificate: FilePath,
     /// PEM file with the private key.
@@ -167,8 +184,7 @@ pub(crate) enum EndpointTlsMode {
     Optional,
     /// They must, with STARTTLS, before MAIL.
     Required,
-    /// From the first byte (RFC 8314).
-    #[schemars(extend("x-not-available" = "error"))]
+    /// From the first byte (RFC 8314), as on port 465.
     Implicit,
 }
 
@@ -191,13 +207,13 @@ pub(crate) struct ProxyProtocol {
     pub(crate) trusted: OneOrMany<Network>,
 }
 
-/// Certificates that clients may show.
+/// Whose clients are let in.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Trust {
-    /// PEM file with the CAs to believe.
+    /// File with the CAs to believe: any number in PEM, or one in DER.
     pub(crate) ca: FilePath,
-    /// PEM file with revoked certificates.
+    /// File with their CRLs: one for each CA in PEM, or one in DER; absent, nothing is looked up. A CA without a valid CRL is closed.
     pub(crate) crl: Option<FilePath>,
 }
 

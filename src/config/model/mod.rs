@@ -6,6 +6,7 @@
 //! attributes that have no value yet. Formats are listed in [`super::formats`].
 #![allow(dead_code, reason = "files are read unit by unit, and of some fields only serde and the schema have a use")]
 
+pub(crate) mod acme;
 pub(crate) mod actions;
 pub(crate) mod deployment;
 pub(crate) mod edge;

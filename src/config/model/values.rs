@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
+use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use crate::config::formats;
 use crate::smtp::Status;
@@ -56,6 +56,10 @@ text_format! {
     Listen(SocketAddr) = "listen", formats::listen;
     /// A domain: `acme.example`.
     Domain(String) = "domain", formats::domain;
+    /// A host name that a certificate can be issued for.
+    CertificateName(String) = "certificate-name", formats::certificate_name;
+    /// A URL with `https`.
+    HttpsUrl(String) = "https-url", formats::https_url;
     /// A host name or an IP address.
     Host(String) = "host", formats::host;
     /// A path; a relative one begins at the folder of `gateway.yaml`.
@@ -148,6 +152,9 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMany<T> {
                     values.push(value);
                 }
                 Ok(OneOrMany(values))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                T::deserialize(de::value::MapAccessDeserializer::new(map)).map(|value| OneOrMany(vec![value]))
             }
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
                 T::deserialize(de::value::StrDeserializer::new(text)).map(|value| OneOrMany(vec![value]))

@@ -124,10 +124,12 @@ pub(super) fn snapshot(relays: Vec<RelayConfig>, bounce_relay: Option<&str>) -> 
         endpoints: BTreeMap::new(),
         relays: relays.into_iter().map(|relay| (Arc::clone(&relay.name), Arc::new(relay))).collect(),
         bounce_relay: bounce_relay.map(Into::into),
+        acme: None,
         spool: PathBuf::new(),
         limits: Limits::default(),
         admin: None,
         files: Vec::new(),
+        expiries: Vec::new(),
     }
 }
 

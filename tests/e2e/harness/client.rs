@@ -2,6 +2,10 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+
+use rustls::pki_types::CertificateDer;
+use rustls::{ClientConfig, HandshakeKind};
 
 use super::tls::{self, TlsStream};
 use crate::common::DEADLINE;
@@ -85,6 +89,13 @@ impl Client {
         client
     }
 
+    /// Connects with TLS from the first byte, asking for a server of this name; the banner is still to be read.
+    pub fn dial_tls(address: SocketAddr, config: &Arc<ClientConfig>, name: &str) -> io::Result<Self> {
+        let mut client = Self::try_dial(address)?;
+        client.try_handshake(config, name)?;
+        Ok(client)
+    }
+
     /// Octets as they are.
     pub fn write(&mut self, bytes: &[u8]) {
         self.try_write(bytes).expect("the gateway reads");
@@ -147,13 +158,38 @@ impl Client {
         self.handshake()
     }
 
+    /// STARTTLS and a handshake that fails unless the certificate is for `name` and leads to `root`; the certificate.
+    #[track_caller]
+    pub fn start_tls_believing(&mut self, root: &CertificateDer<'static>, name: &str) -> Vec<u8> {
+        self.command("STARTTLS").expect("220 ");
+        self.try_handshake(&tls::believing(root), name).expect("a certificate that can be believed");
+        self.certificate_shown()
+    }
+
     /// The handshake alone.
     pub fn handshake(&mut self) -> Vec<u8> {
+        self.try_handshake(&tls::config(None), "localhost").expect("a handshake");
+        self.certificate_shown()
+    }
+
+    /// The same with a configuration and a server's name, where it may fail.
+    pub fn try_handshake(&mut self, config: &Arc<ClientConfig>, name: &str) -> io::Result<()> {
         let Stream::Plain(tcp) = std::mem::replace(self.0.get_mut(), Stream::Gone) else { panic!("TLS in TLS") };
         assert!(self.0.buffer().is_empty(), "the gateway spoke between 220 and the handshake");
-        let (stream, certificate) = tls::client(tcp);
-        *self.0.get_mut() = Stream::Tls(Box::new(stream));
-        certificate
+        *self.0.get_mut() = Stream::Tls(Box::new(tls::connect(tcp, config, name)?));
+        Ok(())
+    }
+
+    /// The certificate that the gateway has shown.
+    pub fn certificate_shown(&self) -> Vec<u8> {
+        let Stream::Tls(stream) = self.0.get_ref() else { panic!("there is no TLS") };
+        tls::shown(stream)
+    }
+
+    /// Whether the handshake was a whole one.
+    pub fn handshake_was_full(&self) -> bool {
+        let Stream::Tls(stream) = self.0.get_ref() else { panic!("there is no TLS") };
+        stream.conn.handshake_kind() != Some(HandshakeKind::Resumed)
     }
 
     /// What comes until the gateway closes; a reset counts as a close.

@@ -6,6 +6,8 @@ pub mod gateway;
 pub mod haproxy;
 pub mod lines;
 pub mod mail;
+pub mod pebble;
+pub mod pki;
 pub mod programs;
 pub mod sink;
 pub mod tls;

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
+use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme, StreamOwned};
+
+use super::pki::Identity;
 
 /// A TLS connection of a client.
 pub type TlsStream = StreamOwned<ClientConnection, TcpStream>;
@@ -23,7 +25,13 @@ pub struct Certificate {
 impl Certificate {
     /// A new one.
     pub fn new() -> Self {
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()]).expect("a certificate");
+        Self::of(&["localhost", "127.0.0.1"])
+    }
+
+    /// One for other names.
+    pub fn of(names: &[&str]) -> Self {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let made = rcgen::generate_simple_self_signed(names).expect("a certificate");
         Self { der: made.cert.der().to_vec(), certificate: made.cert.pem(), key: made.signing_key.serialize_pem() }
     }
 
@@ -40,31 +48,47 @@ impl Certificate {
     }
 }
 
-/// Shakes hands and gives the certificate that the server showed.
-pub fn client(tcp: TcpStream) -> (TlsStream, Vec<u8>) {
-    shake_hands(StreamOwned::new(connection(), tcp))
-}
-
-/// The client's side of TLS, which has said nothing yet.
-pub fn connection() -> ClientConnection {
+/// What a client believes (everybody) and shows. Used for several connections it asks for the resumption of sessions.
+pub fn config(identity: Option<&Identity>) -> Arc<ClientConfig> {
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .unwrap()
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
-        .with_no_client_auth();
-    let name = ServerName::try_from("localhost").unwrap();
-    ClientConnection::new(Arc::new(config), name).unwrap()
+        .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)));
+    Arc::new(match identity {
+        None => builder.with_no_client_auth(),
+        Some(identity) => builder.with_client_auth_cert(vec![identity.certificate.clone()], identity.key.clone_key()).unwrap(),
+    })
+}
+
+/// A client that believes certificates which lead to `root`, and no others.
+pub fn believing(root: &CertificateDer<'static>) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots.add(root.clone()).expect("a root");
+    let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
+    Arc::new(builder.with_safe_default_protocol_versions().unwrap().with_root_certificates(roots).with_no_client_auth())
+}
+
+/// Shakes hands with a server of this name. With TLS 1.3 the client is done before the server has looked at its certificate.
+pub fn connect(tcp: TcpStream, config: &Arc<ClientConfig>, name: &str) -> std::io::Result<TlsStream> {
+    let name = ServerName::try_from(name.to_owned()).unwrap();
+    let mut stream = StreamOwned::new(ClientConnection::new(Arc::clone(config), name).unwrap(), tcp);
+    finish(&mut stream)?;
+    Ok(stream)
 }
 
 /// The handshake, as far as it has not been done.
-pub fn shake_hands(mut stream: TlsStream) -> (TlsStream, Vec<u8>) {
+pub fn finish(stream: &mut TlsStream) -> std::io::Result<()> {
     while stream.conn.is_handshaking() {
-        stream.conn.complete_io(&mut stream.sock).expect("a handshake");
+        stream.conn.complete_io(&mut stream.sock)?;
     }
-    let certificate = stream.conn.peer_certificates().and_then(<[_]>::first).expect("a certificate").to_vec();
-    (stream, certificate)
+    Ok(())
+}
+
+/// The certificate that the server showed.
+pub fn shown(stream: &TlsStream) -> Vec<u8> {
+    stream.conn.peer_certificates().and_then(<[_]>::first).expect("a certificate").to_vec()
 }
 
 /// The tests compare certificates themselves. Signatures are checked all the same: the server must have the key.

@@ -387,12 +387,6 @@ pub const ACME_RETRY_AFTER_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 pub const ACME_PROBLEM_CHARS_MAX: usize = 500;
 /// One file of the storage: a key and its chain, or the account.
 pub const ACME_FILE_BYTES_MAX: usize = 256 * 1024;
-/// Connections to the challenge responder at a time; a further one is closed at once.
-pub const ACME_CONNECTIONS_MAX: usize = 64;
-/// One connection to the challenge responder, from its acceptance to its end; an authority asks once on each.
-pub const ACME_CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
-/// Head of a request to the challenge responder.
-pub const ACME_REQUEST_BYTES_MAX: usize = 8 * 1024;
 
 // ---- configuration ----
 
@@ -439,11 +433,12 @@ pub const RELOAD_POLL: Duration = Duration::from_secs(2);
 
 // ---- HTTP ----
 
-/// Connections to one HTTP listener of ours at a time; further ones wait in its backlog. Monitoring needs one or two.
+/// Connections to one HTTP listener at a time (`admin`, `acme`); a further one is closed at once. Monitoring needs one or two, an authority
+/// a handful.
 pub const HTTP_CONNECTIONS_MAX: usize = 32;
 /// Request line and headers of a request to us; hyper's least is 8 KiB.
 pub const HTTP_HEADER_BYTES_MAX: usize = 8 * 1024;
-/// A request read, answered and its answer taken.
+/// One HTTP connection, from its acceptance to its end; it carries one request.
 pub const HTTP_CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
 
 // ---- log ----

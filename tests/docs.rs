@@ -210,29 +210,65 @@ fn shown(name: &str, value: &str) -> String {
 
 #[test]
 fn every_event_and_field_of_the_log_is_explained() {
-    let source = fs::read_to_string(root().join("src/telemetry/event.rs")).unwrap();
+    let events = events();
     let page = fs::read_to_string(root().join("docs/log.md")).unwrap();
+    let mut missing = Vec::new();
+    for (name, fields) in &events {
+        let Some((_, section)) = page.split_once(&format!("\n### `{name}`\n")) else {
+            missing.push(name.clone());
+            continue;
+        };
+        let section = section.split("\n### ").next().unwrap();
+        // What every event of a session or a message carries is explained once, above.
+        let fields = fields.iter().filter(|field| !["session", "message", "config"].contains(&field.as_str()));
+        missing.extend(fields.filter(|field| !section.contains(&format!("`{field}`"))).map(|field| format!("{name}.{field}")));
+    }
+    assert!(events.len() > 10, "the events were not found");
+    assert!(missing.is_empty(), "docs/log.md does not explain: {missing:?}");
+}
+
+#[test]
+fn each_example_line_has_the_fields_of_its_event() {
+    let events = events();
+    let page = fs::read_to_string(root().join("docs/log.md")).unwrap();
+    let (_, sections) = page.split_once("\n## Every event\n").unwrap();
+    let key = Regex::new(r#"[{,]"(\w+)":"#).unwrap();
+    let (mut mistakes, mut count) = (Vec::new(), 0);
+    for line in sections.lines().filter(|line| line.starts_with("{\"ts\"")) {
+        let example: serde_json::Map<String, serde_json::Value> = serde_json::from_str(line).unwrap();
+        let name = example["event"].as_str().unwrap();
+        // In the order of the line; those of objects inside are not fields of the event.
+        let mut there: Vec<&str> = Vec::new();
+        for found in key.captures_iter(line) {
+            let name = found.get(1).unwrap().as_str();
+            if example.contains_key(name) && !there.contains(&name) {
+                there.push(name);
+            }
+        }
+        // Left out where there was one try.
+        let fields = events[name].iter().map(String::as_str).filter(|field| *field != "tries" || there.contains(field));
+        let expected: Vec<&str> = ["ts", "event"].into_iter().chain(fields).collect();
+        count += 1;
+        if there != expected {
+            mistakes.push(format!("{name} has {there:?}\ninstead of {expected:?}"));
+        }
+    }
+    assert!(count > 10, "the examples were not found");
+    assert!(mistakes.is_empty(), "\n{}", mistakes.join("\n"));
+}
+
+/// The events by name, each with its fields in order.
+fn events() -> BTreeMap<String, Vec<String>> {
+    let source = fs::read_to_string(root().join("src/telemetry/event.rs")).unwrap();
     let (_, events) = source.split_once("pub enum Event").unwrap();
     let (events, _) = events.split_once("\n}\n").unwrap();
     let variant = Regex::new(r"(?s)\n    ([A-Z]\w+) \{(.*?)\}").unwrap();
     let field = Regex::new(r"(\w+): ").unwrap();
-    let mut missing = Vec::new();
-    let mut count = 0;
-    for found in variant.captures_iter(events) {
-        count += 1;
-        let name = snake_case(&found[1]);
-        let Some((_, section)) = page.split_once(&format!("\n### `{name}`\n")) else {
-            missing.push(name);
-            continue;
-        };
-        let section = section.split("\n### ").next().unwrap();
-        let fields = field.captures_iter(&found[2]).map(|field| field[1].to_owned());
-        // What every event of a session or a message carries is explained once, above.
-        let fields = fields.filter(|field| !["session", "message", "config"].contains(&field.as_str()));
-        missing.extend(fields.filter(|field| !section.contains(&format!("`{field}`"))).map(|field| format!("{name}.{field}")));
-    }
-    assert!(count > 10, "the events were not found");
-    assert!(missing.is_empty(), "docs/log.md does not explain: {missing:?}");
+    let fields = |text: &str| {
+        let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        code.flat_map(|line| field.captures_iter(line).map(|found| found[1].to_owned()).collect::<Vec<_>>()).collect()
+    };
+    variant.captures_iter(events).map(|found| (snake_case(&found[1]), fields(&found[2]))).collect()
 }
 
 fn snake_case(name: &str) -> String {

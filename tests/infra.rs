@@ -4,6 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use gateway::limits::{CONNECTION_FILES_PERCENT, CONNECTIONS_MAX, DRAIN_TIMEOUT};
+
 const UNIT: &str = "infra/systemd/gateway.service";
 /// Exposure in tenths; systemd calls everything up to 2.5 safe enough ("OK" begins at 2.0 downwards). Ours is 1.4.
 const EXPOSURE_TENTHS_MAX: &str = "15";
@@ -38,6 +40,19 @@ fn the_unit_can_listen_and_keep_what_it_must() {
     for path in ["`spool: { path: /var/lib/gateway/spool }`", "`acme: { storage: /var/lib/gateway/acme }`"] {
         assert!(unit.contains(path), "{path}");
     }
+}
+
+#[test]
+fn the_unit_leaves_room_for_the_limits() {
+    let unit = read(UNIT);
+    let number = |key: &str| -> u64 {
+        let value = unit.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_else(|| panic!("{key}"));
+        value.trim_end_matches('s').parse().unwrap()
+    };
+    let connections = number("LimitNOFILE=") * CONNECTION_FILES_PERCENT / 100;
+    assert!(connections >= CONNECTIONS_MAX as u64, "files for {connections} connections");
+    // Sessions and deliveries drain one after the other.
+    assert!(number("TimeoutStopSec=") > 2 * DRAIN_TIMEOUT.as_secs());
 }
 
 #[test]

@@ -17,7 +17,7 @@ mod transport;
 
 pub use manager::Manager;
 pub use names::Names;
-pub use responder::{BindError, Responder};
+pub use responder::Responder;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -1,7 +1,5 @@
 //! Listening sockets: bound before anything is served, accepted from until the drain.
 
-use std::fmt;
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -15,24 +13,8 @@ use crate::config::{Endpoint, Snapshot};
 use crate::dispatch::Intake;
 use crate::limits::{ACCEPT_ERROR_PAUSE, TURNED_AWAY_LINE_INTERVAL};
 use crate::smtp::{Reply, Status};
-use crate::socket;
+use crate::socket::{self, BindError};
 use crate::telemetry::Event;
-
-/// An address that cannot be listened on.
-#[derive(Debug)]
-pub struct BindError {
-    endpoint: Arc<str>,
-    address: SocketAddr,
-    source: io::Error,
-}
-
-impl fmt::Display for BindError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "endpoint `{}` cannot listen on {}: {}", self.endpoint, self.address, self.source)
-    }
-}
-
-impl std::error::Error for BindError {}
 
 /// Bound sockets.
 #[derive(Debug)]
@@ -44,10 +26,8 @@ impl Listeners {
         let mut bound = Vec::new();
         for endpoint in snapshot.endpoints.values() {
             for address in &endpoint.listen {
-                let fail = |source| BindError { endpoint: Arc::clone(&endpoint.name), address: *address, source };
-                let listener = socket::listen(*address).map_err(fail)?;
-                let actual = listener.local_addr().map_err(fail)?;
-                bound.push((Arc::clone(&endpoint.name), actual, listener));
+                let (address, listener) = socket::listen(&format!("endpoint `{}`", endpoint.name), *address)?;
+                bound.push((Arc::clone(&endpoint.name), address, listener));
             }
         }
         Ok(Self(bound))

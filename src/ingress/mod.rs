@@ -19,7 +19,7 @@ mod turned_away;
 
 pub use admission::{Admission, ClientPlace, Refusal, TotalPlace};
 pub use auth::look_at_credentials;
-pub use listener::{BindError, Listeners};
+pub use listener::Listeners;
 pub use logins::LoginFailures;
 pub use memory::MessageMemory;
 pub use pressure::{Level, Load};

@@ -12,7 +12,7 @@ use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 
 use super::{MessageId, SessionFacts, TlsFacts};
-use crate::limits::TRACE_HELO_CHARS_MAX;
+use crate::limits::{DOMAIN_BYTES_MAX, DOMAIN_LABEL_BYTES_MAX, TRACE_HELO_CHARS_MAX};
 use crate::smtp::Recipient;
 
 /// RFC 5322 §3.3.
@@ -89,12 +89,12 @@ fn tagged(ip: IpAddr) -> String {
 /// A domain of RFC 5321 §4.1.2; underscores pass, for Windows machines have them.
 fn is_domain(text: &str) -> bool {
     let is_label = |label: &str| {
-        (1..=63).contains(&label.len())
+        (1..=DOMAIN_LABEL_BYTES_MAX).contains(&label.len())
             && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
             && !label.starts_with('-')
             && !label.ends_with('-')
     };
-    text.len() <= 255 && text.split('.').all(is_label)
+    text.len() <= DOMAIN_BYTES_MAX && text.split('.').all(is_label)
 }
 
 fn is_address_literal(text: &str) -> bool {

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 
-use crate::limits::LIST_DOMAIN_LEVELS_MAX;
+use crate::limits::{DOMAIN_BYTES_MAX, DOMAIN_LABEL_BYTES_MAX, LIST_DOMAIN_LEVELS_MAX};
 use crate::message::fold;
 use crate::smtp::Address;
 
@@ -123,9 +123,10 @@ fn check_parent(domain: &str) -> Result<(), AddressListError> {
 
 fn is_domain(text: &str) -> bool {
     let is_label = |label: &str| {
-        (1..=63).contains(&label.len()) && label.chars().all(|c| !c.is_ascii() || c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
+        (1..=DOMAIN_LABEL_BYTES_MAX).contains(&label.len())
+            && label.chars().all(|c| !c.is_ascii() || c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
     };
-    text.len() <= 255 && text.split('.').all(is_label)
+    text.len() <= DOMAIN_BYTES_MAX && text.split('.').all(is_label)
 }
 
 fn is_literal(text: &str) -> bool {

@@ -1,12 +1,28 @@
-//! Base64 of RFC 4648 §4, read strictly: with padding, without line ends, and only the one spelling that encoding gives.
+//! Base64 of RFC 4648 §4, with padding and without line ends. It is read strictly: only the one spelling that encoding gives.
 
 use zeroize::Zeroizing;
 
-/// What was encoded. It may be a password, so it wipes itself.
-pub(super) type Decoded = Zeroizing<Vec<u8>>;
+/// Octets that may be a password, plain or encoded, so they wipe themselves.
+pub(super) type Secret = Zeroizing<Vec<u8>>;
+
+/// Encodes.
+pub(super) fn encode(bytes: &[u8]) -> Secret {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = Zeroizing::new(Vec::with_capacity(bytes.len().div_ceil(3).saturating_mul(4)));
+    for group in bytes.chunks(3) {
+        let octet = |at: usize| u32::from(group.get(at).copied().unwrap_or(0));
+        let bits = (octet(0) << 16) | (octet(1) << 8) | octet(2);
+        for place in 0..4_usize {
+            let digit = (bits >> (18 - place * 6)) & 63;
+            let char = usize::try_from(digit).ok().and_then(|digit| ALPHABET.get(digit)).copied().unwrap_or(b'=');
+            out.push(if place <= group.len() { char } else { b'=' });
+        }
+    }
+    out
+}
 
 /// Decodes; nothing for anything but the one encoding of some bytes.
-pub(super) fn decode(text: &[u8]) -> Option<Decoded> {
+pub(super) fn decode(text: &[u8]) -> Option<Secret> {
     let mut out = Zeroizing::new(Vec::with_capacity(text.len().div_ceil(4).saturating_mul(3)));
     let padding = text.iter().rev().take_while(|byte| **byte == b'=').count();
     if !text.len().is_multiple_of(4) || padding > 2 {
@@ -51,6 +67,7 @@ mod tests {
         for (plain, encoded) in
             [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("fooba", "Zm9vYmE="), ("foobar", "Zm9vYmFy")]
         {
+            assert_eq!(*encode(plain.as_bytes()), encoded.as_bytes());
             assert_eq!(decode(encoded.as_bytes()).expect(encoded).as_slice(), plain.as_bytes());
         }
         assert_eq!(decode(b"+/+/").unwrap().as_slice(), [0xfb, 0xff, 0xbf]);
@@ -70,10 +87,8 @@ mod tests {
         #[test]
         fn there_is_one_spelling(text in "[A-C=/+]{0,12}") {
             if let Some(bytes) = decode(text.as_bytes()) {
-                let again = crate::smtp::auth_encodings("", std::str::from_utf8(&bytes).unwrap_or(""));
-                if std::str::from_utf8(&bytes).is_ok() {
-                    proptest::prop_assert_eq!(again[0].as_str(), text);
-                }
+                let again = encode(&bytes);
+                proptest::prop_assert_eq!(again.as_slice(), text.as_bytes());
             }
         }
     }

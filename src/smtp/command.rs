@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use super::address::is_domain;
+use super::dsn::xtext_octets;
 use super::login::AuthArgument;
 use super::{Address, AddressError, EnvelopeId, MailTerms, Notify, OriginalRecipient, RcptParameters, Reply, Return, ReversePath, replies};
 use crate::limits::DOMAIN_BYTES_MAX;
@@ -295,22 +296,10 @@ fn size_value(digits: &str) -> Result<u64, Reply> {
 
 /// RFC 4954 §5: `<>`, or an address in xtext (RFC 3461 §4).
 fn is_submitter(value: &str) -> bool {
-    value == "<>" || xtext(value).is_some_and(|mailbox| Address::parse(&mailbox, true).is_ok())
-}
-
-/// RFC 3461 §4: `+` and two hexadecimal digits in upper case stand for an octet.
-fn xtext(text: &str) -> Option<String> {
-    let mut octets = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    let digit = |byte: u8| char::from(byte).to_digit(16).filter(|_| !byte.is_ascii_lowercase()).and_then(|digit| u8::try_from(digit).ok());
-    while let Some(byte) = rest.next() {
-        octets.push(match byte {
-            b'+' => digit(rest.next()?)? << 4 | digit(rest.next()?)?,
-            b'!'..=b'~' if byte != b'=' => byte,
-            _ => return None,
-        });
-    }
-    String::from_utf8(octets).ok()
+    value == "<>"
+        || xtext_octets(value)
+            .and_then(|octets| String::from_utf8(octets).ok())
+            .is_some_and(|mailbox| Address::parse(&mailbox, true).is_ok())
 }
 
 #[cfg(test)]

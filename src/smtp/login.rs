@@ -7,7 +7,7 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
-use super::base64::{self, Decoded};
+use super::base64::{self, Secret};
 use super::{Mechanism, Reply, replies};
 use crate::limits::{LOGIN_PASSWORD_BYTES_MAX, LOGIN_USERNAME_BYTES_MAX};
 
@@ -80,7 +80,7 @@ impl AuthArgument {
     }
 
     /// Mechanism and initial response (RFC 4954 §4): nothing, or decoded, where `=` is the empty one.
-    pub(super) fn read(&self) -> Result<(Mechanism, Option<Decoded>), Reply> {
+    pub(super) fn read(&self) -> Result<(Mechanism, Option<Secret>), Reply> {
         let (name, initial) = self.0.split_once(' ').unwrap_or((&self.0, ""));
         if name.is_empty() {
             return Err(replies::ARGUMENT_MISSING);

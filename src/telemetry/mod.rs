@@ -7,10 +7,14 @@
 mod escape;
 mod event;
 mod human;
+#[cfg(test)]
+mod lines;
 mod metrics;
 mod sink;
 
 pub use event::{Announced, AttemptRecipient, Event, Try};
 pub use human::line as human_line;
+#[cfg(test)]
+pub(crate) use lines::Lines;
 pub use metrics::{Gauge, Metrics};
 pub use sink::{Format, Log};

@@ -23,7 +23,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     // Parsed material in, rustls' traits out.
     ("certificates", &["message", "limits"]),
     ("socket", &["limits"]),
-    ("acme", &["socket", "telemetry", "limits"]),
+    ("acme", &["http", "socket", "telemetry", "limits"]),
     ("refreshed", &["limits"]),
     ("aws", &["limits"]),
     ("http", &["limits"]),
@@ -78,6 +78,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "refreshed",
             "relay",
             "secrets",
+            "socket",
             "spool",
             "telemetry",
         ],

@@ -17,12 +17,23 @@ impl Random {
         self.next() % end.max(1)
     }
 
+    /// A place in something of this length.
+    pub(crate) fn index(&mut self, length: usize) -> usize {
+        usize::try_from(self.below(length as u64)).unwrap()
+    }
+
     pub(crate) fn percent(&mut self, chance: u64) -> bool {
         self.below(100) < chance
     }
 
     pub(crate) fn of<'a, T>(&mut self, choices: &'a [T]) -> &'a T {
-        &choices[usize::try_from(self.below(choices.len() as u64)).unwrap()]
+        &choices[self.index(choices.len())]
+    }
+
+    /// Takes one out, as long as there is one.
+    pub(crate) fn take<T>(&mut self, from: &mut Vec<T>) -> Option<T> {
+        let place = self.index(from.len());
+        (!from.is_empty()).then(|| from.swap_remove(place))
     }
 }
 

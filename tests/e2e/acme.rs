@@ -166,7 +166,7 @@ fn what_keeps_it_from_starting_is_named() {
 
     let _taken = std::net::TcpListener::bind(home.challenges()).unwrap();
     let said = run(&deployment.yaml());
-    assert!(said.contains(&format!("`acme.listen`: cannot listen on {}: ", home.challenges())), "{said}");
+    assert!(said.contains(&format!("`acme.listen` cannot listen on {}: ", home.challenges())), "{said}");
 }
 
 fn certificate(source: &str) -> impl Fn(&Value) -> bool {

@@ -267,9 +267,9 @@ fn session(address: SocketAddr) -> Client {
 }
 
 fn swaks(port: &str, user: &str, password: &str) -> Command {
-    let mut swaks = tool("swaks");
-    swaks.args(["--server", "127.0.0.1", "--port", port, "--tls", "--helo", "client.example", "--from", "tim@acme.example"]);
-    swaks.args(["--to", OUTSIDE, "--auth-user", user, "--auth-password", password]);
+    let gateway = ([127, 0, 0, 1], port.parse().unwrap()).into();
+    let mut swaks = crate::harness::swaks(gateway, "tim@acme.example", OUTSIDE);
+    swaks.args(["--tls", "--auth-user", user, "--auth-password", password]);
     swaks
 }
 

@@ -6,16 +6,15 @@ use std::process::{Command, Output, Stdio};
 
 use crate::common::tool;
 use crate::harness::programs::{Aiosmtpd, SmtpSink};
-use crate::harness::{Client, Deployment, Sink, mail};
+use crate::harness::{Client, Deployment, Sink, mail, swaks};
 
 const RECIPIENT: &str = "bob@acme.example";
 
 #[test]
 fn swaks_delivers_the_same_octets() {
     through_both_endpoints(|address, message| {
-        let mut swaks = tool("swaks");
-        swaks.args(["--server", &address.ip().to_string(), "--port", &address.port().to_string(), "--helo", "client.example"]);
-        swaks.args(["--from", "alice@example.org", "--to", RECIPIENT, "--no-data-fixup", "--data", "-"]);
+        let mut swaks = swaks(address, "alice@example.org", RECIPIENT);
+        swaks.args(["--no-data-fixup", "--data", "-"]);
         // Without its fixing, swaks wants the message as it goes over the wire.
         ran(swaks, &crate::harness::client::stuffed(message));
     });

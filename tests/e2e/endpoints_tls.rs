@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::common::tool;
 use crate::harness::pki::{Authority, Identity};
 use crate::harness::tls::{self, Certificate};
-use crate::harness::{Client, Deployment, Gateway, Sink, mail, until};
+use crate::harness::{Client, Deployment, Gateway, Sink, mail, swaks, until};
 
 const PAIR: &str = "certificate: tls/cert.pem, key: tls/key.pem";
 
@@ -36,7 +36,7 @@ fn swaks_and_smtplib_speak_implicit_tls() {
     let sink = Sink::accepting();
     let deployment = implicit(&sink);
     let gateway = deployment.start();
-    let output = swaks(&gateway, &["--tls-on-connect"]);
+    let output = swaks(gateway.address(), "a@example.org", "bob@acme.example").args(["--tls-on-connect"]).output().unwrap();
     assert!(output.status.success(), "{}", mail::text(&output.stdout));
     let program = "
 import smtplib, ssl, sys
@@ -124,7 +124,8 @@ fn the_name_asked_for_picks_the_certificate() {
         assert_eq!(client.certificate_shown(), certificates[expected].der, "{name}");
     }
     gateway.wait_for(|event| event["event"] == "tls" && event["server_name"] == "mx3.acme.net");
-    let output = swaks(&gateway, &["--tls", "--tls-sni", "mx.acme.org"]);
+    let output =
+        swaks(gateway.address(), "a@example.org", "bob@acme.example").args(["--tls", "--tls-sni", "mx.acme.org"]).output().unwrap();
     assert!(output.status.success(), "{}", mail::text(&output.stdout));
     gateway.wait_for(|event| event["event"] == "tls" && event["server_name"] == "mx.acme.org");
 }
@@ -178,7 +179,10 @@ fn swaks_and_smtplib_show_certificates() {
     let gateway = deployment.start();
     let client = deployment.path("client.pem");
     authority.client("relay.partner.example", 7).write(&client);
-    let output = swaks(&gateway, &["--tls", "--tls-cert", client.to_str().unwrap(), "--tls-key", client.to_str().unwrap()]);
+    let output = swaks(gateway.address(), "a@example.org", "bob@acme.example")
+        .args(["--tls", "--tls-cert", client.to_str().unwrap(), "--tls-key", client.to_str().unwrap()])
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{}", mail::text(&output.stdout));
     for version in ["TLSv1_2", "TLSv1_3"] {
         let program = "
@@ -297,24 +301,6 @@ fn is_let_in(gateway: &Gateway, identity: &Identity) {
 /// A handshake that failed for this reason.
 fn wait_error(gateway: &Gateway, reason: &str) -> Value {
     gateway.wait_for(|event| event["event"] == "tls" && event["error"].as_str().is_some_and(|error| error.ends_with(reason)))
-}
-
-fn swaks(gateway: &Gateway, options: &[&str]) -> Output {
-    let port = gateway.address().port().to_string();
-    let mut swaks = tool("swaks");
-    swaks.args([
-        "--server",
-        "127.0.0.1",
-        "--port",
-        &port,
-        "--from",
-        "a@example.org",
-        "--to",
-        "bob@acme.example",
-        "--helo",
-        "client.example",
-    ]);
-    swaks.args(options).output().unwrap()
 }
 
 /// A Python program that gets the port, these arguments, and a message to read.

@@ -1,13 +1,11 @@
 //! Load balancers: the address in their PROXY header is the client's, everywhere, and only theirs is believed.
 
 use std::net::SocketAddr;
-use std::process::Stdio;
 
 use serde_json::Value;
 
-use crate::common::tool;
 use crate::harness::haproxy::{Haproxy, Way};
-use crate::harness::{Client, Deployment, Gateway, Sink, mail, until};
+use crate::harness::{Client, Deployment, Gateway, Sink, mail, swaks, until};
 
 const BOB: &str = "bob@acme.example";
 const ADDRESSES: [&str; 4] = ["203.0.113.9", "192.0.2.25", "2001:db8::9", "2001:db8::25"];
@@ -24,7 +22,7 @@ fn swaks_in_both_versions_and_families_is_the_client_that_it_says() {
         ("2", "AF_INET6", source6, destination6),
     ] {
         let (sink, _deployment, gateway) = start("127.0.0.0/8", "default: allow\n");
-        let mut swaks = swaks(gateway.address());
+        let mut swaks = swaks(gateway.address(), "alice@example.org", BOB);
         swaks.args(["--proxy-version", version, "--proxy-family", family, "--proxy-source", source, "--proxy-source-port", "4711"]);
         swaks.args(["--proxy-dest", destination, "--proxy-dest-port", "25"]);
         let said = swaks.output().expect("swaks starts");
@@ -47,7 +45,7 @@ fn swaks_speaks_tls_behind_the_header() {
     let certificate = crate::harness::tls::Certificate::new();
     certificate.write(deployment.folder());
     let gateway = deployment.endpoint("tls: { mode: required, certificate: cert.pem, key: key.pem }").start();
-    let mut swaks = swaks(gateway.address());
+    let mut swaks = swaks(gateway.address(), "alice@example.org", BOB);
     swaks.args(["--tls", "--proxy-version", "2", "--proxy-family", "AF_INET", "--proxy-source", "203.0.113.9"]);
     swaks.args(["--proxy-source-port", "4711", "--proxy-dest", "192.0.2.25", "--proxy-dest-port", "25"]);
     let said = swaks.output().expect("swaks starts");
@@ -276,13 +274,6 @@ fn start(trusted: &str, policy: &str) -> (Sink, Deployment, Gateway) {
     let deployment = deployment.endpoint(&format!("proxy_protocol: {{ trusted: [{trusted}] }}"));
     let gateway = deployment.start();
     (sink, deployment, gateway)
-}
-
-fn swaks(gateway: SocketAddr) -> std::process::Command {
-    let mut swaks = tool("swaks");
-    swaks.args(["--server", &gateway.ip().to_string(), "--port", &gateway.port().to_string(), "--helo", "client.example"]);
-    swaks.args(["--from", "alice@example.org", "--to", BOB]).stdin(Stdio::null());
-    swaks
 }
 
 /// A connection that begins like this.

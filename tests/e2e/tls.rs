@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use crate::common::tool;
 use crate::harness::tls::Certificate;
-use crate::harness::{Client, Deployment, Gateway, Sink, mail};
+use crate::harness::{Client, Deployment, Gateway, Sink, mail, swaks};
 
 const TLS: &str = "tls: { mode: optional, certificate: tls/cert.pem, key: tls/key.pem }";
 
@@ -28,21 +28,7 @@ fn swaks_and_smtplib_start_tls() {
     let (sink, certificate) = (Sink::accepting(), Certificate::new());
     let (deployment, gateway) = start(&sink, &certificate, TLS);
     let port = gateway.address().port().to_string();
-    let mut swaks = tool("swaks");
-    swaks.args([
-        "--server",
-        "127.0.0.1",
-        "--port",
-        &port,
-        "--tls",
-        "--from",
-        "a@example.org",
-        "--to",
-        "bob@acme.example",
-        "--helo",
-        "client.example",
-    ]);
-    let output = swaks.output().unwrap();
+    let output = swaks(gateway.address(), "a@example.org", "bob@acme.example").arg("--tls").output().unwrap();
     assert!(output.status.success(), "{}", mail::text(&output.stdout));
 
     let program = "

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::setting::{self, Lines, Setting};
+use super::setting::{self, Setting};
 use crate::config::DeliveryMode;
 use crate::dispatch::Intake;
 use crate::dispatch::decide::{Decision, decide};
@@ -10,6 +10,7 @@ use crate::limits::SPOOL_SICK_TIME;
 use crate::message::Original;
 use crate::rules::{self, Action, OnFailure, Otherwise, RuleSet};
 use crate::spool::{Spool, SpoolError};
+use crate::telemetry::Lines;
 
 /// What is decided, in a word.
 fn decided(mode: DeliveryMode, recipients: &[&str]) -> String {

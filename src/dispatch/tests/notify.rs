@@ -1,13 +1,14 @@
 //! Who is told of what: NOTIFY by outcome by what the next hop offers, inline and out of the queue.
 
 use super::hops::Delivered;
-use super::setting::{self, Lines, Setting};
+use super::setting::{self, Setting};
 use crate::config::DeliveryMode;
 use crate::dispatch::Incoming;
 use crate::dispatch::job::{JobState, StoredEnvelope};
 use crate::message::MessageId;
 use crate::smtp::{MailTerms, Recipient, Return};
 use crate::spool::{NewEntry, NewJob, Spool, SpoolError};
+use crate::telemetry::Lines;
 
 /// The actions that the sender is told of in the end, in order.
 fn told(setting: &Setting) -> Vec<String> {

@@ -8,12 +8,13 @@ use tokio::time::Instant;
 
 use super::faulty::Faults;
 use super::hops::{self, Hops};
-use super::setting::{self, BEGIN, Lines, Setting};
+use super::setting::{self, BEGIN, Setting};
 use crate::config::DeliveryMode;
 use crate::dispatch::Incoming;
 use crate::limits::SPOOL_ERROR_PAUSE;
 use crate::message::MessageId;
 use crate::spool::{NewEntry, NewJob, Spool, SpoolError};
+use crate::telemetry::Lines;
 
 const HOUR_MS: u64 = 3_600_000;
 

@@ -1,11 +1,9 @@
 //! A dispatcher with everything it needs: configuration, rules, messages, and the log it leaves.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use serde_json::Value;
 use tokio::time::Instant;
 
 use super::faulty::{Faults, Faulty};
@@ -18,7 +16,7 @@ use crate::relay::RelayConfig;
 use crate::rules::{Action, Condition, Folded, MailFrom, Mode, OnFailure, Otherwise, Rule, RuleSet, Template, TextAttribute, TextTest};
 use crate::smtp::{Address, MailTerms, Notify, OriginalRecipient, RcptParameters, Recipient, Reply, ReversePath, Status};
 use crate::spool::{LocalSpool, Spool, UnixMillis};
-use crate::telemetry::{Format, Log};
+use crate::telemetry::{Format, Lines, Log};
 
 /// When the simulated time begins.
 pub(super) const BEGIN: UnixMillis = 1_700_000_000_000;
@@ -83,30 +81,6 @@ impl Setting {
             assert!(begin.elapsed().as_secs() < 30 * 24 * 3600, "{entries} messages are still in the spool after a month");
             tokio::time::sleep(std::time::Duration::from_secs(600)).await;
         }
-    }
-}
-
-/// The log's lines. Cloning it clones a reference.
-#[derive(Clone, Default)]
-pub(super) struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Lines {
-    /// The events of a name; the log must be closed, or what it holds may be missing.
-    pub(super) fn events(&self, name: &str) -> Vec<Value> {
-        let bytes = self.0.lock().unwrap();
-        let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-        lines.map(|line| serde_json::from_slice::<Value>(line).unwrap()).filter(|event| event["event"] == name).collect()
     }
 }
 

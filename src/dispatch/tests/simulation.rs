@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::faulty::Faults;
 use super::hops::{self, Delivered, Hops, Key, is};
-use super::setting::{self, BEGIN, Lines, Setting};
+use super::setting::{self, BEGIN, Setting};
 use crate::config::{DeliveryMode, Endpoint, Snapshot};
 use crate::dispatch::{Incoming, Intake};
 use crate::limits::DSN_PER_MINUTE_MAX;
@@ -19,6 +19,7 @@ use crate::relay::{INTERNET, RetrySchedule};
 use crate::rules::{self, Disposition, MailFrom, OnFailure, Plan, StepAction};
 use crate::smtp::{Address, Notify, OriginalRecipient, Reply, ReversePath};
 use crate::spool::UnixMillis;
+use crate::telemetry::Lines;
 
 const SEEDS: u64 = 150;
 const MESSAGES: u32 = 12;

@@ -1,34 +1,14 @@
 //! What happens at the limits: who is refused, what the log and the figures call it, and that it passes by itself.
 
-use super::*;
 use serde_json::Value;
 
-/// A log to look at.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
+use super::*;
+use crate::telemetry::Lines;
 
-impl std::io::Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Lines {
-    fn of(&self, event: &str) -> Vec<Value> {
-        let bytes = self.0.lock().unwrap();
-        let lines = bytes.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n"));
-        lines.map(|line| serde_json::from_slice::<Value>(line).unwrap()).filter(|line| line["event"] == event).collect()
-    }
-
-    async fn wait(&self, event: &str, fits: impl Fn(&Value) -> bool) -> Value {
-        until(|| self.of(event).iter().any(&fits)).await;
-        self.of(event).into_iter().find(&fits).unwrap()
-    }
+/// Waits until the log has such an event.
+async fn logged(lines: &Lines, event: &str, fits: impl Fn(&Value) -> bool) -> Value {
+    until(|| lines.events(event).iter().any(&fits)).await;
+    lines.events(event).into_iter().find(&fits).unwrap()
 }
 
 fn from(address: &str) -> HashMap<IpAddr, IpAddr> {
@@ -59,11 +39,11 @@ async fn a_flood_from_one_client_is_kept_out_with_one_line_and_counted() {
         for _ in 0..20 {
             assert_eq!(Client::dial(&house).await.reply().await, "421", "{limit}");
         }
-        let line = lines.wait("turned_away", |_| true).await;
+        let line = logged(&lines, "turned_away", |_| true).await;
         assert_eq!((&line["limit"], &line["refused"], &line["client"]), (&limit.into(), &1.into(), &"203.0.113.7".into()));
-        assert_eq!(lines.of("turned_away").len(), 1, "{limit}");
+        assert_eq!(lines.events("turned_away").len(), 1, "{limit}");
         assert_eq!(counted(&house, limit), "20");
-        assert_eq!(lines.of("connected").len(), 3);
+        assert_eq!(lines.events("connected").len(), 3);
     }
 }
 
@@ -81,15 +61,15 @@ async fn under_strain_idle_sessions_end_sooner_although_they_wait_already_and_it
     }
     assert_eq!(house.ingress.admission.level(), Level::Normal);
     waiting.push(Client::connect(&house).await);
-    let strained = lines.wait("pressure", |line| line["level"] == "strained").await;
+    let strained = logged(&lines, "pressure", |line| line["level"] == "strained").await;
     assert_eq!((&strained["connections"], &strained["connections_max"]), (&9.into(), &10.into()));
     for client in &mut waiting {
         assert_eq!(client.reply().await, "421");
     }
     drop(waiting);
     // Nobody connects and nobody asks: it recovers.
-    lines.wait("pressure", |line| line["level"] == "normal").await;
-    assert_eq!(lines.of("pressure").len(), 2, "once for each change");
+    logged(&lines, "pressure", |line| line["level"] == "normal").await;
+    assert_eq!(lines.events("pressure").len(), 2, "once for each change");
     assert_eq!(counted(&house, "idle_timeout"), "8");
     // Who was sending was left in peace.
     assert_eq!(sending.say("Subject: x\r\n\r\nbody\r\n.").await, "250");
@@ -110,12 +90,12 @@ async fn under_strain_who_does_not_read_is_not_waited_for() {
         while write.write_all(&b"RCPT TO:<a@here.example>\r\n".repeat(100)).await.is_ok() {}
     };
     let strain = async {
-        lines.wait("policy", |_| true).await;
+        logged(&lines, "policy", |_| true).await;
         let mut others = Vec::new();
         for _ in 0..8 {
             others.push(Client::connect(&house).await);
         }
-        lines.wait("disconnected", |line| line["reason"] == "client does not read").await;
+        logged(&lines, "disconnected", |line| line["reason"] == "client does not read").await;
     };
     tokio::join!(talk, strain);
 }
@@ -133,7 +113,7 @@ async fn a_full_house_refuses_and_opens_again() {
     drop(clients);
     until(|| house.ingress.admission.total() == 0).await;
     Client::connect(&house).await;
-    lines.wait("pressure", |line| line["level"] == "normal").await;
+    logged(&lines, "pressure", |line| line["level"] == "normal").await;
 }
 
 #[tokio::test]
@@ -145,12 +125,12 @@ async fn memory_that_is_nearly_gone_keeps_new_clients_out_until_it_is_back() {
     assert!(messages.resize(95_000));
     assert_eq!(Client::dial(&house).await.reply().await, "421");
     assert_eq!(counted(&house, "pressure"), "1");
-    lines.wait("pressure", |line| line["level"] == "refusing" && line["message_memory_bytes"] == 95_000).await;
+    logged(&lines, "pressure", |line| line["level"] == "refusing" && line["message_memory_bytes"] == 95_000).await;
     assert!(messages.resize(79_000));
     Client::connect(&house).await;
-    lines.wait("pressure", |line| line["level"] == "strained").await;
+    logged(&lines, "pressure", |line| line["level"] == "strained").await;
     assert!(messages.resize(59_000));
-    lines.wait("pressure", |line| line["level"] == "normal").await;
+    logged(&lines, "pressure", |line| line["level"] == "normal").await;
 }
 
 #[tokio::test]
@@ -168,7 +148,7 @@ async fn who_tries_out_addresses_is_sent_away_and_the_log_names_the_limit() {
         assert_eq!(client.say(line).await, code, "{line}");
     }
     assert_eq!(client.reply().await, "421");
-    let refused = lines.wait("refused", |line| line["limit"] == "bad_recipients").await;
+    let refused = logged(&lines, "refused", |line| line["limit"] == "bad_recipients").await;
     assert_eq!((&refused["reply"]["code"], &refused["stage"]), (&421.into(), &"session".into()));
     assert_eq!(counted(&house, "bad_recipients"), "1");
 }

@@ -9,17 +9,21 @@ pub(super) fn is_atom(text: &str) -> bool {
 
 /// Decodes xtext. What it stands for must be printable ASCII (RFC 3461 §4.2 and §4.4), which `+0D+0A` is not.
 pub(super) fn from_xtext(text: &str) -> Option<String> {
-    let mut decoded = String::with_capacity(text.len());
+    xtext_octets(text)?.into_iter().map(printable).collect()
+}
+
+/// Decodes xtext into whatever octets it stands for.
+pub(in crate::smtp) fn xtext_octets(text: &str) -> Option<Vec<u8>> {
+    let mut decoded = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {
-        let byte = match byte {
+        decoded.push(match byte {
             // RFC 3461 §4: two hexadecimal digits, upper case.
             b'+' => upper_hex(bytes.next()?)?.checked_mul(16)?.checked_add(upper_hex(bytes.next()?)?)?,
             b'=' => return None,
             b'!'..=b'~' => byte,
             _ => return None,
-        };
-        decoded.push(printable(byte)?);
+        });
     }
     Some(decoded)
 }

@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+pub(super) use self::encoded::xtext_octets;
 use super::Address;
 use crate::limits::{DSN_ENVID_BYTES_MAX, DSN_ORCPT_BYTES_MAX};
 

@@ -12,18 +12,12 @@
 
 mod auth;
 mod chunking;
-#[cfg(test)]
-mod chunking_tests;
 mod commands;
 mod config;
 mod line;
 mod receive;
 #[cfg(test)]
-mod simulation;
-#[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod tests_auth;
 
 use std::mem;
 use std::sync::Arc;

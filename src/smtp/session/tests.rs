@@ -1,5 +1,9 @@
 //! Whole sessions as scripts: `C:` is what the client sends, `S:` a line of the server, `E:` an event for the driver.
 
+mod auth;
+mod chunking;
+mod simulation;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,17 +14,17 @@ use crate::limits::{COMMAND_LINE_BYTES_MAX, Limit, READ_BUFFER_BYTES, SESSION_OU
 use crate::smtp::{MailTerms, Status, limit_of};
 
 /// A driver that decides by the address: `no…` is refused for good, `later…` for now, all else is taken.
-pub(super) struct Driver {
-    pub(super) session: Session,
+struct Driver {
+    session: Session,
     now: Instant,
-    pub(super) written: Vec<u8>,
-    pub(super) events: Vec<String>,
-    pub(super) closed: bool,
-    pub(super) handshake: bool,
+    written: Vec<u8>,
+    events: Vec<String>,
+    closed: bool,
+    handshake: bool,
 }
 
 impl Driver {
-    pub(super) fn new(config: SessionConfig) -> Self {
+    fn new(config: SessionConfig) -> Self {
         let now = Instant::now();
         let implicit_tls = config.auth && !config.starttls;
         let mut session = Session::new(Arc::new(config), now);
@@ -31,14 +35,14 @@ impl Driver {
         Self { session, now, written: Vec::new(), events: Vec::new(), closed: false, handshake: false }
     }
 
-    pub(super) fn send(&mut self, bytes: &[u8]) {
+    fn send(&mut self, bytes: &[u8]) {
         if !self.closed && !self.handshake {
             self.session.input().extend_from_slice(bytes);
             self.run();
         }
     }
 
-    pub(super) fn run(&mut self) {
+    fn run(&mut self) {
         loop {
             let event = self.session.poll(self.now);
             match &event {
@@ -47,7 +51,7 @@ impl Driver {
                 Event::Mail { reverse_path, .. } => self.session.answer(decide(reverse_path.as_str())),
                 Event::Rcpt { address, .. } => self.session.answer(decide(address.as_str())),
                 Event::Data => self.session.answer(Ok(())),
-                Event::Auth { login } => self.session.answer(super::tests_auth::decide(login)),
+                Event::Auth { login } => self.session.answer(auth::decide(login)),
                 Event::Message { data } => {
                     let reply = if data.starts_with(b"Subject: no") { no() } else { Reply::fixed(250, Status(2, 0, 0), "Taken") };
                     self.session.finish_message(reply);
@@ -69,7 +73,7 @@ impl Driver {
         output.clear();
     }
 
-    pub(super) fn take_lines(&mut self) -> Vec<String> {
+    fn take_lines(&mut self) -> Vec<String> {
         let written = String::from_utf8(std::mem::take(&mut self.written)).expect("replies are ASCII");
         assert!(written.is_empty() || written.ends_with("\r\n"));
         written.split_terminator("\r\n").map(str::to_owned).collect()
@@ -116,13 +120,13 @@ fn shown(event: &Event) -> String {
     }
 }
 
-pub(super) fn config() -> SessionConfig {
+fn config() -> SessionConfig {
     SessionConfig::new("mx.example")
 }
 
 /// Runs a script. An `S:` line must begin the next reply line, `S: ...` is the rest of a reply; at the next `C:` no reply and no event may be left over.
 /// `E:` lines are optional as a whole: a script without any does not look at events.
-pub(super) fn script(config: SessionConfig, script: &str) -> Driver {
+fn script(config: SessionConfig, script: &str) -> Driver {
     let mut driver = Driver::new(config);
     driver.run();
     let with_events = script.contains("E: ");

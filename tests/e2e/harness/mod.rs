@@ -17,9 +17,11 @@ pub use deployment::Deployment;
 pub use gateway::Gateway;
 pub use sink::{Answer, At, Sink};
 
+use std::net::SocketAddr;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::common::DEADLINE;
+use crate::common::{DEADLINE, tool};
 
 /// Waits for something that nothing announces, such as a file of another program or a process's end.
 pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
@@ -31,4 +33,12 @@ pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         assert!(begin.elapsed() < DEADLINE, "not within {DEADLINE:?}: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// swaks, ready to send one message; it reads nothing unless told.
+pub fn swaks(gateway: SocketAddr, from: &str, to: &str) -> Command {
+    let mut swaks = tool("swaks");
+    swaks.args(["--server", &gateway.ip().to_string(), "--port", &gateway.port().to_string(), "--helo", "client.example"]);
+    swaks.args(["--from", from, "--to", to]).stdin(Stdio::null());
+    swaks
 }

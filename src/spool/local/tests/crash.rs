@@ -11,8 +11,9 @@ use super::super::super::conformance::{NOW, id};
 use super::super::super::{Claim, JobId, NewEntry, NewJob, Spool};
 use super::super::{LocalSpool, SpoolError};
 use super::SMALL;
-use super::faults::{Random, SickDisk};
+use super::faults::SickDisk;
 use crate::message::Content;
+use crate::random::Random;
 
 const LANE: &str = "relay";
 
@@ -47,8 +48,8 @@ impl World {
     fn entry(&mut self) -> NewEntry {
         self.next += 1;
         // From nothing to a file of its own, and states on both sides of the limit for memory.
-        let length = [0, 30, 400, 1500].get(self.random.below(4)).copied().unwrap_or(0);
-        let jobs = 1 + self.random.below(3);
+        let length = [0, 30, 400, 1500].get(self.random.index(4)).copied().unwrap_or(0);
+        let jobs = 1 + self.random.index(3);
         let state = |job| Bytes::from(format!("{}-{job}-{}", self.next, "s".repeat(self.next as usize % 30)));
         NewEntry {
             id: id(self.next),
@@ -72,7 +73,7 @@ impl World {
 
     /// A few operations, some of them at once so that they share groups.
     async fn step(&mut self, spool: &Arc<LocalSpool>) {
-        match self.random.below(6) {
+        match self.random.index(6) {
             0 => {
                 let entry = self.entry();
                 let result = spool.append_claimed(entry.clone()).await;
@@ -88,7 +89,7 @@ impl World {
                 }
             }
             2 => {
-                let max = 1 + self.random.below(4);
+                let max = 1 + self.random.index(4);
                 for claim in spool.claim(LANE, NOW, max).await.unwrap_or_default() {
                     self.claimed(&claim);
                     self.held.push(claim);
@@ -103,7 +104,7 @@ impl World {
             }
             _ => {
                 let Some(claim) = self.random.take(&mut self.held) else { return };
-                let state = Bytes::from(format!("again {}{}", claim.attempt, "r".repeat(self.random.below(30))));
+                let state = Bytes::from(format!("again {}{}", claim.attempt, "r".repeat(self.random.index(30))));
                 let result = spool.reschedule(&claim, NOW, state.clone()).await;
                 self.ended(claim, result, Some(state));
             }
@@ -247,7 +248,7 @@ async fn a_crash_at_each_operation_loses_nothing_and_repeats_nothing() {
 #[tokio::test]
 async fn random_lives_with_many_crashes_lose_nothing_and_repeat_nothing() {
     for seed in 0..30 {
-        life(seed, |random| Some(1 + random.below(120) as u64), |random| random.below(3) > 0, 6, 60).await;
+        life(seed, |random| Some(1 + random.index(120) as u64), |random| random.index(3) > 0, 6, 60).await;
     }
 }
 
@@ -263,7 +264,7 @@ async fn what_failed_has_no_effect_now_or_after_a_restart() {
                 world.step(&spool).await;
             }
             // Up to five operations in a row fail: a sync, the cut after it, the next segment.
-            let (after, count) = (world.random.below(6) as u64, 1 + world.random.below(5) as u64);
+            let (after, count) = (world.random.index(6) as u64, 1 + world.random.index(5) as u64);
             disk.fail(after, count);
         }
         disk.fail(0, 0);

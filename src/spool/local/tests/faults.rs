@@ -7,28 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::super::io::{Disk, Faults, Op, Verdict};
-
-/// A small generator with a seed (splitmix64).
-pub(super) struct Random(pub(super) u64);
-
-impl Random {
-    pub(super) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    pub(super) fn below(&mut self, end: usize) -> usize {
-        (self.next() % end.max(1) as u64) as usize
-    }
-
-    pub(super) fn take<T>(&mut self, from: &mut Vec<T>) -> Option<T> {
-        let place = self.below(from.len());
-        (!from.is_empty()).then(|| from.swap_remove(place))
-    }
-}
+use crate::random::Random;
 
 /// The disk.
 pub(super) struct SickDisk {
@@ -85,7 +64,7 @@ impl SickDisk {
         let mut state = self.state.lock().unwrap();
         let state = &mut *state;
         for (path, content) in &state.names {
-            if state.random.below(2) == 0 {
+            if state.random.index(2) == 0 {
                 continue;
             }
             assert!(path.starts_with(root));
@@ -98,10 +77,10 @@ impl SickDisk {
             let Ok(mut content) = std::fs::read(path) else { continue };
             let synced = state.synced.get(path).copied().unwrap_or(0) as usize;
             if content.len() > synced {
-                content.truncate(synced + state.random.below(content.len() - synced + 1));
-                if state.random.below(2) == 0 {
-                    let from = synced + state.random.below(content.len() - synced + 1);
-                    let to = from + state.random.below(content.len() - from + 1);
+                content.truncate(synced + state.random.index(content.len() - synced + 1));
+                if state.random.index(2) == 0 {
+                    let from = synced + state.random.index(content.len() - synced + 1);
+                    let to = from + state.random.index(content.len() - from + 1);
                     content[from..to].fill(0);
                 }
                 std::fs::write(path, content).unwrap();
@@ -123,7 +102,7 @@ impl Faults for SickDisk {
             return Verdict::Fail(io::Error::other("the disk is sick"));
         }
         let short = match op {
-            Op::Write(_, bytes) if state.random.below(3) == 0 => Some(state.random.below(bytes).max(1)),
+            Op::Write(_, bytes) if state.random.index(3) == 0 => Some(state.random.index(bytes).max(1)),
             _ => None,
         };
         if state.stop_at == Some(state.operations) {

@@ -1,6 +1,5 @@
 //! BDAT as scripts. The CRLF that a script puts behind each line is content here: it counts.
 
-use super::tests::{Driver, config, script};
 use super::*;
 use crate::smtp::Status;
 

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::tests::{Driver, config, script};
 use super::*;
 use crate::limits::AUTH_LINE_BYTES_MAX;
 use crate::smtp::Status;

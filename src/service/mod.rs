@@ -1,0 +1,192 @@
+//! The whole gateway, put together: what `gateway run` and `gateway demo` start, reload and stop.
+
+mod expiries;
+mod open_files;
+mod reload;
+mod watched;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::acme::{Manager, Responder};
+use crate::admin;
+use crate::aws::Aws;
+use crate::config::Snapshot;
+use crate::dispatch::{Dispatcher, unix_millis};
+use crate::domains::AcceptedDomains;
+use crate::ingress::{Admission, Ingress, Listeners, Live, LoginFailures, MessageMemory, TurnedAway, look_at_credentials};
+use crate::limits::DRAIN_TIMEOUT;
+use crate::message::SessionIds;
+use crate::refreshed::Observer;
+use crate::relay::Relays;
+use crate::secrets::Secrets;
+use crate::socket::{self, BindError};
+use crate::spool::{LocalSpool, Spool, SpoolError};
+use crate::telemetry::{Event, Log};
+
+use expiries::report_expiries;
+use open_files::{raise_file_limit, within};
+use watched::House;
+
+/// The way of mail, with the rooms that it leads through.
+type Mail = Ingress<Dispatcher<LocalSpool, Relays>>;
+
+/// A gateway that serves.
+pub struct Service {
+    ingress: Arc<Mail>,
+    dispatcher: Arc<Dispatcher<LocalSpool, Relays>>,
+    spool: Arc<LocalSpool>,
+    aws: Arc<Aws>,
+    acme: Manager,
+    /// Where challenges are answered, as the configuration said at the start.
+    challenges: Option<Vec<SocketAddr>>,
+    log: Log,
+    addresses: Vec<(Arc<str>, SocketAddr)>,
+    /// Ends the administrative server, after everything else: it tells of the drain.
+    admin: CancellationToken,
+    /// Files that the process may open; `None`: as many as it likes.
+    files: Option<u64>,
+}
+
+/// Why a gateway did not start.
+#[derive(Debug)]
+pub enum StartError {
+    /// An address is taken, or not ours.
+    Bind(BindError),
+    /// The spool cannot be opened.
+    Spool(PathBuf, SpoolError),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bind(error) => error.fmt(f),
+            Self::Spool(path, error) => write!(f, "the spool at {} cannot be opened: {error}", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl Service {
+    /// Opens the spool, binds the endpoints, and serves. `presented_as` is [`Ingress::presented_as`].
+    pub async fn start(snapshot: Snapshot, log: Log, presented_as: HashMap<IpAddr, IpAddr>) -> Result<Self, StartError> {
+        let files = raise_file_limit();
+        let snapshot = Arc::new(snapshot);
+        let listeners = Listeners::bind(&snapshot).map_err(StartError::Bind)?;
+        let admin_listener = snapshot.admin.map(|address| socket::listen("the administrative server", address)).transpose();
+        let admin_listener = admin_listener.map_err(StartError::Bind)?;
+        let responder = snapshot.acme.as_ref().map(|acme| Responder::bind(&acme.listen)).transpose().map_err(StartError::Bind)?;
+        let spool = open_spool(&snapshot.spool, &log).await.map_err(|error| StartError::Spool(snapshot.spool.clone(), error))?;
+        let ids = Arc::new(SessionIds::new(random_seed()));
+        let aws = Arc::new(Aws::default());
+        let secrets = Arc::new(Secrets::new(Arc::clone(&aws), Some(observer(&log, "secret"))));
+        let relays = Relays::new(Arc::clone(&snapshot.hostname), Arc::clone(&secrets));
+        let dispatcher = Dispatcher::new(Arc::clone(&spool), relays, log.clone(), Arc::clone(&ids), Arc::clone(&snapshot));
+        let domains = Arc::new(AcceptedDomains::new(&snapshot.domains, Arc::clone(&aws), Some(observer(&log, "domains"))));
+        // An account that cannot be listed yet costs 451 at RCPT, not the mail that waits in the spool.
+        if let Err(error) = domains.prepare().await {
+            log.emit(&Event::Problem { what: "domains", detail: &error.to_string() });
+        }
+        log.emit(&Event::Started { version: env!("CARGO_PKG_VERSION"), config: &snapshot.hash });
+        let limits = within(files, snapshot.limits, &log);
+        let challenges = snapshot.acme.as_ref().map(|acme| acme.listen.clone());
+        let acme = Manager::new(log.clone());
+        acme.adopt(snapshot.acme.as_ref()).await;
+        let ingress = Arc::new(Ingress {
+            live: ArcSwap::from_pointee(Live { snapshot, domains }),
+            intake: Arc::clone(&dispatcher),
+            log: log.clone(),
+            ids,
+            admission: Admission::new(limits),
+            secrets,
+            logins: LoginFailures::default(),
+            memory: MessageMemory::new(limits.message_memory_bytes),
+            turned_away: TurnedAway::default(),
+            draining: CancellationToken::new(),
+            sessions: TaskTracker::new(),
+            presented_as,
+        });
+        let addresses = listeners.addresses();
+        dispatcher.start();
+        listeners.serve(&ingress);
+        read_credentials(&ingress);
+        tokio::spawn(report_expiries(Arc::clone(&ingress)));
+        if let Some(responder) = responder {
+            acme.start(responder, ingress.draining.clone());
+        }
+        let admin = CancellationToken::new();
+        if let Some((address, listener)) = admin_listener {
+            log.emit(&Event::Listening { endpoint: "(admin)", address });
+            let watched = Arc::new(House { ingress: Arc::clone(&ingress), spool: Arc::clone(&spool) });
+            tokio::spawn(admin::serve(listener, watched, log.clone(), admin.clone()));
+        }
+        Ok(Self { ingress, dispatcher, spool, aws, acme, challenges, log, addresses, admin, files })
+    }
+
+    /// Where it listens.
+    pub fn addresses(&self) -> &[(Arc<str>, SocketAddr)] {
+        &self.addresses
+    }
+
+    /// The configuration in force.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.ingress.live.load().snapshot)
+    }
+
+    /// Certificates whose orders have failed are ordered now instead of after their wait: the operator has mended something.
+    pub fn retry_certificates(&self) {
+        self.acme.retry_now();
+    }
+
+    /// Lets sessions and attempts end, then closes everything.
+    pub async fn stop(self) {
+        self.log.emit(&Event::Draining { sessions: self.ingress.admission.total() });
+        self.ingress.drain(DRAIN_TIMEOUT).await;
+        self.dispatcher.drain(DRAIN_TIMEOUT).await;
+        let spooled = self.spool.stats().await.map_or(0, |stats| stats.entries);
+        self.spool.close().await;
+        self.admin.cancel();
+        self.log.emit(&Event::Stopped { spooled });
+    }
+}
+
+/// In the background: a source that does not answer holds up neither start nor reload.
+fn read_credentials(ingress: &Arc<Mail>) {
+    let ingress = Arc::clone(ingress);
+    tokio::spawn(async move {
+        let snapshot = Arc::clone(&ingress.live.load().snapshot);
+        look_at_credentials(&ingress.secrets, &snapshot).await;
+    });
+}
+
+async fn open_spool(path: &Path, log: &Log) -> Result<Arc<LocalSpool>, SpoolError> {
+    let path = path.to_owned();
+    let opened = tokio::task::spawn_blocking(move || LocalSpool::open(&path, unix_millis)).await;
+    let (spool, report) = opened.map_err(|error| SpoolError::Io(error.to_string().into()))??;
+    for damage in &report.damaged {
+        let detail = format!("damaged data was set aside at {}", damage.display());
+        log.emit(&Event::Problem { what: "spool", detail: &detail });
+    }
+    Ok(Arc::new(spool))
+}
+
+/// Lets a room that must not know the log tell it of an outage.
+fn observer(log: &Log, what: &'static str) -> Observer {
+    let log = log.clone();
+    Arc::new(move |detail: &str| log.emit(&Event::Problem { what, detail }))
+}
+
+/// Keeps the ids of two processes apart; no secret hangs on it.
+#[allow(clippy::cast_possible_truncation, reason = "any 32 bits will do")]
+fn random_seed() -> u32 {
+    RandomState::new().hash_one(std::process::id()) as u32
+}

@@ -188,6 +188,8 @@ fn both_versions_of_a_rotated_secret_are_valid() {
     let new = || (try_login("second-horse") == 235).then_some(());
     crate::harness::until("the rotation to be followed", new);
     assert_eq!(try_login("first-horse"), 235);
+    // The reply may overtake the line.
+    gateway.wait_for(|event| event["event"] == "login" && event["version"] == "previous");
     let versions: Vec<_> = gateway
         .events(|event| event["event"] == "login" && event["result"] == "accepted")
         .iter()

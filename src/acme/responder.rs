@@ -6,6 +6,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -19,7 +20,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::challenges::Challenges;
-use crate::limits::{ACCEPT_ERROR_PAUSE, ACME_CONNECTION_TIMEOUT, ACME_CONNECTIONS_MAX, ACME_REQUEST_BYTES_MAX};
+use crate::limits::{ACCEPT_ERROR_PAUSE, ACME_CONNECTION_TIMEOUT, ACME_CONNECTIONS_MAX, ACME_REQUEST_BYTES_MAX, TURNED_AWAY_LINE_INTERVAL};
 use crate::socket;
 use crate::telemetry::{Event, Log};
 
@@ -64,6 +65,7 @@ impl Responder {
 }
 
 async fn accept(listener: TcpListener, challenges: Challenges, places: Arc<Semaphore>, log: Log, draining: CancellationToken) {
+    let mut told: Option<Instant> = None;
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -80,7 +82,11 @@ async fn accept(listener: TcpListener, challenges: Challenges, places: Arc<Semap
                 });
             }
             Err(error) => {
-                log.emit(&Event::Problem { what: "accept", detail: &error.to_string() });
+                // It lasts as long as its cause, which is a lack of file descriptors most likely.
+                if told.is_none_or(|told| told.elapsed() >= TURNED_AWAY_LINE_INTERVAL) {
+                    log.emit(&Event::Problem { what: "accept", detail: &error.to_string() });
+                    told = Some(Instant::now());
+                }
                 tokio::time::sleep(ACCEPT_ERROR_PAUSE).await;
             }
         }
@@ -113,8 +119,6 @@ fn answer(challenges: &Challenges, method: &Method, path: &str) -> Response<Full
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;

@@ -299,6 +299,9 @@ pub const DSN_ORCPT_BYTES_MAX: usize = 500;
 pub const DSN_MESSAGE_BYTES_MAX: usize = 256 * 1024;
 /// DSNs created in one minute; more are recorded as suppressed.
 pub const DSN_PER_MINUTE_MAX: u32 = 600;
+/// When so many were created in the minute, none tells of a delivery (`NOTIFY=SUCCESS`) any more: a stranger who asks for that
+/// with all his mail must not keep others from hearing of their failures.
+pub const DSN_RELAYED_PER_MINUTE_MAX: u32 = 300;
 
 // ---- spool ----
 
@@ -407,8 +410,11 @@ pub const CONDITION_DEPTH_MAX: usize = 16;
 
 /// A certificate, key, CA or CRL file. A CRL with 300,000 entries has about 12 MB; Mail Manager takes half a megabyte.
 pub const CERTIFICATE_FILE_BYTES_MAX: u64 = 32 * 1024 * 1024;
-/// CAs that one endpoint believes; each client's certificate is tried with all of them.
+/// CAs that one endpoint believes; a client's certificate is tried with those that it or its chain names.
 pub const TRUSTED_CAS_MAX: usize = 100;
+/// Certificates that a client may send beside its own. A chain of six is the longest that is followed, and each further one
+/// multiplies the ways in which they could hang together, which are all tried.
+pub const CLIENT_CHAIN_MAX: usize = 6;
 /// Names of one kind in a client's certificate; with more of them it is refused. Public CAs put at most 100 into one.
 pub const CERTIFICATE_NAMES_MAX: usize = 256;
 /// One name in a client's certificate; with a longer one it is refused. RFC 5280 bounds a common name at 64 characters.

@@ -23,7 +23,7 @@ use x509_parser::revocation_list::CertificateRevocationList;
 use super::client::name_for_people;
 use super::expiry::{Dated, Expiry, date};
 use super::material::{certificates, expiry, parsed, revocation_lists};
-use crate::limits::TRUSTED_CAS_MAX;
+use crate::limits::{CLIENT_CHAIN_MAX, TRUSTED_CAS_MAX};
 
 /// The CAs of one file with the CRLs of another.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ pub enum TrustMistake {
 }
 
 #[derive(Debug)]
-struct Ca {
+pub(super) struct Ca {
     expiry: Expiry,
     verifier: Arc<dyn ClientCertVerifier>,
     subjects: Vec<DistinguishedName>,
@@ -154,8 +154,12 @@ impl Trust {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<(), rustls::Error> {
+        // Webpki bounds its work for one CA only, and at hundreds of thousands of steps.
+        if intermediates.len() > CLIENT_CHAIN_MAX {
+            return Err(refused(format!("more than {CLIENT_CHAIN_MAX} other certificates come with it")));
+        }
         let mut refusal = rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
-        for ca in &self.cas {
+        for ca in self.named_by(end_entity, intermediates) {
             let checked = ca.verifier.verify_client_cert(end_entity, intermediates, now).map(|_| ());
             match checked.and_then(|()| ca.is_valid_at(now)) {
                 Ok(()) => return Ok(()),
@@ -165,9 +169,24 @@ impl Trust {
         }
         Err(refusal)
     }
+
+    /// The CAs that one of these certificates names as its issuer; no other can vouch for any. If none is named, the first CA
+    /// stands for all: it says what is wrong.
+    pub(super) fn named_by<'a>(&'a self, end_entity: &CertificateDer<'_>, intermediates: &[CertificateDer<'_>]) -> Vec<&'a Ca> {
+        let parsed = [end_entity].into_iter().chain(intermediates).filter_map(|der| X509Certificate::from_der(der).ok());
+        let issuers: Vec<Vec<u8>> = parsed.map(|(_, certificate)| certificate.issuer().as_raw().to_vec()).collect();
+        let is_named = |ca: &&Ca| ca.subjects.iter().any(|subject| issuers.iter().any(|issuer| issuer == subject.as_ref()));
+        let named: Vec<&Ca> = self.cas.iter().filter(is_named).collect();
+        if named.is_empty() { self.cas.iter().take(1).collect() } else { named }
+    }
 }
 
 impl Ca {
+    #[cfg(test)]
+    pub(super) fn name(&self) -> &str {
+        &self.expiry.name
+    }
+
     fn is_valid_at(&self, now: UnixTime) -> Result<(), rustls::Error> {
         let now = i64::try_from(now.as_secs()).ok().and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
         let (begin, end) = (self.expiry.begin, self.expiry.end);

@@ -14,6 +14,7 @@ use time::OffsetDateTime;
 use super::handshake::failure;
 use super::trust::{Believed, Trust, TrustMistake};
 use super::{Dated, Standing};
+use crate::limits::CLIENT_CHAIN_MAX;
 
 const DAY: i64 = 24 * 3600;
 /// 2026-11-21T00:00:00Z.
@@ -215,4 +216,33 @@ fn files_that_cannot_be_used_are_named() {
     assert_eq!(of_ca(b""), TrustMistake::Ca("the file holds no certificate".into()));
     assert_eq!(of_ca(b"\x30\x03abc"), TrustMistake::Ca("the file holds something that is no certificate".into()));
     assert_eq!(of_ca(&ca.client(1)), TrustMistake::Ca("`client` is no CA: it cannot have issued the certificates of clients".into()));
+}
+
+/// Certificates that could all have issued each other: webpki tries the ways through them one by one.
+#[test]
+fn a_maze_of_certificates_is_not_entered() {
+    let cas: Vec<Ca> = (0..8).map(|n| Ca::new(&format!("CA {n}"), 400)).collect();
+    let trust = trust(&cas.iter().map(|ca| ca.pem.as_str()).collect::<Vec<_>>(), None);
+    let maze: Vec<Ca> = (0..=CLIENT_CHAIN_MAX).map(|_| Ca::new("Maze", 400)).collect();
+    let client = maze[0].client(1);
+    let chain = |length: usize| [&client].into_iter().chain(maze.iter().map(|ca| &ca.der).take(length)).collect::<Vec<_>>();
+    let too_many = format!("more than {CLIENT_CHAIN_MAX} other certificates come with it");
+    assert_eq!(verdict(&trust, &chain(CLIENT_CHAIN_MAX), 0), "no trusted CA has issued it");
+    assert_eq!(verdict(&trust, &chain(CLIENT_CHAIN_MAX + 1), 0), too_many);
+}
+
+#[test]
+fn only_a_ca_that_is_named_is_asked() {
+    let cas: Vec<Ca> = (0..3).map(|n| Ca::new(&format!("CA {n}"), 400)).collect();
+    let trust = trust(&cas.iter().map(|ca| ca.pem.as_str()).collect::<Vec<_>>(), None);
+    let between = cas[2].below("Between");
+    let named = |chain: &[&CertificateDer<'static>]| {
+        let intermediates: Vec<_> = chain[1..].iter().map(|der| (*der).clone()).collect();
+        trust.named_by(chain[0], &intermediates).iter().map(|ca| ca.name().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(named(&[&cas[1].client(1)]), ["CA 1"]);
+    assert_eq!(named(&[&between.client(1), &between.der]), ["CA 2"]);
+    assert_eq!(named(&[&cas[1].client(1), &between.der]), ["CA 1", "CA 2"]);
+    assert_eq!(named(&[&Ca::new("Stranger", 400).client(1)]), ["CA 0"], "somebody has to say no");
+    assert_eq!(named(&[&CertificateDer::from(b"\x30\x03abc".to_vec())]), ["CA 0"]);
 }

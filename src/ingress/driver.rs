@@ -277,10 +277,19 @@ impl<'i, D: Intake> Connection<'i, D> {
         self.flush(&mut stream).await?;
         let Some(tls) = self.endpoint.tls.clone() else { return Err("no TLS here") };
         let early = self.session.input().split();
-        let late = || Handshake { result: Err("no handshake in time".to_owned()), ..Handshake::default() };
-        let (handshake, limit) = match timeout(TLS_HANDSHAKE_TIMEOUT, stream.accept_tls(early, &tls)).await {
-            Ok(handshake) => (handshake, None),
-            Err(_) => (late(), Some(Limit::TlsHandshakeTimeout)),
+        let late = |why: &str| Handshake { result: Err(why.to_owned()), ..Handshake::default() };
+        let drained = async {
+            // Who is at it gets it done; who only says that he is does not hold up the end.
+            self.ingress.draining.cancelled().await;
+            tokio::time::sleep(CLOSE_TIMEOUT).await;
+        };
+        let (handshake, limit) = tokio::select! {
+            biased;
+            handshake = timeout(TLS_HANDSHAKE_TIMEOUT, stream.accept_tls(early, &tls)) => match handshake {
+                Ok(handshake) => (handshake, None),
+                Err(_) => (late("no handshake in time"), Some(Limit::TlsHandshakeTimeout)),
+            },
+            () = drained => (late("no handshake before the drain"), None),
         };
         let (facts, error) = match &handshake.result {
             Ok((_, facts)) => (Some(facts), None),

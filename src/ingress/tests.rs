@@ -17,7 +17,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::*;
-use crate::config::{DeliveryMode, Domains, Endpoint, EndpointKind, Limits};
+use crate::certificates::{Certificates, server_config};
+use crate::config::{DeliveryMode, Domains, Endpoint, EndpointKind, EndpointTls, Limits};
 use crate::dispatch::Incoming;
 use crate::policy::{Effect, Policy, PolicyCondition, Statement};
 use crate::rules::{Folded, Otherwise, RuleSet, TextTest};
@@ -65,6 +66,7 @@ pub(super) struct House {
 /// A house of its kind.
 struct Plan {
     kind: EndpointKind,
+    tls: Option<EndpointTls>,
     load_balancers: &'static [&'static str],
     inline: bool,
     passes: usize,
@@ -75,7 +77,7 @@ struct Plan {
 impl Default for Plan {
     fn default() -> Self {
         let (kind, limits, presented_as) = (EndpointKind::Open, Limits::default(), HashMap::new());
-        Self { kind, load_balancers: &[], inline: false, passes: 1, limits, presented_as }
+        Self { kind, tls: None, load_balancers: &[], inline: false, passes: 1, limits, presented_as }
     }
 }
 
@@ -103,7 +105,7 @@ impl Plan {
     /// A gateway for `here.example` that takes nothing from `evil.example` or for `bob@here.example` and leaves everything else at
     /// the gate.
     fn build(self, log: impl std::io::Write + Send + 'static) -> House {
-        let Self { kind, load_balancers, inline, passes, limits, presented_as } = self;
+        let Self { kind, tls, load_balancers, inline, passes, limits, presented_as } = self;
         let bob = PolicyCondition::Recipient(TextTest::Equals(vec![Folded::new("bob@here.example")]));
         let evil = PolicyCondition::Helo(TextTest::Equals(vec![Folded::new("evil.example")]));
         let statement = |name: &str, condition| Statement { name: name.into(), when: vec![condition] };
@@ -115,7 +117,7 @@ impl Plan {
             listen: vec!["127.0.0.1:0".parse().unwrap()],
             policy: Arc::new(policy),
             rules: Arc::new(RuleSet { name: "all".into(), otherwise: Otherwise::Reject, rules: vec![] }),
-            tls: None,
+            tls,
             delivery: DeliveryMode::Queue,
             load_balancers: load_balancers.iter().map(|network| network.parse().unwrap()).collect(),
         };
@@ -326,4 +328,19 @@ async fn a_network_has_so_many_places_and_gives_them_back() {
     assert_eq!(house.ingress.admission.total(), 5);
     drop(clients);
     until(|| house.ingress.admission.total() == 0).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handshake_that_does_not_go_on_does_not_hold_up_the_drain() {
+    let server = Arc::new(server_config(Arc::new(Certificates::new([]))).unwrap());
+    let tls = Some(EndpointTls { required: true, wrapped: true, server, trust: None });
+    let house = Plan { tls, ..Plan::default() }.build(std::io::sink());
+    let mut silent = TcpStream::connect(house.address).await.unwrap();
+    while house.ingress.sessions.is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let begin = tokio::time::Instant::now();
+    house.ingress.drain(PLENTY).await;
+    assert!(house.ingress.sessions.is_empty() && begin.elapsed() < PLENTY / 2, "{:?}", begin.elapsed());
+    assert_eq!(silent.read(&mut [0]).await.unwrap_or(0), 0);
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::common::moto::Moto;
 use crate::common::tool;
@@ -143,7 +143,8 @@ fn a_wrong_password_waits_and_the_third_ends_the_session() {
     assert!(began.elapsed() >= Duration::from_secs(3), "{:?}", began.elapsed());
     guesser.command(&plain_of("nobody\u{202e}@acme.example", "hunter4")).expect("535 5.7.8");
     guesser.reply().expect("421 4.7.0 Too many failed logins");
-    let refused = gateway.events(|event| event["event"] == "login" && event["result"] == "refused");
+    let is_refused = |event: &Value| event["event"] == "login" && event["result"] == "refused";
+    let refused = crate::harness::until("three refusals", || Some(gateway.events(is_refused)).filter(|events| events.len() == 3));
     let said: Vec<_> = refused.iter().map(|event| (event["user"].as_str().unwrap(), event["reason"].as_str().unwrap())).collect();
     assert_eq!(said, [(TIM, "wrong password"), (TIM, "wrong password"), ("nobody?@acme.example", "unknown user")]);
     no_secret_in(&gateway);
@@ -188,6 +189,8 @@ fn both_versions_of_a_rotated_secret_are_valid() {
     let new = || (try_login("second-horse") == 235).then_some(());
     crate::harness::until("the rotation to be followed", new);
     assert_eq!(try_login("first-horse"), 235);
+    // The reply may overtake the line.
+    gateway.wait_for(|event| event["event"] == "login" && event["version"] == "previous");
     let versions: Vec<_> = gateway
         .events(|event| event["event"] == "login" && event["result"] == "accepted")
         .iter()

@@ -135,11 +135,12 @@ fn a_broken_renewal_is_refused_and_the_old_certificate_stays() {
     let (old, new) = (Certificate::new(), Certificate::new());
     let deployment = Deployment::new("inline").relay("next", Sink::accepting().address()).endpoint(&format!("tls: {{ {PAIR} }}"));
     old.write(&deployment.path("tls"));
+    // Written elsewhere: changes are looked for all the time, and the new pair must not stand there whole.
+    new.write(&deployment.path("tls/new"));
+    let [new_certificate, new_key] =
+        ["cert", "key"].map(|of| std::fs::read_to_string(deployment.path(&format!("tls/new/{of}.pem"))).unwrap());
     let gateway = deployment.start();
-    let old_key = std::fs::read_to_string(deployment.path("tls/key.pem")).unwrap();
-    new.write(&deployment.path("tls"));
-    let new_key = std::fs::read_to_string(deployment.path("tls/key.pem")).unwrap();
-    deployment.write("tls/key.pem", &old_key);
+    deployment.write("tls/cert.pem", &new_certificate);
     gateway.signal("HUP");
     let refused = gateway.wait_for(|event| event["event"] == "reload_refused");
     assert!(refused["detail"].as_str().unwrap().contains("the key does not belong to the certificate"), "{refused}");

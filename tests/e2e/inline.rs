@@ -1,5 +1,7 @@
 //! Delivery while the client waits: the next hop's answer is the client's, and what it leaves open is queued.
 
+use serde_json::Value;
+
 use crate::harness::sink::first;
 use crate::harness::{Answer, At, Client, Deployment, Gateway, Reply, Sink, mail};
 
@@ -17,7 +19,8 @@ fn what_the_next_hop_takes_never_touches_the_disk() {
     client.send("alice@example.org", &[BOB], &mail::large(1_000_000)).expect("250 ");
     assert_eq!(sink.taken().len(), 51, "250 means that the next hop has it");
     assert_eq!(deployment.spooled_files(), before);
-    let replied = gateway.events(|event| event["event"] == "replied");
+    let is_reply = |event: &Value| event["event"] == "replied";
+    let replied = crate::harness::until("all replies", || Some(gateway.events(is_reply)).filter(|replied| replied.len() == 51));
     assert!(replied.iter().all(|event| event["spooled"] == false));
     assert_eq!(sink.connections(), 1, "connections are used again");
 }

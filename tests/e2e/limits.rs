@@ -26,6 +26,7 @@ fn a_full_gateway_says_so_to_clients_monitoring_and_load_balancers_and_opens_aga
     }
     assert!(page.contains("gateway_limit_reached_total{limit=\"connections\"} 30\n"), "{page}");
     // Thirty refusals, one line.
+    gateway.wait_for(|event| event["event"] == "turned_away");
     let told = gateway.events(|event| event["event"] == "turned_away");
     assert_eq!((told.len(), &told[0]["limit"], &told[0]["client"]), (1, &"connections".into(), &"127.0.0.1".into()));
     drop(clients);

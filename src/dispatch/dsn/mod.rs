@@ -21,7 +21,7 @@ use super::Dispatcher;
 use super::job::{JobState, Pending, StoredEnvelope};
 use super::take::Judged;
 use crate::failure::Side;
-use crate::limits::DSN_PER_MINUTE_MAX;
+use crate::limits::{DSN_PER_MINUTE_MAX, DSN_RELAYED_PER_MINUTE_MAX};
 use crate::message::{Content, MessageId, Original};
 use crate::relay::{Accepted, INTERNET, NextHops};
 use crate::rules::OnFailure;
@@ -115,12 +115,15 @@ pub(super) struct Rate {
 }
 
 impl Rate {
-    fn admit(&mut self, now: Instant) -> bool {
+    /// What says that all is well, which everybody can ask for with every message, leaves room for what does not.
+    fn admit(&mut self, kind: Kind, now: Instant) -> bool {
         if self.minute.is_none_or(|begin| now.duration_since(begin) >= Duration::from_secs(60)) {
             *self = Self { minute: Some(now), made: 0 };
         }
-        self.made = self.made.saturating_add(1);
-        self.made <= DSN_PER_MINUTE_MAX
+        let most = if kind == Kind::Relayed { DSN_RELAYED_PER_MINUTE_MAX } else { DSN_PER_MINUTE_MAX };
+        let admitted = self.made < most;
+        self.made = self.made.saturating_add(u32::from(admitted));
+        admitted
     }
 }
 
@@ -164,7 +167,7 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
             }
             return Ok(());
         }
-        if !self.dsn_rate.lock().unwrap_or_else(std::sync::PoisonError::into_inner).admit(Instant::now()) {
+        if !self.dsn_rate.lock().unwrap_or_else(std::sync::PoisonError::into_inner).admit(kind, Instant::now()) {
             report(None, Some("not sent: too many notifications in this minute"));
             return Ok(());
         }

@@ -168,7 +168,17 @@ fn a_huge_header_is_cut_between_fields() {
 fn the_rate_is_kept_by_the_minute() {
     let mut rate = Rate::default();
     let begin = Instant::now();
-    assert!((0..DSN_PER_MINUTE_MAX).all(|_| rate.admit(begin)));
-    assert!(!rate.admit(begin));
-    assert!(rate.admit(begin + Duration::from_secs(60)));
+    assert!((0..DSN_PER_MINUTE_MAX).all(|_| rate.admit(Kind::Failed, begin)));
+    assert!(!rate.admit(Kind::Failed, begin));
+    assert!(rate.admit(Kind::Failed, begin + Duration::from_secs(60)));
+}
+
+#[test]
+fn whoever_asks_to_be_told_of_deliveries_leaves_room_for_failures() {
+    let mut rate = Rate::default();
+    let begin = Instant::now();
+    let flood = (0..DSN_PER_MINUTE_MAX * 10).filter(|_| rate.admit(Kind::Relayed, begin)).count();
+    assert_eq!(flood, DSN_RELAYED_PER_MINUTE_MAX as usize);
+    let failures = (0..DSN_PER_MINUTE_MAX).filter(|_| rate.admit(Kind::Failed, begin)).count();
+    assert_eq!(failures, (DSN_PER_MINUTE_MAX - DSN_RELAYED_PER_MINUTE_MAX) as usize);
 }

@@ -2,6 +2,7 @@
 
 use bytes::{Buf, BytesMut};
 use memchr::{memchr_iter, memmem};
+use zeroize::Zeroize;
 
 /// What the input starts with.
 pub(super) enum Line<'a> {
@@ -28,16 +29,15 @@ pub(super) fn find(input: &[u8], bytes_max: usize) -> Line<'_> {
     }
 }
 
-/// Throws away the rest of a line, CRLF included; `false` when its end has not come yet.
+/// Throws away the rest of a line, CRLF included; `false` when its end has not come yet. It may be a password's.
 pub(super) fn skip(input: &mut BytesMut) -> bool {
-    if let Some(at) = crlf(input) {
-        input.advance(at.saturating_add(2));
-        return true;
-    }
+    let end = crlf(input).map(|at| at.saturating_add(2));
     // A final CR stays: the LF may be on its way.
     let kept = usize::from(input.ends_with(b"\r"));
-    input.advance(input.len().saturating_sub(kept));
-    false
+    let length = end.unwrap_or_else(|| input.len().saturating_sub(kept));
+    input.get_mut(..length).unwrap_or_default().zeroize();
+    input.advance(length);
+    end.is_some()
 }
 
 /// Whether a client speaks HTTP: browsers and forged requests are sent to mail ports to have a body's lines taken for commands.

@@ -24,7 +24,7 @@ impl Session {
                 if self.first_command && line::is_http(start) {
                     return self.closed_with(&replies::NOT_HTTP);
                 }
-                if is_bdat(start) {
+                if is(b"BDAT", start) {
                     return self.closed_with(&replies::LINE_TOO_LONG);
                 }
                 self.state = State::LongLine(&replies::LINE_TOO_LONG);
@@ -37,9 +37,9 @@ impl Session {
         }
         let smtputf8 = self.transaction.as_ref().is_some_and(|transaction| transaction.parameters.smtputf8);
         let command = Command::parse(line, smtputf8);
-        let is_bdat = is_bdat(line);
-        if let Ok(Command::Auth { .. }) = &command {
-            // It may hold a password.
+        let (is_bdat, is_auth) = (is(b"BDAT", line), is(b"AUTH", line));
+        if is_auth {
+            // It may hold a password, be it as wrong as it will.
             self.input.get_mut(..length).unwrap_or_default().zeroize();
         }
         self.input.advance(length);
@@ -110,7 +110,7 @@ impl Session {
     }
 }
 
-/// Octets follow such a line, whatever is wrong with it.
-fn is_bdat(line: &[u8]) -> bool {
-    line.get(..4).is_some_and(|verb| verb.eq_ignore_ascii_case(b"BDAT"))
+/// Whether a line is such a command, whatever is wrong with it: octets follow BDAT, and AUTH has a secret.
+fn is(verb: &[u8; 4], line: &[u8]) -> bool {
+    line.get(..4).is_some_and(|start| start.eq_ignore_ascii_case(verb))
 }

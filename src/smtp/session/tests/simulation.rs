@@ -1,20 +1,27 @@
 //! Thousands of whole dialogues, each from a seed: a client that knows the order of commands or not, pipelines or not; a network that
-//! cuts its bytes anywhere, stalls, or breaks off; a driver that answers at once or later. A model that knows commands and no bytes
-//! says what each dialogue must come to: the codes of all replies, and the messages taken, to the octet.
+//! cuts its bytes anywhere, stalls, or breaks off; a driver that answers at once or later, with or without a login, with patience or
+//! under strain. A model that knows commands and no bytes says what each dialogue must come to: the codes of all replies, and the
+//! messages taken, to the octet.
 //!
 //! A seed that fails is in the panic's text; `GATEWAY_SEED=N` runs it alone, `GATEWAY_SEEDS=N` runs so many.
 
+mod script;
+
 use std::collections::VecDeque;
 
+use self::script::script;
 use super::*;
 use crate::random::{Random, seeds};
-use crate::smtp::{DotStuffer, Status};
+use crate::smtp::{DotStuffer, Status, auth_encodings};
 
 const SEEDS: u64 = 4000;
 const IDLE: Duration = Duration::from_secs(300);
 const MESSAGE_BYTES_MAX: usize = 400;
 const ERRORS_MAX: u32 = 6;
 const BAD_RECIPIENTS_MAX: u32 = 3;
+const LOGINS_REFUSED_MAX: u32 = 2;
+/// Errors, and bad recipients, under strain.
+const STRAINED_MAX: u32 = 1;
 
 #[test]
 fn every_dialogue_ends_as_the_model_says() {
@@ -69,6 +76,14 @@ enum Said {
     LongLine,
     BadChunk,
     Quit,
+    /// AUTH with all that belongs to it.
+    Plain(Mood),
+    /// AUTH that is followed by answers.
+    Login,
+    /// One of them, or a line that means nothing.
+    Answer(Mood),
+    /// Takes AUTH back.
+    Star,
 }
 
 impl Said {
@@ -87,6 +102,10 @@ impl Said {
             Self::LongLine => "NOOP ".repeat(1000),
             Self::BadChunk => "BDAT ten".into(),
             Self::Quit => "QUIT".into(),
+            Self::Plain(mood) => format!("AUTH PLAIN {}", auth_encodings(mood.word(), "x")[1].as_str()),
+            Self::Login => "auth login".into(),
+            Self::Answer(mood) => auth_encodings("", mood.word())[0].to_string(),
+            Self::Star => "*".into(),
         };
         let mut wire = format!("{text}\r\n").into_bytes();
         if let Self::Bdat(chunk, _) = self {
@@ -99,6 +118,12 @@ impl Said {
 /// The session as commands see it.
 #[derive(Debug, Default)]
 struct Model {
+    asks_for_login: bool,
+    strained: bool,
+    authenticated: bool,
+    /// In AUTH LOGIN: the answer that came, if one has.
+    exchange: Option<Option<Mood>>,
+    logins_refused: u32,
     greeted: bool,
     transaction: Option<(usize, usize)>,
     chunks: Option<Vec<u8>>,
@@ -121,9 +146,44 @@ impl Model {
         self.closed |= code == 421;
         if code >= 500 {
             self.errors += 1;
-            if self.errors >= ERRORS_MAX {
+            if self.errors >= self.patience(ERRORS_MAX) {
                 self.codes.push(421);
                 self.closed = true;
+            }
+        }
+    }
+
+    fn patience(&self, max: u32) -> u32 {
+        if self.strained { STRAINED_MAX } else { max }
+    }
+
+    fn hears_login(&mut self, mood: Mood) {
+        self.authenticated |= mood == Mood::Yes;
+        self.reply(mood.decision().err().map_or(235, |reply| reply.code));
+        self.logins_refused += u32::from(mood == Mood::No);
+        if mood == Mood::No && self.logins_refused >= LOGINS_REFUSED_MAX && !self.closed {
+            self.codes.push(421);
+            self.closed = true;
+        }
+    }
+
+    /// AUTH, and the lines behind it.
+    fn hears_auth(&mut self, said: &Said) {
+        match (said, self.exchange.take()) {
+            (Said::Answer(name), Some(None)) => {
+                self.exchange = Some(Some(*name));
+                self.reply(334);
+            }
+            (Said::Answer(_), Some(Some(name))) => self.hears_login(name),
+            // Whatever it is, it is read as an answer.
+            (Said::Star | Said::Plain(_) | Said::Login, Some(_)) => self.reply(501),
+            (Said::Answer(_) | Said::Star, None) => self.reply(500),
+            _ if !self.asks_for_login => self.reply(502),
+            _ if !self.greeted || self.authenticated => self.reply(503),
+            (Said::Plain(mood), _) => self.hears_login(*mood),
+            _ => {
+                self.exchange = Some(None);
+                self.reply(334);
             }
         }
     }
@@ -131,7 +191,13 @@ impl Model {
     /// Whether the code is 354.
     fn hears(&mut self, said: &Said) -> bool {
         let mood = |mood: &Mood, yes: u16| mood.decision().err().map_or(yes, |reply| reply.code);
+        let needs_login = self.asks_for_login && !self.authenticated;
         let code = match said {
+            Said::Plain(_) | Said::Login | Said::Answer(_) | Said::Star => {
+                self.hears_auth(said);
+                return false;
+            }
+            Said::Mail(_) | Said::MailTooLarge | Said::Rcpt(_) | Said::Data(_) | Said::Bdat(..) if needs_login => 530,
             Said::Hello(how, _) => {
                 if *how == Mood::Yes {
                     self.greeted = true;
@@ -185,7 +251,7 @@ impl Model {
     fn refuses_recipient(&mut self) {
         self.codes.push(550);
         self.bad_recipients += 1;
-        if self.bad_recipients >= self.good_recipients + BAD_RECIPIENTS_MAX {
+        if self.bad_recipients >= self.good_recipients + self.patience(BAD_RECIPIENTS_MAX) {
             self.codes.push(421);
             self.closed = true;
         }
@@ -267,19 +333,24 @@ struct World {
 impl World {
     fn new(seed: u64) -> Self {
         let mut random = Random(seed);
+        let asks_for_login = random.percent(40);
         let config = SessionConfig {
             message_bytes_max: MESSAGE_BYTES_MAX as u64,
             errors_max: ERRORS_MAX,
             bad_recipients_max: BAD_RECIPIENTS_MAX,
+            logins_refused_max: LOGINS_REFUSED_MAX,
+            auth: asks_for_login,
             idle_timeout: IDLE,
             session_timeout: IDLE * 100,
             ..SessionConfig::new("mx.example")
         };
         let now = Instant::now();
         let mut session = Session::new(Arc::new(config), now);
+        // Logins are for TLS; what is encrypted is not this simulation's.
+        session.tls_established();
         session.greet();
-        let script = script(&mut random);
-        let model = Model { codes: vec![220], ..Model::default() };
+        let script = script(&mut random, asks_for_login);
+        let model = Model { asks_for_login, codes: vec![220], ..Model::default() };
         let (wire, under_way, output, messages) = Default::default();
         let (content, question, closed, timed_out) = (None, None, false, false);
         Self { random, session, now, model, script, content, wire, under_way, question, output, messages, closed, timed_out }
@@ -292,7 +363,8 @@ impl World {
                 0..50 => self.deliver(),
                 50..85 => self.speak(),
                 85..97 => self.answer(),
-                97..99 => self.stall(),
+                97..98 => self.stall(),
+                98..99 => self.strain(),
                 // The client is gone in the middle of whatever it was.
                 _ if self.random.percent(20) => break,
                 _ => {}
@@ -368,13 +440,14 @@ impl World {
                 Event::Helo { name, .. } => Mood::of(&name),
                 Event::Mail { reverse_path, .. } => Mood::of(reverse_path.as_str()),
                 Event::Rcpt { address, .. } => Mood::of(address.as_str()),
+                Event::Auth { login } => Mood::of(&login.username),
                 Event::Data => Mood::Yes,
                 Event::Message { data } => {
                     self.messages.push(data.to_vec());
                     self.session.finish_message(Reply::fixed(250, Status(2, 0, 0), "Taken"));
                     continue;
                 }
-                Event::Auth { .. } | Event::StartTls | Event::Reset | Event::Refused { .. } => continue,
+                Event::StartTls | Event::Reset | Event::Refused { .. } => continue,
             };
             // A question may take its time; meanwhile the network goes on.
             if self.random.percent(20) {
@@ -415,6 +488,15 @@ impl World {
         }
     }
 
+    /// Room becomes scarce, or there is some again. What is under way is judged as it arrives.
+    fn strain(&mut self) {
+        if self.question.is_none() {
+            self.model.strained = !self.model.strained;
+            let strain = Strain { idle_timeout: IDLE, errors_max: STRAINED_MAX };
+            self.session.strain(self.model.strained.then_some(strain));
+        }
+    }
+
     fn check(self) {
         let text = String::from_utf8(self.output).expect("replies are ASCII");
         let finals = text.split_terminator("\r\n").filter(|line| line.as_bytes().get(3) == Some(&b' '));
@@ -431,81 +513,4 @@ impl World {
         assert!(self.model.messages.starts_with(&self.messages));
         assert!(self.messages.len() == self.model.messages.len() || !self.closed || self.timed_out);
     }
-}
-
-/// A dialogue: mostly what a client would say, now and then anything.
-fn script(random: &mut Random) -> VecDeque<Said> {
-    let mut script = VecDeque::new();
-    for _ in 0..=random.below(6) {
-        if script.is_empty() || random.percent(20) {
-            script.push_back(Said::Hello(mood(random), random.percent(70)));
-        }
-        script.push_back(Said::Mail(mood(random)));
-        for _ in 0..random.below(4) {
-            script.push_back(Said::Rcpt(mood(random)));
-        }
-        if random.percent(50) {
-            script.push_back(Said::Data(content(random)));
-        } else {
-            let whole = content(random);
-            let mut rest = &whole[..];
-            while random.percent(50) {
-                let (chunk, behind) = rest.split_at(usize::try_from(random.below(rest.len() as u64 + 1)).unwrap());
-                script.push_back(Said::Bdat(chunk.to_vec(), false));
-                rest = behind;
-            }
-            script.push_back(Said::Bdat(rest.to_vec(), true));
-        }
-        while random.percent(30) {
-            let place = usize::try_from(random.below(script.len() as u64 + 1)).unwrap();
-            script.insert(place, anything(random));
-        }
-    }
-    script.push_back(Said::Quit);
-    script
-}
-
-fn mood(random: &mut Random) -> Mood {
-    *random.of(&[Mood::Yes, Mood::Yes, Mood::Yes, Mood::Yes, Mood::Yes, Mood::No, Mood::Later])
-}
-
-fn anything(random: &mut Random) -> Said {
-    match random.below(12) {
-        0 => Said::Hello(mood(random), true),
-        1 => Said::Mail(mood(random)),
-        2 => Said::MailTooLarge,
-        3 => Said::Rcpt(mood(random)),
-        4 => Said::Data(content(random)),
-        5 => Said::Bdat(content(random), random.percent(50)),
-        6 | 7 => Said::Rset,
-        8 => Said::Noop,
-        9 => Said::Nonsense,
-        10 => Said::LongLine,
-        _ if random.percent(10) => Said::BadChunk,
-        _ => Said::Noop,
-    }
-}
-
-/// Lines that look like commands and like ends of data.
-fn content(random: &mut Random) -> Vec<u8> {
-    let mut content = Vec::new();
-    for _ in 0..random.below(12) {
-        content.extend_from_slice(random.of::<&[u8]>(&[
-            &b"Subject: hello\r\n"[..],
-            b"\r\n",
-            b".\r\n",
-            b"..\r\n",
-            b".hidden\r\n",
-            b"QUIT\r\n",
-            b"MAIL FROM:<evil@x.example>\r\n",
-            b"BDAT 5 LAST\r\n",
-            b"\0\xff\r\n",
-        ]));
-    }
-    match random.below(12) {
-        0 => content.extend_from_slice(random.of::<&[u8]>(&[&b"\n.\n"[..], b"\r.\r", b"\r\n.\n", b"\n.\r\n", b"\r\n.\r", b"a\rb\r\n"])),
-        1 => content.extend(std::iter::repeat_n(&b"0123456789abcde\r\n"[..], 40).flatten()),
-        _ => {}
-    }
-    content
 }

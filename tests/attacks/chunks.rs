@@ -187,7 +187,7 @@ fn a_chunk_octet_by_octet_is_the_same_and_half_a_one_is_nothing() {
     for _ in 0..5 {
         client.reply().expect("250 ");
     }
-    assert!(mail::text(&sink.only().data).ends_with("abc\r\n.\r\nN\r\nx"));
+    assert!(mail::text(&sink.only().data).ends_with("abc\r\n.\r\nN\r\nx\r\n"));
     // Gone in the middle of the last chunk, or between two, or in the command itself.
     for begin in ["BDAT 10 LAST\r\n123456789", "BDAT 3\r\n123", "BDAT 3\r\n123BDAT 0 LAST", "BDAT 3\r\n123BDAT 1 LAST\r\n", "BDAT 3\r\n12"]
     {

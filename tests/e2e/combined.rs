@@ -187,7 +187,7 @@ fn a_message_with_requiretls_reaches_a_next_hop_that_keeps_it() {
     for (keywords, trust, reply) in [
         ("REQUIRETLS", "ca: next/cert.pem", "250 "),
         ("REQUIRETLS", "ca: tls/cert.pem", "550 5.7.10"),
-        ("8BITMIME", "ca: next/cert.pem", "550 5.7.10"),
+        ("8BITMIME", "ca: next/cert.pem", "550 5.7.30"),
     ] {
         let folder = Deployment::new("inline");
         let (certificate, key) = next.write(&folder.path("next"));

@@ -113,7 +113,7 @@ impl<'a> Walker<'a> {
             Value::Mapping(entries) if !words => match entries.as_slice() {
                 [entry] => self.variant(entry, variants),
                 [] => {
-                    let help = format!("one of {}", list(variants.iter().map(|v| v.name)));
+                    let help = format!("one of {}", list(on_offer(variants)));
                     self.sink.broken(Code::OneKey, node.span.clone(), "one key is missing here").help(help);
                 }
                 [first, second, ..] => {
@@ -136,11 +136,11 @@ impl<'a> Walker<'a> {
                 }
             },
             _ if words => {
-                let help = format!("one of {}", list(variants.iter().map(|v| v.name)));
+                let help = format!("one of {}", list(on_offer(variants)));
                 self.sink.broken(Code::WrongType, node.head(), format!("a word is expected here, not {}", kind(&node.value))).help(help);
             }
             _ => {
-                let help = format!("it begins with one of {}", list(variants.iter().map(|v| v.name)));
+                let help = format!("it begins with one of {}", list(on_offer(variants)));
                 self.sink
                     .broken(Code::WrongType, node.head(), format!("`key: value` is expected here, not {}", kind(&node.value)))
                     .help(help);
@@ -169,7 +169,7 @@ impl<'a> Walker<'a> {
             }
             None => {
                 let message = format!("`{}` is not one of the possible words", formats::clip(word));
-                self.unknown(Code::BadValue, node.span.clone(), message, word, variants.iter().map(|v| v.name));
+                self.unknown(Code::BadValue, node.span.clone(), message, word, on_offer(variants));
             }
         }
     }
@@ -187,7 +187,7 @@ impl<'a> Walker<'a> {
             }
             None => {
                 let message = format!("`{}` is not known here", formats::clip(&entry.key));
-                self.unknown(Code::UnknownKey, entry.key_span.clone(), message, &entry.key, variants.iter().map(|v| v.name));
+                self.unknown(Code::UnknownKey, entry.key_span.clone(), message, &entry.key, on_offer(variants));
             }
         }
     }
@@ -218,7 +218,10 @@ impl<'a> Walker<'a> {
                         (None, Some(there)) => {
                             self.sink.broken(Code::UnknownKey, entry.key_span.clone(), message).help(format!("`{there}` is here already"));
                         }
-                        _ => self.unknown(Code::UnknownKey, entry.key_span.clone(), message, &entry.key, absent()),
+                        _ => {
+                            let on_offer = absent().filter(|name| fields.get(*name).is_none_or(is_available));
+                            self.unknown(Code::UnknownKey, entry.key_span.clone(), message, &entry.key, on_offer);
+                        }
                     }
                 }
             }
@@ -395,6 +398,7 @@ impl<'a> Walker<'a> {
                 _ => None,
             },
             Value::Text(text) if wants("a whole number") && text.parse::<i64>().is_ok() => Some(format!("without quotes: `{text}`")),
+            Value::Text(_) | Value::Boolean(_) if wants("a mapping") => schemas.iter().find_map(|schema| mapping_of(schema)),
             Value::Mapping(_) if expected == ["a list"] => Some("every item of a list begins with `- `".to_owned()),
             _ => None,
         };
@@ -465,6 +469,22 @@ fn kind(value: &Value) -> &'static str {
 }
 
 /// `a`, `b` or `c`.
+/// How a mapping is written that has keys which must be there.
+fn mapping_of(schema: &Json) -> Option<String> {
+    let required = schema.get("required")?.as_array()?.iter().filter_map(Json::as_str);
+    let keys: Vec<String> = required.map(|key| format!("{key}: …")).collect();
+    (!keys.is_empty()).then(|| format!("write `{{ {} }}`", keys.join(", ")))
+}
+
+/// The names that have an effect in this version: others are no help.
+fn on_offer<'v>(variants: &'v [Variant<'_>]) -> impl Iterator<Item = &'v str> + Clone {
+    variants.iter().filter(|variant| is_available(variant.schema)).map(|variant| variant.name)
+}
+
+fn is_available(schema: &Json) -> bool {
+    schema.get("x-not-available").is_none()
+}
+
 fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     let names: Vec<String> = names.into_iter().map(|name| format!("`{}`", formats::clip(name))).collect();
     match names.split_last() {

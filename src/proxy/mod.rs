@@ -94,7 +94,7 @@ pub enum Malformed {
     Tlv,
     /// The checksum is that of another header.
     Checksum,
-    /// The source is no address that a client can have.
+    /// The source is the unspecified address, `0.0.0.0` or `::`.
     Source(std::net::IpAddr),
 }
 
@@ -137,13 +137,12 @@ fn begins(input: &[u8], signature: &[u8]) -> Result<bool, Malformed> {
 }
 
 impl Addresses {
-    /// The ends of a client's connection, unless no connection can come from there: such an address would be believed by
-    /// policies and written into the trace.
+    /// The ends of a client's connection, unless the source is unspecified: that names nobody. Any other address is taken as it
+    /// stands, for PP §2.1 itself shows broadcast and multicast ones as the longest valid lines.
     fn new(source: SocketAddr, destination: SocketAddr) -> Result<Self, Malformed> {
         let [source, destination] = [source, destination].map(|end| SocketAddr::new(end.ip().to_canonical(), end.port()));
         let ip = source.ip();
-        let is_broadcast = matches!(ip, std::net::IpAddr::V4(v4) if v4.is_broadcast());
-        if ip.is_unspecified() || ip.is_multicast() || is_broadcast {
+        if ip.is_unspecified() {
             return Err(Malformed::Source(ip));
         }
         Ok(Self { source, destination })

@@ -54,7 +54,8 @@ fn source_of(input: &[u8]) -> Option<String> {
 fn lines_of_version_1() {
     for (line, source) in [
         ("PROXY TCP4 203.0.113.9 192.0.2.25 4711 25", Some("203.0.113.9:4711")),
-        ("PROXY TCP4 255.255.255.254 255.255.255.255 65535 65535", Some("255.255.255.254:65535")),
+        // PP §2.1: the longest lines.
+        ("PROXY TCP4 255.255.255.255 255.255.255.255 65535 65535", Some("255.255.255.255:65535")),
         ("PROXY TCP4 1.1.1.1 1.1.1.1 1 1", Some("1.1.1.1:1")),
         // A port that the load balancer does not know.
         ("PROXY TCP4 203.0.113.9 0.0.0.0 0 0", Some("203.0.113.9:0")),
@@ -62,8 +63,8 @@ fn lines_of_version_1() {
         ("PROXY TCP6 2001:DB8::9 ::1 4711 25", Some("[2001:db8::9]:4711")),
         ("PROXY TCP6 2001:0db8:0000:0000:0000:0000:0000:0009 ::1 4711 25", Some("[2001:db8::9]:4711")),
         (
-            "PROXY TCP6 feff:ffff:ffff:ffff:ffff:ffff:ffff:ffff ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 65535 65535",
-            Some("[feff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535"),
+            "PROXY TCP6 ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 65535 65535",
+            Some("[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535"),
         ),
         ("PROXY TCP6 ::ffff:203.0.113.9 ::ffff:192.0.2.25 4711 25", Some("203.0.113.9:4711")),
         ("PROXY TCP6 ::ffff:cb00:7109 ::1 4711 25", Some("203.0.113.9:4711")),
@@ -247,20 +248,25 @@ fn headers_that_are_none_of_version_2() {
     assert_eq!((largest.len(), source_of(&largest).as_deref()), (4096, Some("203.0.113.9:4711")));
 }
 
+/// Any address but the unspecified one: what a load balancer says is believed.
 #[test]
-fn sources_that_no_client_has() {
-    for source in ["0.0.0.0", "224.0.0.1", "239.255.255.255", "255.255.255.255"] {
-        let line = format!("PROXY TCP4 {source} 192.0.2.25 4711 25\r\n");
-        assert_eq!(read(line.as_bytes()), Err(Malformed::Source(source.parse().unwrap())));
-        let mapped = format!("::ffff:{source}");
-        assert_eq!(read(&v2(0x21, 0x21, &inet6(&mapped))), Err(Malformed::Source(source.parse().unwrap())));
+fn only_an_unspecified_source_names_nobody() {
+    for source in ["0.0.0.0", "0.0.0.1", "127.0.0.1", "224.0.0.1", "239.255.255.255", "240.0.0.1", "255.255.255.255"] {
+        let end = format!("{source}:4711");
+        let wanted = if source == "0.0.0.0" { Err(Malformed::Source(source.parse().unwrap())) } else { Ok(end) };
         let octets = source.parse::<std::net::Ipv4Addr>().unwrap().octets();
-        assert_eq!(read(&v2(0x21, 0x11, &[&octets[..], &INET[4..]].concat())), Err(Malformed::Source(source.parse().unwrap())));
+        for input in [
+            format!("PROXY TCP4 {source} 192.0.2.25 4711 25\r\n").into_bytes(),
+            v2(0x21, 0x11, &[&octets[..], &INET[4..]].concat()),
+            v2(0x21, 0x21, &inet6(&format!("::ffff:{source}"))),
+        ] {
+            let read = read(&input).map(|header| header.addresses.unwrap().source.to_string());
+            assert_eq!(read, wanted, "{}", input.escape_ascii());
+        }
     }
-    for source in ["::", "ff02::1"] {
-        assert_eq!(read(&v2(0x21, 0x21, &inet6(source))), Err(Malformed::Source(source.parse().unwrap())));
-    }
-    // Where they are ignored, they do no harm.
+    assert_eq!(read(&v2(0x21, 0x21, &inet6("::"))), Err(Malformed::Source("::".parse().unwrap())));
+    assert_eq!(source_of(&v2(0x21, 0x21, &inet6("ff02::1"))).as_deref(), Some("[ff02::1]:4711"));
+    // Where it is ignored, it does no harm.
     assert_eq!(source_of(&v2(0x20, 0x11, &[0; 12])), None);
     assert_eq!(source_of(b"PROXY UNKNOWN 0.0.0.0 0.0.0.0 0 0\r\n"), None);
 }
@@ -383,4 +389,106 @@ fn headers_of_aws() {
         &tlv(0x04, &[0; 36]),
     ];
     assert_eq!(source_of(&v2(0x21, 0x11, &block.concat())).as_deref(), Some("172.31.7.113:51442"));
+}
+
+/// What other implementations hold for headers, each with its verdict: the source, or that there is none, or the refusal.
+#[test]
+fn vectors_of_other_implementations() {
+    use Malformed::{
+        Address, BareLineEnd, Family, Fields, LineTooLong, NoHeader, NoRoomForAddresses, Port, Protocol, UnknownCommand, Version,
+    };
+    let worst = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff";
+    let lines = [
+        // Of mox.
+        ("PROXY TCP4 203.0.113.4 198.51.100.2 1234 25\r\n".to_owned(), Ok(Some("203.0.113.4:1234"))),
+        // Of aiosmtpd.
+        ("PROXY TCP4 1.2.3.4 5.6.7.8 0 65535\r\n".to_owned(), Ok(Some("1.2.3.4:0"))),
+        ("PROXY TCP6 2020:dead::0001 2021:cafe::0002 8000 65535\r\n".to_owned(), Ok(Some("[2020:dead::1]:8000"))),
+        ("PROXY UNKNOWN whatever\r\n".to_owned(), Ok(None)),
+        ("PROXY UNKNOWN 1.2.3.4 5.6.7.8 99999 99999\r\n".to_owned(), Ok(None)),
+        (format!("PROXY UNKNOWN {}\r\n", "*".repeat(100)), Err(LineTooLong)),
+        ("PROXY \n".to_owned(), Err(BareLineEnd)),
+        ("PROXY SOMETHING\r\n".to_owned(), Err(Protocol)),
+        ("PROX\r\n".to_owned(), Err(NoHeader)),
+        ("NOTPROX TCP4 1.2.3.4 5.6.7.8 0 65535\r\n".to_owned(), Err(NoHeader)),
+        ("HELO example.org\r\n".to_owned(), Err(NoHeader)),
+        ("PROXY TCP4 1.2.3.a 5.6.7.8 0 65535\r\n".to_owned(), Err(Address)),
+        ("PROXY TCP4 1.2.3.4 5.6.7.8 0 02501\r\n".to_owned(), Err(Port)),
+        ("PROXY TCP4 1.2.3.4 5.6.7.8 0  8080\r\n".to_owned(), Err(Fields)),
+        ("PROXY TCP4 1.2.3.4 5.6.7.8 0 0 \r\n".to_owned(), Err(Fields)),
+        ("PROXY TCP6 2020:dead::000g 2021:cafe::2 0 0\r\n".to_owned(), Err(Address)),
+        ("PROXY TCP6 2020:dead::1 1.2.3.4 0 0\r\n".to_owned(), Err(Address)),
+        // Of go-proxyproto.
+        ("PROXY TCP6 ::1 ::1 65533 65533\r\n".to_owned(), Ok(Some("[::1]:65533"))),
+        ("PROXY TCP6 ::ffff:127.0.0.1 ::ffff:127.0.0.1 65533 65533\r\n".to_owned(), Ok(Some("127.0.0.1:65533"))),
+        (format!("PROXY UNKNOWN {worst} {worst} 65535 65535\r\n"), Ok(None)),
+        (format!("PROXY UNKNOWN {worst} {worst} 65535 65535 \r\n"), Err(LineTooLong)),
+        ("PROXY TCP4 invalid invalid 65533 65533\r\n".to_owned(), Err(Address)),
+        ("PROXY TCP4 ::ffff:127.0.0.1 ::ffff:127.0.0.1 65533 65533\r\n".to_owned(), Err(Address)),
+        (" ".repeat(10 * 1024), Err(NoHeader)),
+        (format!("PROXY {}", " ".repeat(10 * 1024)), Err(LineTooLong)),
+    ];
+    let addresses = [&[127, 0, 0, 1, 127, 0, 0, 1][..], &[0xFF, 0xFD, 0xFF, 0xFD]].concat();
+    let addresses6 = inet6("2001:db8::9");
+    let fake_tlv = b"fake_tlv";
+    let binary = [
+        (v2(0x20, 0x00, b"asdfghjkl"), Ok(None)),
+        (v2(0x20, 0x01, b"whatever"), Ok(None)),
+        (v2(0x20, 0x30, b"whatever"), Ok(None)),
+        (v2(0x20, 0x12, &[&addresses[..], fake_tlv].concat()), Ok(None)),
+        (v2(0x20, 0x22, &[&addresses6[..], fake_tlv].concat()), Ok(None)),
+        (v2(0x20, 0x31, &[&[0; 216][..], fake_tlv].concat()), Ok(None)),
+        // Padding: empty TLVs of type 0.
+        (v2(0x21, 0x11, &[&addresses[..], &[0; 72]].concat()), Ok(Some("127.0.0.1:65533"))),
+        (v2(0x21, 0x21, &[&addresses6[..], &[0; 48]].concat()), Ok(Some("[2001:db8::9]:4711"))),
+        (v2(0x99, 0x11, &addresses), Err(Version(9))),
+        (v2(0x22, 0x11, &addresses), Err(UnknownCommand(2))),
+        (v2(0x21, 0x41, &addresses), Err(Family(0x41))),
+        (v2(0x21, 0x11, b""), Err(NoRoomForAddresses)),
+        (v2(0x21, 0x21, &addresses), Err(NoRoomForAddresses)),
+        ([b"\r\n\r\n\0\r\nQUIP\n\x21\x11\0\x0c", &addresses[..]].concat(), Err(NoHeader)),
+        (v2(0x21, 0x11, &addresses)[2..].to_vec(), Err(NoHeader)),
+    ];
+    let lines = lines.map(|(line, wanted)| (line.into_bytes(), wanted));
+    for (input, wanted) in lines.into_iter().chain(binary) {
+        let read = read(&input).map(|header| header.addresses.map(|ends| ends.source.to_string()));
+        assert_eq!(read, wanted.map(|source| source.map(str::to_owned)), "{}", input.escape_ascii());
+    }
+}
+
+/// A header that HAProxy wrote for a health check of its own over TLS, with a checksum.
+#[test]
+fn a_header_of_haproxy() {
+    let mut header = v2(
+        0x21,
+        0x11,
+        &[
+            &[127, 0, 0, 1, 127, 0, 0, 1, 0xB0, 0x52, 0x62, 0xA5][..],
+            &tlv(0x03, &[0x54, 0xFD, 0xC6, 0xFF]),
+            &tlv(0x02, b"AUTHORITY"),
+            &tlv(0x05, b"UNIQUE_ID"),
+            &tlv(
+                0x20,
+                &[
+                    &[1, 0, 0, 0, 0][..],
+                    &tlv(0x21, b"TLSv1.2"),
+                    &tlv(0x25, b"RSA4096"),
+                    &tlv(0x24, b"RSA-SHA256"),
+                    &tlv(0x23, b"ECDHE-RSA-AES256-GCM-SHA384"),
+                ]
+                .concat(),
+            ),
+        ]
+        .concat(),
+    );
+    assert_eq!(header.len(), 130);
+    let Header { addresses, tlvs, .. } = read(&header).unwrap();
+    let ends = addresses.map(|ends| (ends.source.to_string(), ends.destination.to_string()));
+    assert_eq!(ends, Some(("127.0.0.1:45138".to_owned(), "127.0.0.1:25253".to_owned())));
+    assert_eq!((tlvs.authority.as_deref(), tlvs.unique_id.as_deref()), (Some("AUTHORITY"), Some(&b"UNIQUE_ID"[..])));
+    let ssl = tlvs.ssl.unwrap();
+    assert_eq!((ssl.version.as_deref(), ssl.cipher.as_deref()), (Some("TLSv1.2"), Some("ECDHE-RSA-AES256-GCM-SHA384")));
+    let version = header.windows(7).position(|octets| octets == b"TLSv1.2").unwrap();
+    header[version + 6] = b'3';
+    assert_eq!(read(&header), Err(Malformed::Checksum));
 }

@@ -11,11 +11,13 @@ mod harness;
 mod hop;
 
 mod addresses;
+mod chunks;
 mod dialogues;
 mod handshake;
 mod headers;
 mod log;
 mod login;
+mod logins;
 mod pace;
 mod smuggling;
 mod starttls;

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use crate::common::DEADLINE;
-use crate::harness::{Client, mail};
+use crate::harness::{Client, Gateway, mail};
 use crate::{BOB, handshake, start_with_tls, still_serves};
 
 const ENVELOPE: &str = "EHLO injected.example\r\nMAIL FROM:<evil@example.org>\r\nRCPT TO:<bob@acme.example>\r\n";
@@ -39,16 +39,7 @@ fn what_follows_starttls_in_plain_text_goes_into_the_handshake_and_breaks_it() {
 fn commands_between_starttls_and_a_true_client_hello_are_never_answered() {
     let (sink, gateway) = start_with_tls("optional");
     for injected in ["NOOP\r\n", ENVELOPE] {
-        let mut tcp = TcpStream::connect(gateway.address()).unwrap();
-        tcp.set_read_timeout(Some(DEADLINE)).unwrap();
-        assert!(line(&mut tcp).starts_with("220 "));
-        tcp.write_all(&[b"EHLO c.example\r\nSTARTTLS\r\n", injected.as_bytes(), &client_hello().1].concat()).unwrap();
-        while !line(&mut tcp).starts_with("250 ") {}
-        assert!(line(&mut tcp).starts_with("220 "));
-        let mut rest = Vec::new();
-        // A reset is as good an end.
-        let _ = tcp.read_to_end(&mut rest);
-        let rest = mail::text(&rest);
+        let rest = self::injected(&gateway, injected);
         assert!(!rest.contains("250") && !rest.contains("553"), "{rest:?}");
     }
     assert!(!gateway.said().contains("evil@example.org"));
@@ -127,6 +118,20 @@ fn where_tls_is_required_nothing_of_mail_passes_in_plain_text() {
         client.command(command).expect("250 ");
     }
     client.command("QUIT").expect("221 ");
+}
+
+/// STARTTLS, this and a true ClientHello in one segment: what comes behind the 220.
+pub fn injected(gateway: &Gateway, plain: &str) -> String {
+    let mut tcp = TcpStream::connect(gateway.address()).unwrap();
+    tcp.set_read_timeout(Some(DEADLINE)).unwrap();
+    assert!(line(&mut tcp).starts_with("220 "));
+    tcp.write_all(&[b"EHLO c.example\r\nSTARTTLS\r\n", plain.as_bytes(), &client_hello().1].concat()).unwrap();
+    while !line(&mut tcp).starts_with("250 ") {}
+    assert!(line(&mut tcp).starts_with("220 "));
+    let mut rest = Vec::new();
+    // A reset is as good an end.
+    let _ = tcp.read_to_end(&mut rest);
+    mail::text(&rest)
 }
 
 /// The client's side of TLS and its first flight.

@@ -11,6 +11,7 @@ mod acme;
 mod auth;
 mod chunking;
 mod clients;
+mod combined;
 mod commands;
 mod crash;
 mod credentials;

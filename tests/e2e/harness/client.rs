@@ -124,7 +124,8 @@ impl Client {
             // RFC 5321 §4.2 and §4.5.3.1.5.
             let (readable, fits) = (line.is_ascii() && line.ends_with("\r\n"), (6..=512).contains(&line.len()));
             assert!(readable && fits, "not a line of a reply: {line:?}");
-            let (code, rest) = line.trim_end().split_at(3);
+            // RFC 4954 §4: the text of a challenge may be empty, and its space is there.
+            let (code, rest) = line.trim_end_matches("\r\n").split_at(3);
             texts.push(rest[1..].to_owned());
             if rest.starts_with(' ') {
                 return Ok(Reply { code: code.parse().expect("a code"), text: texts.join("\n") });

@@ -29,8 +29,7 @@ use self::chunking::Chunk;
 pub use self::config::{SessionConfig, Strain};
 use super::{Address, Chunks, Decoder, Login, MailParameters, RcptParameters, Reply, ReversePath, replies};
 
-/// One connection of a client.
-#[derive(Debug)]
+/// One connection of a client. It has no `Debug`: unread input may hold a password.
 pub struct Session {
     config: Arc<SessionConfig>,
     input: BytesMut,
@@ -369,7 +368,8 @@ impl Session {
     }
 
     fn idle_deadline(&self) -> Instant {
-        let strained = self.strain.filter(|_| !self.is_in_data()).map_or(Duration::MAX, |strain| strain.idle_timeout);
+        let strained =
+            self.strain.filter(|_| !self.is_in_data() && !self.is_between_chunks()).map_or(Duration::MAX, |strain| strain.idle_timeout);
         later(self.waiting_since, self.config.idle_timeout.min(strained))
     }
 

@@ -512,6 +512,11 @@ fn under_strain_who_waits_is_given_less_time_and_who_sends_a_message_is_not() {
     idle.run();
     assert_eq!(idle.take_lines().last().map(String::as_str), Some("421 4.4.2 Timeout"));
 
+    let mut between_chunks = Driver::new(config());
+    between_chunks.session.strain(strain);
+    between_chunks.send(b"HELO c\r\nMAIL FROM:<>\r\nRCPT TO:<b@y>\r\nBDAT 1\r\nx");
+    assert_eq!(between_chunks.session.deadline(), between_chunks.now + Duration::from_secs(300));
+
     let mut busy = Driver::new(config());
     busy.session.strain(strain);
     busy.send(b"HELO c\r\nMAIL FROM:<>\r\nRCPT TO:<b@y>\r\nDATA\r\n");

@@ -13,8 +13,7 @@ use time::OffsetDateTime;
 use super::expiry::date;
 use super::trust::{Shown, Trust, Witness};
 
-/// TLS 1.2 and 1.3, the client's order of the suites (all of them are good), session tickets with keys of their own: a ticket of
-/// another endpoint, or from before a reload, is worth nothing.
+/// Session tickets have keys of their own: a ticket of another endpoint, or from before a reload, is worth nothing.
 pub fn server_config(certificates: Arc<dyn ResolvesServerCert>) -> Result<ServerConfig, rustls::Error> {
     let mut config = with_verifier(WebPkiClientVerifier::no_client_auth(), certificates)?;
     config.ticketer = aws_lc_rs::Ticketer::new()?;
@@ -32,10 +31,14 @@ pub fn demanding(base: &ServerConfig, trust: &Arc<Trust>, refused: &Shown) -> Re
     Ok(config)
 }
 
+/// TLS 1.2 and 1.3.
 fn with_verifier(verifier: Arc<dyn ClientCertVerifier>, certificates: Arc<dyn ResolvesServerCert>) -> Result<ServerConfig, rustls::Error> {
     let builder = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?;
-    Ok(builder.with_client_cert_verifier(verifier).with_cert_resolver(certificates))
+    let mut config = builder.with_client_cert_verifier(verifier).with_cert_resolver(certificates);
+    // Among ciphers that are all good the choice is ours, strongest first: clients list theirs in whatever order.
+    config.ignore_client_order = true;
+    Ok(config)
 }
 
 /// Why a handshake failed, for the log.

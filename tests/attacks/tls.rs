@@ -135,6 +135,23 @@ fn old_protocols_and_weak_ciphers_are_refused() {
     still_serves(&sink, &gateway);
 }
 
+/// A client that names its weakest suite first, as many do, still gets the strongest that both have.
+#[test]
+fn the_gateway_chooses_the_cipher() {
+    let (sink, gateway) = start_with_tls("optional");
+    for (offered, chosen) in [
+        (&["-tls1_3", "-ciphersuites", "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384"][..], "TLS_AES_256_GCM_SHA384"),
+        (&["-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384"], "ECDHE-ECDSA-AES256-GCM-SHA384"),
+    ] {
+        let mut command = tool("openssl");
+        command.args(["s_client", "-starttls", "smtp", "-connect", &gateway.address().to_string()]).args(offered);
+        let output = command.stdin(Stdio::null()).output().expect("openssl starts");
+        let said = mail::text(&output.stdout);
+        assert!(said.contains(&format!("Cipher is {chosen}")), "{offered:?}: {said}");
+    }
+    still_serves(&sink, &gateway);
+}
+
 #[test]
 fn a_hostile_server_name_reaches_no_log() {
     let (sink, gateway) = start_with_tls("optional");

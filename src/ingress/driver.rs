@@ -126,7 +126,7 @@ impl<'i, D: Intake> Connection<'i, D> {
                     }
                     if let Err(reason) = self.exchange(&mut stream).await {
                         // Who has ended only his side reads our last replies, and over TLS our goodbye: without it they look cut off.
-                        let _ = timeout(CLOSE_TIMEOUT, Box::pin(stream.close())).await;
+                        let _ = timeout(CLOSE_TIMEOUT, stream.close()).await;
                         return reason;
                     }
                 }

@@ -77,7 +77,8 @@ impl Stream {
             Self::Plain(tcp) => tcp,
             Self::Tls(tls) => &mut tls.get_mut().0.tcp,
         };
-        let mut unread = [0_u8; 4096];
+        // On the heap: an array here would be a part of every connection's state, idle ones included.
+        let mut unread = vec![0_u8; 4096];
         while matches!(tcp.read(&mut unread).await, Ok(1..)) {}
     }
 

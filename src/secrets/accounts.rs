@@ -112,17 +112,7 @@ impl Accounts {
 }
 
 fn account(key: &hmac::Key, members: Vec<(Key, Json)>, named: bool) -> Result<Account, &'static str> {
-    let (mut username, mut password) = (None, None);
-    for (key, value) in members {
-        let (place, twice) = match key {
-            Key::Username => (&mut username, "it has username twice"),
-            Key::Password => (&mut password, "it has password twice"),
-            Key::Users | Key::Other => return Err("it has a key besides username and password"),
-        };
-        if place.replace(value).is_some() {
-            return Err(twice);
-        }
-    }
+    let (username, password) = json::credential(members)?;
     let username = match username {
         None if !named => None,
         username => Some(json::text(username, json::USERNAME)?),

@@ -6,7 +6,7 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
-use super::json::{self, Json, Key};
+use super::json::{self, Json};
 
 /// A user name and a password. `Debug` and every error leave them out.
 #[derive(Clone, PartialEq, Eq)]
@@ -29,17 +29,7 @@ impl Credential {
         let Json::Object(members) = json::read(json, 1)? else {
             return Err("it is JSON, but not an object with username and password");
         };
-        let (mut username, mut password) = (None, None);
-        for (key, value) in members {
-            let (place, twice) = match key {
-                Key::Username => (&mut username, "it has username twice"),
-                Key::Password => (&mut password, "it has password twice"),
-                Key::Users | Key::Other => return Err("it has a key besides username and password"),
-            };
-            if place.replace(value).is_some() {
-                return Err(twice);
-            }
-        }
+        let (username, password) = json::credential(members)?;
         Ok(Self { username: json::text(username, json::USERNAME)?, password: json::text(password, json::PASSWORD)? })
     }
 }

@@ -37,6 +37,22 @@ pub(super) fn read(json: &str, levels: u32) -> Result<Json, &'static str> {
     }
 }
 
+/// The members `username` and `password`, as they came; any other is a mistake.
+pub(super) fn credential(members: Vec<(Key, Json)>) -> Result<(Option<Json>, Option<Json>), &'static str> {
+    let (mut username, mut password) = (None, None);
+    for (key, value) in members {
+        let (place, twice) = match key {
+            Key::Username => (&mut username, "it has username twice"),
+            Key::Password => (&mut password, "it has password twice"),
+            Key::Users | Key::Other => return Err("it has a key besides username and password"),
+        };
+        if place.replace(value).is_some() {
+            return Err(twice);
+        }
+    }
+    Ok((username, password))
+}
+
 /// The text of a member that must be there.
 pub(super) fn text(member: Option<Json>, [missing, no_text, empty, nul]: [&'static str; 4]) -> Result<Zeroizing<String>, &'static str> {
     match member {

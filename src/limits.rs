@@ -124,7 +124,7 @@ pub const TRACE_HELO_CHARS_MAX: usize = 64;
 // ---- connections and memory ----
 
 /// Connections of all endpoints together; the next one gets 421 4.3.2.
-/// Source: ten thousand idle sessions (8 KB each, `benches/idle.sh`) are served without strain, which begins above them.
+/// Source: ten thousand idle sessions (3 KB each, `benches/idle.sh`) are served without strain, which begins above them.
 /// Metric: connections
 pub const CONNECTIONS_MAX: usize = 12_000;
 /// Connections of one address (IPv6: one /64); the next one gets 421 4.7.0.

@@ -209,6 +209,19 @@ async fn until(mut holds: impl FnMut() -> bool) {
     .expect("it never happened");
 }
 
+/// What a connection needs now and then belongs on the heap then: here it would be paid for by every connection, all the time.
+#[tokio::test]
+async fn an_idle_connection_is_a_small_future() {
+    let house = house(false, 1, 1 << 20);
+    let tcp = TcpStream::connect(house.address).await.unwrap();
+    let (ingress, live) = (Arc::clone(&house.ingress), house.ingress.live.load_full());
+    let endpoint = Arc::clone(&live.snapshot.endpoints["mx"]);
+    let client = super::proxied::Client { address: IpAddr::from([127, 0, 0, 1]), port: 0, announcement: None };
+    let places = (ingress.admission.enter_total().unwrap(), None);
+    let size = size_of_val(&super::driver::serve(ingress, live, endpoint, tcp, client, places));
+    assert!(size <= 3 * 1024, "{size} octets");
+}
+
 #[tokio::test]
 async fn a_client_that_hangs_up_while_its_message_is_taken_does_not_lose_it() {
     for inline in [true, false] {

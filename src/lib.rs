@@ -7,12 +7,16 @@
 pub mod acme;
 pub mod actions;
 pub mod admin;
+pub mod analyzers;
+pub mod authentication;
 pub mod aws;
 pub mod certificates;
 pub mod cli;
 pub mod config;
 pub mod dispatch;
+pub mod dns;
 pub mod domains;
+pub mod examination;
 pub mod failure;
 pub mod http;
 pub mod ingress;

@@ -6,6 +6,7 @@ mod content;
 mod edits;
 mod encode;
 mod envelope;
+mod findings;
 mod id;
 mod mime;
 mod original;
@@ -16,6 +17,10 @@ mod view;
 pub use content::Content;
 pub use edits::Edits;
 pub use envelope::{ClientCertificate, Envelope, SessionFacts, TlsFacts, TlsVersion};
+pub use findings::{
+    Analysis, ArcResult, ArcVerdict, Asked, DkimResult, DkimSignature, DkimVerdict, DmarcPolicy, DmarcResult, DmarcVerdict, Fact,
+    FieldKind, FieldValue, Findings, Need, SpfIdentity, SpfResult, SpfVerdict, Verdict,
+};
 pub use id::{MessageId, NotAnId, SessionId, SessionIds};
 pub use mime::Attachment;
 pub use original::{Field, HeaderError, Original, is_field_name};

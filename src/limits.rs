@@ -326,6 +326,49 @@ pub const SPOOL_COPY_BYTES_PER_GROUP: u64 = 1024 * 1024;
 /// The oldest segment is emptied by copying when less than this share of it is live.
 pub const SPOOL_LIVE_PERCENT_MIN: u64 = 25;
 
+// ---- DNS ----
+
+/// One question to one server, TCP after a truncated answer included; a question takes twice that at most (`resolver.timeout`).
+/// Source: RFC 7208 §4.6.4 gives all questions of SPF 20 s; the system's resolver waits 5 s, twice.
+pub const DNS_TIMEOUT: Duration = Duration::from_secs(3);
+/// Shortest such time that can be set.
+pub const DNS_TIMEOUT_MIN: Duration = Duration::from_secs(1);
+/// Longest such time that can be set.
+pub const DNS_TIMEOUT_MAX: Duration = Duration::from_secs(30);
+/// Servers that can be named.
+pub const DNS_SERVERS_MAX: usize = 8;
+/// Longest domain name as text, without the last dot (RFC 1035 §2.3.4: 255 octets on the wire).
+pub const DNS_NAME_BYTES_MAX: usize = 253;
+/// Questions under way at a time, each with a socket of its own; a further one waits for its turn, within its time.
+/// Source: at 50 ms for an answer these are 5,000 in a second.
+/// Metric: gateway_dns_open
+pub const DNS_QUESTIONS_OPEN_MAX: usize = 256;
+/// CNAMEs followed from one name; a longer chain is trouble (Unbound follows 11).
+pub const DNS_CNAMES_MAX: usize = 11;
+/// Records of one name and type that are looked at; an answer with so many texts is larger than 64 KiB.
+pub const DNS_RECORDS_MAX: usize = 500;
+/// Memory of the answers that are remembered.
+pub const DNS_CACHE_BYTES_MAX: u64 = 32 * 1024 * 1024;
+/// What a remembered answer costs beside its name and records (measured: 0.4 KB).
+pub const DNS_CACHE_ENTRY_BYTES: usize = 400;
+/// Longest time that records are remembered, whatever their TTL (Unbound: cache-max-ttl one day).
+pub const DNS_TTL_MAX: Duration = Duration::from_secs(24 * 3600);
+/// Longest time that the absence of a name or of records is remembered (RFC 2308 §5: one to three hours work well).
+pub const DNS_NEGATIVE_TTL_MAX: Duration = Duration::from_secs(3600);
+/// Time that trouble is remembered (RFC 9520 §3.2: at least 1 s, at most 5 minutes).
+pub const DNS_TROUBLE_TTL: Duration = Duration::from_secs(1);
+/// How often /etc/resolv.conf is looked at, where no server is named.
+pub const DNS_SYSTEM_LOOK: Duration = Duration::from_secs(10);
+/// Records of an answer that an explanation repeats.
+pub const DNS_TOLD_RECORDS_MAX: usize = 4;
+/// Characters of a record, or of what is no name, that an explanation repeats.
+pub const DNS_TOLD_CHARS_MAX: usize = 100;
+/// Names of a client's address that are looked up (RFC 7208 §4.6.4).
+pub const CLIENT_HOST_NAMES_MAX: usize = 10;
+/// Finding out a client's host name; then it is unknown.
+/// Source: 5 minutes are what a client waits for a reply to RCPT (RFC 5321 §4.5.3.2.3).
+pub const CLIENT_HOST_PATIENCE: Duration = Duration::from_secs(10);
+
 // ---- secrets and identities ----
 
 /// Time that a secret is served from the cache without asking again.

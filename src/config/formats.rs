@@ -42,6 +42,7 @@ pub(crate) fn check(format: &str, text: &str) -> Result<Option<Mistake>, Mistake
         "duration" => duration(text).map(drop)?,
         "ip" => ip(text).map(drop)?,
         "listen" => listen(text).map(drop)?,
+        "name-server" => name_server(text).map(drop)?,
         "domain" => domain(text).map(drop)?,
         "certificate-name" => certificate_name(text).map(drop)?,
         "https-url" => https_url(text).map(drop)?,
@@ -130,6 +131,25 @@ pub(crate) fn listen(text: &str) -> Result<SocketAddr, Mistake> {
         Mistake::new(Code::Listen, format!("`{}` is not an address and port", clip(text)))
             .help("write `0.0.0.0:25`, `127.0.0.1:2525` or `[::]:25`")
     })
+}
+
+/// The address of a DNS server, with a port or without.
+pub(crate) fn name_server(text: &str) -> Result<SocketAddr, Mistake> {
+    let wrong = |why: &str| {
+        Mistake::new(Code::Listen, format!("`{}` is not the address of a DNS server{why}", clip(text)))
+            .help("write `127.0.0.1`, `192.0.2.53:5353` or `[2001:db8::53]:5353`")
+    };
+    let address = match text.parse::<SocketAddr>() {
+        Ok(address) => address,
+        Err(_) => SocketAddr::new(text.parse::<IpAddr>().map_err(|_| wrong(""))?, 53),
+    };
+    match address.ip() {
+        ip if ip.is_unspecified() => Err(wrong(": it stands for all of this machine")),
+        ip if ip.is_multicast() => Err(wrong(": it stands for many")),
+        IpAddr::V4(ip) if ip.is_broadcast() => Err(wrong(": it stands for many")),
+        _ if address.port() == 0 => Err(wrong(": there is no port 0")),
+        _ => Ok(address),
+    }
 }
 
 /// A domain of letters, digits and hyphens (RFC 5321 §2.3.5, RFC 1035 §2.3.4), or of U-labels (RFC 6531 §3.3); lower case.
@@ -367,6 +387,23 @@ mod tests {
         assert!(https_url("https://127.0.0.1:14000/dir").is_ok() && https_url("https://ca.example").is_ok());
         for bad in ["http://ca.example/", "ca.example", "https://", "https://user:word@ca.example/", "/directory", "https://a b/", ""] {
             assert!(https_url(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn name_servers() {
+        for (text, expected) in [
+            ("127.0.0.1", "127.0.0.1:53"),
+            ("192.0.2.53:5353", "192.0.2.53:5353"),
+            ("2001:db8::53", "[2001:db8::53]:53"),
+            ("[2001:db8::53]:5353", "[2001:db8::53]:5353"),
+        ] {
+            assert_eq!(name_server(text).unwrap().to_string(), expected);
+        }
+        let bad =
+            ["", "dns.example", "dns.example:53", "0.0.0.0", "[::]:53", "224.0.0.251:5353", "255.255.255.255", "127.0.0.1:0", "127.0.0.1:"];
+        for bad in bad {
+            assert!(name_server(bad).is_err(), "{bad}");
         }
     }
 

@@ -35,6 +35,7 @@ use time::OffsetDateTime;
 
 use crate::acme::AcmeConfig;
 use crate::certificates::{Expiry, Trust};
+use crate::dns::ResolverConfig;
 use crate::policy::Policy;
 use crate::relay::RelayConfig;
 use crate::rules::RuleSet;
@@ -115,6 +116,8 @@ pub struct Snapshot {
     pub spool: PathBuf,
     /// What clients may take.
     pub limits: Limits,
+    /// Which DNS servers are asked.
+    pub resolver: ResolverConfig,
     /// Where the administrative HTTP server listens; `None`: there is none.
     pub admin: Option<SocketAddr>,
     /// Every file the snapshot was made from, certificates and lists included: a change of one of them asks for a reload.

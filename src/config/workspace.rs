@@ -403,6 +403,7 @@ fn snapshot(built: Built, hash: String, files: Vec<PathBuf>) -> Option<Snapshot>
         relays: deployment.relays,
         spool: deployment.spool,
         limits: deployment.limits,
+        resolver: deployment.resolver,
         admin: deployment.admin,
         files,
         expiries: deployment.expiries,

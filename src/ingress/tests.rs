@@ -131,6 +131,7 @@ impl Plan {
             acme: None,
             spool: PathBuf::new(),
             limits,
+            resolver: Default::default(),
             admin: None,
             files: vec![],
             expiries: vec![],

@@ -21,6 +21,7 @@ use crate::admin;
 use crate::aws::Aws;
 use crate::config::Snapshot;
 use crate::dispatch::{Dispatcher, unix_millis};
+use crate::dns::{Dns, DnsError};
 use crate::domains::AcceptedDomains;
 use crate::ingress::{Admission, Ingress, Listeners, Live, LoginFailures, MessageMemory, TurnedAway, look_at_credentials};
 use crate::limits::DRAIN_TIMEOUT;
@@ -46,6 +47,7 @@ pub struct Service {
     spool: Arc<LocalSpool>,
     aws: Arc<Aws>,
     acme: Manager,
+    dns: Dns,
     /// Where challenges are answered, as the configuration said at the start.
     challenges: Option<Vec<SocketAddr>>,
     log: Log,
@@ -63,6 +65,8 @@ pub enum StartError {
     Bind(BindError),
     /// The spool cannot be opened.
     Spool(PathBuf, SpoolError),
+    /// The resolver cannot be made.
+    Dns(DnsError),
 }
 
 impl fmt::Display for StartError {
@@ -70,6 +74,7 @@ impl fmt::Display for StartError {
         match self {
             Self::Bind(error) => error.fmt(f),
             Self::Spool(path, error) => write!(f, "the spool at {} cannot be opened: {error}", path.display()),
+            Self::Dns(error) => write!(f, "DNS cannot be asked: {error}"),
         }
     }
 }
@@ -89,7 +94,8 @@ impl Service {
         let ids = Arc::new(SessionIds::new(random_seed()));
         let aws = Arc::new(Aws::default());
         let secrets = Arc::new(Secrets::new(Arc::clone(&aws), Some(observer(&log, "secret"))));
-        let relays = Relays::new(Arc::clone(&snapshot.hostname), Arc::clone(&secrets));
+        let dns = Dns::new(&snapshot.resolver).map_err(StartError::Dns)?;
+        let relays = Relays::new(Arc::clone(&snapshot.hostname), Arc::clone(&secrets), dns.clone());
         let dispatcher = Dispatcher::new(Arc::clone(&spool), relays, log.clone(), Arc::clone(&ids), Arc::clone(&snapshot));
         let domains = Arc::new(AcceptedDomains::new(&snapshot.domains, Arc::clone(&aws), Some(observer(&log, "domains"))));
         // An account that cannot be listed yet costs 451 at RCPT, not the mail that waits in the spool.
@@ -126,10 +132,10 @@ impl Service {
         let admin = CancellationToken::new();
         if let Some((address, listener)) = admin_listener {
             log.emit(&Event::Listening { endpoint: "(admin)", address });
-            let watched = Arc::new(House { ingress: Arc::clone(&ingress), spool: Arc::clone(&spool) });
+            let watched = Arc::new(House { ingress: Arc::clone(&ingress), spool: Arc::clone(&spool), dns: dns.clone() });
             tokio::spawn(admin::serve(listener, watched, log.clone(), admin.clone()));
         }
-        Ok(Self { ingress, dispatcher, spool, aws, acme, challenges, log, addresses, admin, files })
+        Ok(Self { ingress, dispatcher, spool, aws, acme, dns, challenges, log, addresses, admin, files })
     }
 
     /// Where it listens.

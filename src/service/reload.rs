@@ -40,6 +40,9 @@ impl Service {
         } else {
             Arc::new(AcceptedDomains::new(&snapshot.domains, Arc::clone(&self.aws), Some(observer(&self.log, "domains"))))
         };
+        if let Err(error) = self.dns.reconfigure(&snapshot.resolver) {
+            self.log.emit(&Event::Problem { what: "reload", detail: &format!("DNS is asked as before: {error}") });
+        }
         self.ingress.set_limits(within(self.files, snapshot.limits, &self.log));
         // Before the first handshake looks for them.
         self.acme.adopt(snapshot.acme.as_ref()).await;

@@ -40,6 +40,19 @@ pub struct Gauge {
     pub value: u64,
 }
 
+/// A counter of a room that tells no events, by one label.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counts {
+    /// Its name, which ends with `_total`.
+    pub name: &'static str,
+    /// What it is.
+    pub help: &'static str,
+    /// The label's name.
+    pub label: &'static str,
+    /// The label's values, and how often each was counted.
+    pub values: Vec<(&'static str, u64)>,
+}
+
 const REPLY_CLASSES: [&str; 3] = ["2xx", "4xx", "5xx"];
 const OUTCOMES: [&str; 7] = ["delivered", "rejected", "deferred", "dropped", "bounced", "failed", "expired"];
 
@@ -127,7 +140,7 @@ impl Metrics {
     }
 
     /// All figures, in the text format 0.0.4 of Prometheus.
-    pub fn render(&self, gauges: &[Gauge]) -> String {
+    pub fn render(&self, gauges: &[Gauge], counts: &[Counts]) -> String {
         let mut page = Page::default();
         for gauge in gauges {
             page.metric(gauge.name, "gauge", gauge.help);
@@ -167,6 +180,12 @@ impl Metrics {
         page.counter("gateway_reloads_refused_total", "Changed configurations with mistakes.", &self.reloads_refused);
         page.counter("gateway_problems_total", "Events `problem` of the log.", &self.problems);
         page.counter("gateway_log_lines_lost_total", "Log lines that nobody took in time.", &self.log_lost);
+        for Counts { name, help, label, values } in counts {
+            page.metric(name, "counter", help);
+            for (word, value) in values {
+                page.value(name, &format!("{{{label}=\"{word}\"}}"), *value);
+            }
+        }
         page.0
     }
 }
@@ -224,7 +243,7 @@ mod tests {
         for (times, limit) in Limit::ALL.iter().enumerate() {
             (0..times).for_each(|_| metrics.turned_away(*limit));
         }
-        let page = metrics.render(&[]);
+        let page = metrics.render(&[], &[]);
         for (times, limit) in Limit::ALL.iter().enumerate() {
             let line = format!("gateway_limit_reached_total{{limit=\"{}\"}} {times}\n", limit.name());
             assert!(page.contains(&line), "{line} in {page}");
@@ -242,7 +261,7 @@ mod tests {
             metrics.count(&Event::Replied { session, message, reply: &reply, spooled: false, limit, duration_ms });
         }
         let gauge = Gauge { name: "gateway_connections", help: "Connections now.", value: 7 };
-        let page = metrics.render(&[gauge]);
+        let page = metrics.render(&[gauge], &[]);
         for line in [
             "gateway_connections 7",
             "gateway_messages_total{reply=\"2xx\"} 2",

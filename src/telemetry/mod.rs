@@ -16,5 +16,5 @@ pub use event::{Announced, AttemptRecipient, Event, Try};
 pub use human::line as human_line;
 #[cfg(test)]
 pub(crate) use lines::Lines;
-pub use metrics::{Gauge, Metrics};
+pub use metrics::{Counts, Gauge, Metrics};
 pub use sink::{Format, Log};

@@ -64,7 +64,16 @@ pub enum Behaviour {
 pub struct StubDns {
     address: SocketAddr,
     zone: Arc<Zone>,
-    _stop: oneshot::Sender<()>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Drop for StubDns {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        // Nobody answers once this has returned.
+        let _ = self.thread.take().map(std::thread::JoinHandle::join);
+    }
 }
 
 impl std::ops::Deref for StubDns {
@@ -87,7 +96,7 @@ impl StubDns {
         let (stop, stopped) = oneshot::channel::<()>();
         let (announce, announced) = std::sync::mpsc::channel();
         let served = Arc::clone(&zone);
-        std::thread::spawn(move || {
+        let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be built");
             runtime.block_on(async move {
                 let (udp, tcp) = bind().await;
@@ -100,7 +109,7 @@ impl StubDns {
             });
         });
         let address = announced.recv_timeout(Duration::from_secs(60)).expect("the DNS server starts");
-        Self { address, zone, _stop: stop }
+        Self { address, zone, stop: Some(stop), thread: Some(thread) }
     }
 
     /// Where it answers, over UDP and TCP.
@@ -460,8 +469,8 @@ fn huge(name: &Name, kind: RecordType) -> Vec<Record> {
     let (count, data): (u16, fn(u16) -> RData) = match kind {
         RecordType::A => (4000, |number| RData::A(A(Ipv4Addr::from(0x0a00_0000 + u32::from(number))))),
         RecordType::AAAA => (2200, |number| RData::AAAA(AAAA([0x2001, 0xdb8, 0, 0, 0, 0, 0, number].into()))),
-        RecordType::MX => (1500, |number| RData::MX(MX::new(number, name_of(&format!("mx{number}.example"))))),
-        RecordType::PTR => (1500, |number| RData::PTR(PTR(name_of(&format!("host{number}.example"))))),
+        RecordType::MX => (1000, |number| RData::MX(MX::new(number, name_of(&format!("mx{number}.example"))))),
+        RecordType::PTR => (1000, |number| RData::PTR(PTR(name_of(&format!("host{number}.example"))))),
         _ => (225, |_| RData::TXT(TXT::from_bytes(vec![&[b'x'; 250][..]]))),
     };
     (0..count).map(|number| Record::from_rdata(name.clone(), 300, data(number))).collect()

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use time::OffsetDateTime;
 
 use super::tls::{self, Material};
-use super::{acme, edge, submission};
+use super::{acme, edge, resolver, submission};
 use crate::acme::AcmeConfig;
 use crate::certificates::{Expiry, Trust};
 use crate::config::diagnostic::{Code, Sink};
@@ -19,6 +19,7 @@ use crate::config::source::Span;
 use crate::config::tree::Node;
 use crate::config::typed::typed;
 use crate::config::{DeliveryMode, Domains, EndpointKind, EndpointTls, Limits};
+use crate::dns::ResolverConfig;
 use crate::limits;
 use crate::relay::{RelayConfig, RetrySchedule, TlsMode};
 use crate::secrets::SecretRef;
@@ -36,6 +37,7 @@ pub(crate) struct Deployment {
     pub(crate) acme: Option<AcmeConfig>,
     pub(crate) spool: PathBuf,
     pub(crate) limits: Limits,
+    pub(crate) resolver: ResolverConfig,
     pub(crate) admin: Option<SocketAddr>,
     /// What ends on some date.
     pub(crate) expiries: Vec<Expiry>,
@@ -89,6 +91,9 @@ pub(crate) fn build(tree: &Node, folder: &Path, now: OffsetDateTime, sink: &mut 
     deployment.bounce_relay = bounces.map(|bounces| Arc::from(bounces.relay.0));
     if let Some(node) = tree.get("limits") {
         deployment.limits = edge::limits(node, sink);
+    }
+    if let Some(node) = tree.get("resolver") {
+        deployment.resolver = resolver::resolver(node, sink);
     }
     deployment.admin = tree.get("admin").and_then(|node| admin(node, sink));
     if let Some(node) = tree.get("spool")

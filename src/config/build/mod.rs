@@ -5,6 +5,7 @@ pub(crate) mod deployment;
 mod edge;
 pub(crate) mod lists;
 pub(crate) mod policy;
+mod resolver;
 pub(crate) mod rules;
 mod submission;
 mod tests_of;

@@ -48,8 +48,7 @@ pub(crate) struct DeploymentFile {
     pub(crate) spool: Option<Spool>,
     /// What clients may take.
     pub(crate) limits: Option<super::edge::EdgeLimits>,
-    /// DNS servers; absent, the system's.
-    #[schemars(extend("x-not-available" = "warning"))]
+    /// Which DNS servers are asked; absent, the system's.
     pub(crate) resolver: Option<Resolver>,
     /// The administrative HTTP server; absent, there is none.
     pub(crate) admin: Option<Admin>,
@@ -420,13 +419,13 @@ pub(crate) struct Spool {
     pub(crate) blobs: Option<Line>,
 }
 
-/// DNS servers.
+/// Which DNS servers are asked, for verdicts, host names of clients, DNS lists and mail exchangers.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Resolver {
-    /// Addresses and ports.
-    pub(crate) servers: OneOrMany<Listen>,
-    /// How long an answer is waited for.
+    /// Addresses, with a port where it is not 53; absent, the servers of /etc/resolv.conf. They must resolve for others (recursion).
+    pub(crate) servers: Option<OneOrMany<NameServer>>,
+    /// How long one server is waited for, 1s to 30s; `3s` unless said. A question takes twice that at most.
     pub(crate) timeout: Option<TimeSpan>,
 }
 

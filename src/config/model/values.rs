@@ -54,6 +54,8 @@ text_format! {
     Ip(IpAddr) = "ip", formats::ip;
     /// An address and port: `0.0.0.0:25`, `[::]:25`.
     Listen(SocketAddr) = "listen", formats::listen;
+    /// The address of a DNS server: `192.0.2.53`, `127.0.0.1:5353`, `[2001:db8::53]:53`.
+    NameServer(SocketAddr) = "name-server", formats::name_server;
     /// A domain: `acme.example`.
     Domain(String) = "domain", formats::domain;
     /// A host name that a certificate can be issued for.

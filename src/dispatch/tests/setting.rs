@@ -101,6 +101,7 @@ pub(super) fn snapshot(relays: Vec<RelayConfig>, bounce_relay: Option<&str>) -> 
         acme: None,
         spool: PathBuf::new(),
         limits: Limits::default(),
+        resolver: Default::default(),
         admin: None,
         files: Vec::new(),
         expiries: Vec::new(),

@@ -349,8 +349,8 @@ pub const DNS_CNAMES_MAX: usize = 11;
 pub const DNS_RECORDS_MAX: usize = 500;
 /// Memory of the answers that are remembered.
 pub const DNS_CACHE_BYTES_MAX: u64 = 32 * 1024 * 1024;
-/// What a remembered answer costs beside its name and records (measured: 0.4 KB).
-pub const DNS_CACHE_ENTRY_BYTES: usize = 400;
+/// What a remembered answer costs beside its name and records (measured with 50,000 of them: 0.54 KB).
+pub const DNS_CACHE_ENTRY_BYTES: usize = 550;
 /// Longest time that records are remembered, whatever their TTL (Unbound: cache-max-ttl one day).
 pub const DNS_TTL_MAX: Duration = Duration::from_secs(24 * 3600);
 /// Longest time that the absence of a name or of records is remembered (RFC 2308 §5: one to three hours work well).

@@ -57,6 +57,8 @@ async fn each_answer_has_its_meaning() {
         ("localhost", "TXT", "a name like any other"),
     ]);
     server.txt("long.example", &"x".repeat(3000));
+    server.txt("old.example", "without EDNS");
+    server.misbehave("old.example", Behaviour::NoEdns);
     server.txt_strings("octets.example", &[&[0xff, 0, b'\r'], b"\x80"]);
     let dns = resolver(&server);
     for (name, expected) in [
@@ -75,6 +77,7 @@ async fn each_answer_has_its_meaning() {
         ("wild.example", texts(&NONE)),
         ("cut.example", texts(&["whole over TCP"])),
         ("long.example", texts(&[&"x".repeat(3000)])),
+        ("old.example", texts(&["without EDNS"])),
         ("localhost", texts(&["a name like any other"])),
         ("octets.example", Records { records: Arc::new([Box::from(&b"\xff\0\r\x80"[..])]), exists: true }),
     ] {

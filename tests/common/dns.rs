@@ -50,6 +50,8 @@ pub enum Behaviour {
     Truncated,
     /// UDP answers are empty and truncated; TCP connections are closed without an answer.
     TruncatedAlways,
+    /// FORMERR to questions with EDNS, as very old servers say.
+    NoEdns,
     /// Octets that are no DNS message.
     Garbage,
     /// An answer to another question's id.
@@ -340,6 +342,7 @@ impl Zone {
         match state.node(&name).and_then(|node| node.behaviour(kind)) {
             Some(Behaviour::ServFail) => answer.metadata.response_code = ResponseCode::ServFail,
             Some(Behaviour::Refused) => answer.metadata.response_code = ResponseCode::Refused,
+            Some(Behaviour::NoEdns) if question.edns.is_some() => answer.metadata.response_code = ResponseCode::FormErr,
             Some(Behaviour::Silent) => return None,
             Some(Behaviour::Truncated | Behaviour::TruncatedAlways) if !tcp => answer.metadata.truncation = true,
             Some(Behaviour::TruncatedAlways) => return None,
@@ -467,8 +470,8 @@ impl Node {
 /// Records of a type that fill an answer.
 fn huge(name: &Name, kind: RecordType) -> Vec<Record> {
     let (count, data): (u16, fn(u16) -> RData) = match kind {
-        RecordType::A => (4000, |number| RData::A(A(Ipv4Addr::from(0x0a00_0000 + u32::from(number))))),
-        RecordType::AAAA => (2200, |number| RData::AAAA(AAAA([0x2001, 0xdb8, 0, 0, 0, 0, 0, number].into()))),
+        RecordType::A => (2000, |number| RData::A(A(Ipv4Addr::from(0x0a00_0000 + u32::from(number))))),
+        RecordType::AAAA => (1200, |number| RData::AAAA(AAAA([0x2001, 0xdb8, 0, 0, 0, 0, 0, number].into()))),
         RecordType::MX => (1000, |number| RData::MX(MX::new(number, name_of(&format!("mx{number}.example"))))),
         RecordType::PTR => (1000, |number| RData::PTR(PTR(name_of(&format!("host{number}.example"))))),
         _ => (225, |_| RData::TXT(TXT::from_bytes(vec![&[b'x'; 250][..]]))),

@@ -15,6 +15,7 @@ mod combined;
 mod commands;
 mod crash;
 mod credentials;
+mod dns;
 mod dsn;
 mod endpoints_tls;
 mod hostile;

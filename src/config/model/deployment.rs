@@ -425,7 +425,7 @@ pub(crate) struct Spool {
 pub(crate) struct Resolver {
     /// Addresses, with a port where it is not 53; absent, the servers of /etc/resolv.conf. They must resolve for others (recursion).
     pub(crate) servers: Option<OneOrMany<NameServer>>,
-    /// How long one server is waited for, 1s to 30s; `3s` unless said. A question takes twice that at most.
+    /// How long one server is waited for, 1s to 30s; a question takes twice that at most; `3s` unless said.
     pub(crate) timeout: Option<TimeSpan>,
 }
 

@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod deployment;
+pub mod dns;
 pub mod gateway;
 pub mod haproxy;
 pub mod lines;

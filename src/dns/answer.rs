@@ -115,11 +115,25 @@ fn text(data: &RData) -> Option<Box<[u8]>> {
     if let RData::TXT(txt) = data { Some(txt.txt_data.concat().into()) } else { None }
 }
 
-/// Lower case, without the last dot; octets that are no host name's are escaped (RFC 1035 §5.1). The root is the empty text.
+/// Lower case, without the last dot, in the form in which it can be asked for again: `foo:bar/baz.example` stays (RFC 7208 §7.1). What has no
+/// place in that form, a dot in a label or what is not printable ASCII, is written as `\046`. The root is the empty text.
 fn without_dot(name: &Name) -> Box<str> {
-    let mut name = name.to_ascii();
-    name.make_ascii_lowercase();
-    name.strip_suffix('.').unwrap_or(&name).into()
+    let mut text = String::with_capacity(name.len());
+    for label in name.iter() {
+        if !text.is_empty() {
+            text.push('.');
+        }
+        for octet in label {
+            match octet {
+                b' '..=b'-' | b'/'..=b'~' => text.push(char::from(octet.to_ascii_lowercase())),
+                octet => {
+                    // Writing to a text cannot fail.
+                    let _ = write!(text, "\\{octet:03}");
+                }
+            }
+        }
+    }
+    text.into()
 }
 
 #[cfg(test)]
@@ -139,5 +153,14 @@ mod tests {
         assert_eq!(&*answer.told, "0.0.0.0; 0.0.0.1; 0.0.0.2; 0.0.0.3; 500 in all");
         assert!(matches!(&answer.data, Data::Ipv4(addresses) if addresses.len() == DNS_RECORDS_MAX));
         assert!(answer.bytes() < 3000);
+    }
+
+    #[test]
+    fn names_of_an_answer_can_be_asked_for() {
+        let text = |labels: &[&[u8]]| without_dot(&Name::from_labels(labels.iter().copied()).unwrap());
+        assert_eq!(&*text(&[b"Mail", b"Example"]), "mail.example");
+        assert_eq!(&*text(&[b"foo:bar/baz", b"a b\\", b"example"]), "foo:bar/baz.a b\\.example");
+        assert_eq!(&*text(&[b"a.b", b"\0\xff"]), "a\\046b.\\000\\255");
+        assert_eq!(&*text(&[]), "");
     }
 }

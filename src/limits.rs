@@ -303,6 +303,28 @@ pub const DSN_PER_MINUTE_MAX: u32 = 600;
 /// with all his mail must not keep others from hearing of their failures.
 pub const DSN_RELAYED_PER_MINUTE_MAX: u32 = 300;
 
+// ---- SPF (RFC 7208) ----
+
+/// Terms of one evaluation that ask DNS, those of included records among them; more are a `permerror` (RFC 7208 §4.6.4).
+pub const SPF_TERMS_MAX: u32 = 10;
+/// Questions of these terms that find nothing; more are a `permerror` (RFC 7208 §4.6.4).
+pub const SPF_VOID_LOOKUPS_MAX: u32 = 2;
+/// Mail exchangers of one `mx`; more are a `permerror` (RFC 7208 §4.6.4).
+pub const SPF_MX_NAMES_MAX: usize = 10;
+/// Names of the client that `ptr` and `%{p}` look at; further ones are ignored (RFC 7208 §4.6.4).
+pub const SPF_PTR_NAMES_MAX: usize = 10;
+/// DNS questions of one evaluation: what the limits above allow is 1 record, 10 `mx` with 10 hosts each, the client's 10 names and the
+/// explanation.
+pub const SPF_QUESTIONS_MAX: u32 = 123;
+/// One evaluation; then it is a `temperror`. RFC 7208 §4.6.4 asks for at least 20 seconds.
+pub const SPF_PATIENCE: Duration = Duration::from_secs(20);
+/// Explanation of a `fail` by the domain's owner (`exp=`); the rest is cut off. It fits a reply of SMTP (RFC 5321 §4.5.3.1.5).
+pub const SPF_EXPLANATION_BYTES_MAX: usize = 400;
+/// Beginning of a directive that is shown.
+pub const SPF_MECHANISM_BYTES_MAX: usize = 255;
+/// Reason of a verdict; the rest is cut off.
+pub const SPF_REASON_BYTES_MAX: usize = 500;
+
 // ---- spool ----
 
 /// Content above this is a file of its own; below it lives in the segment (measured: the break-even of a second sync is near it).

@@ -101,9 +101,9 @@ impl<L: Lookups> Evaluation<'_, L> {
             (Some(_), Some(_)) => return Err(Stop::Permanent(format!("{domain} has several SPF records"))),
         };
         let record = Record::parse(record).map_err(|error| Stop::Permanent(format!("the record of {domain}: {error}")))?;
-        for directive in &record.directives {
+        for directive in record.directives() {
             if let Some(inner) = self.matches(&directive.mechanism, domain).await? {
-                return Ok(Next::Done(self.matched(&record, directive, domain, &inner, explain).await));
+                return Ok(Next::Done(self.matched(&record, &directive, domain, &inner, explain).await));
             }
         }
         let Some(redirect) = &record.redirect else {

@@ -7,11 +7,11 @@ use super::macros::MacroString;
 use crate::limits::SPF_MECHANISM_BYTES_MAX;
 use crate::message::SpfResult;
 
-/// A record without a mistake.
+/// A record without a mistake. It holds no more than its text, for ten of them may stand waiting for the next to come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record<'r> {
-    /// In their order.
-    pub directives: Vec<Directive<'r>>,
+    /// All behind the version.
+    terms: &'r str,
     /// `redirect=`
     pub redirect: Option<MacroString<'r>>,
     /// `exp=`
@@ -84,17 +84,26 @@ impl<'r> Record<'r> {
         }
         // RFC 7208 §3.1
         let text = std::str::from_utf8(record).ok().filter(|text| text.is_ascii()).ok_or(whole("the record holds more than ASCII"))?;
-        let mut read = Self { directives: Vec::new(), redirect: None, explanation: None };
-        for term in text.split(' ').skip(1).filter(|term| !term.is_empty()) {
+        let mut read = Self { terms: text.get(6..).unwrap_or_default(), redirect: None, explanation: None };
+        for term in read.terms() {
             read.term(term).map_err(|why| RecordError { term: term.chars().take(SPF_MECHANISM_BYTES_MAX).collect(), why })?;
         }
         Ok(read)
     }
 
+    /// In their order.
+    pub fn directives(&self) -> impl Iterator<Item = Directive<'r>> + use<'r> {
+        // invariant: none is a mistake, or there would be no `Self`.
+        self.terms().filter(|term| modifier(term).is_none()).filter_map(|term| Directive::parse(term).ok())
+    }
+
+    fn terms(&self) -> impl Iterator<Item = &'r str> + use<'r> {
+        self.terms.split(' ').filter(|term| !term.is_empty())
+    }
+
     fn term(&mut self, term: &'r str) -> Result<(), &'static str> {
         let Some((name, value)) = modifier(term) else {
-            self.directives.push(Directive::parse(term)?);
-            return Ok(());
+            return Directive::parse(term).map(drop);
         };
         let known = if name.eq_ignore_ascii_case("redirect") {
             &mut self.redirect
@@ -218,7 +227,7 @@ mod tests {
 
     fn mechanisms(record: &str) -> Vec<Mechanism<'_>> {
         let read = Record::parse(record.as_bytes()).unwrap_or_else(|error| panic!("{record}: {error}"));
-        read.directives.into_iter().map(|directive| directive.mechanism).collect()
+        read.directives().map(|directive| directive.mechanism).collect()
     }
 
     fn domain(text: &str) -> MacroString<'_> {
@@ -310,7 +319,7 @@ mod tests {
     #[test]
     fn qualifiers_say_what_a_match_is() {
         let read = Record::parse(b"v=spf1 +a -a ~a ?a a").unwrap();
-        let results: Vec<_> = read.directives.iter().map(|directive| (directive.result, directive.text)).collect();
+        let results: Vec<_> = read.directives().map(|directive| (directive.result, directive.text)).collect();
         let expected = [
             (SpfResult::Pass, "+a"),
             (SpfResult::Fail, "-a"),
@@ -447,7 +456,7 @@ mod tests {
         let read =
             Record::parse(b"v=spf1 EXP=e.%{d} a Redirect=r.example moo.cow-far_out=man:dog/cat moo.cow-far_out=2 default=+ x= a=b v=spf1")
                 .unwrap();
-        assert_eq!((read.directives.len(), read.redirect, read.explanation), (1, Some(domain("r.example")), Some(domain("e.%{d}"))));
+        assert_eq!((read.directives().count(), read.redirect, read.explanation), (1, Some(domain("r.example")), Some(domain("e.%{d}"))));
         for record in ["v=spf1 redirect=a.example redirect=a.example", "v=spf1 exp=a.example -all EXP=b.example"] {
             assert!(Record::parse(record.as_bytes()).unwrap_err().to_string().ends_with("it stands there twice"), "{record}");
         }
@@ -489,9 +498,9 @@ mod tests {
                 record.push_str(&format!(" redirect={redirect}"));
             }
             let read = Record::parse(record.as_bytes()).map_err(|error| TestCaseError::fail(format!("{record}: {error}")))?;
-            prop_assert_eq!(read.directives.len(), terms.len());
+            prop_assert_eq!(read.directives().count(), terms.len());
             prop_assert_eq!(read.redirect, redirect.as_deref().map(domain));
-            for (directive, (qualifier, term)) in read.directives.iter().zip(&terms) {
+            for (directive, (qualifier, term)) in read.directives().zip(&terms) {
                 prop_assert_eq!(directive.text, format!("{qualifier}{term}"));
                 match &directive.mechanism {
                     Mechanism::Ip4(address, bits) => prop_assert_eq!(format!("ip4:{address}/{bits}"), term.as_str()),

@@ -471,6 +471,37 @@ pub const CRL_NOTICE: Duration = Duration::from_secs(90 * 24 * 3600);
 /// How often the log repeats what expires.
 pub const EXPIRY_REPORT_INTERVAL: Duration = Duration::from_secs(24 * 3600);
 
+// ---- signatures ----
+
+/// DKIM signatures of a message that are looked at, from the top; further ones are named in the verdict, not verified.
+/// Source: RFC 6376 §6.1 leaves the number open; a message through several lists and services has five or six.
+pub const DKIM_SIGNATURES_MAX: usize = 10;
+/// Records of one key's name that are tried.
+/// Source: a key has one (RFC 6376 §3.6.2.2); a second is a mistake while keys are changed.
+pub const DKIM_KEY_RECORDS_MAX: usize = 4;
+/// Smallest RSA key of a signature (RFC 8301 §3.2).
+pub const DKIM_KEY_BITS_MIN: usize = 1024;
+/// Largest RSA key of a signature. RFC 8301 §3.2 asks for 4096; a key of 8192 takes 10 times as long.
+pub const DKIM_KEY_BITS_MAX: usize = 8192;
+/// Difference between a signer's clock and ours.
+/// Source: OpenDKIM's ClockDrift is 300 s.
+pub const DKIM_CLOCK_SKEW: Duration = Duration::from_secs(300);
+/// Sets of an ARC chain (RFC 8617 §4.2.1).
+pub const ARC_SETS_MAX: u32 = 50;
+/// DNS questions for the signatures of one message: keys, and the domains of DMARC that From and signers belong to.
+pub const DKIM_QUESTIONS_MAX: u32 = 60;
+/// DNS questions for one ARC chain: the key of each seal, and of the last message signature.
+pub const ARC_QUESTIONS_MAX: u32 = 51;
+/// DNS questions for DMARC: eight for From (RFC 9989 §4.10), its own existence, and eight for each name that may align with it.
+pub const DMARC_QUESTIONS_MAX: u32 = 60;
+/// Time for all DNS questions of one of DKIM, ARC and DMARC; afterwards what is missing counts as a temporary error.
+/// Source: RFC 7208 §4.6.4 asks for at least 20 s for SPF, which is asked for at the same time.
+pub const SIGNATURES_PATIENCE: Duration = Duration::from_secs(20);
+/// A larger body is hashed on a thread for such work; hashing so much takes about a millisecond.
+pub const BODY_HASH_INLINE_BYTES_MAX: usize = 1024 * 1024;
+/// DNS questions of one walk up a domain (RFC 9989 §4.10).
+pub const DMARC_WALK_QUESTIONS_MAX: usize = 8;
+
 // ---- run ----
 
 /// After SIGTERM, sessions and deliveries in flight get this long.

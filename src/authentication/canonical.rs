@@ -166,31 +166,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    /// The canonical body by the letter of RFC 6376 §3.4.3 and §3.4.4, line by line.
-    fn expected_body(body: &[u8], form: Canonicalization) -> Vec<u8> {
-        let text = String::from_utf8(body.to_vec()).unwrap();
-        let mut lines: Vec<String> = text.split("\r\n").map(str::to_owned).collect();
-        if form == Relaxed {
-            for line in &mut lines {
-                let mut short = String::new();
-                for char in line.trim_end_matches([' ', '\t']).chars() {
-                    let is_space = matches!(char, ' ' | '\t');
-                    if !(is_space && short.ends_with(' ')) {
-                        short.push(if is_space { ' ' } else { char });
-                    }
-                }
-                *line = short;
-            }
-        }
-        while lines.last().is_some_and(String::is_empty) {
-            lines.pop();
-        }
-        if lines.is_empty() && form == Simple {
-            lines.push(String::new());
-        }
-        lines.into_iter().map(|line| line + "\r\n").collect::<String>().into_bytes()
-    }
+    use crate::authentication::tests::canonical_body;
 
     fn sha256(bytes: &[u8]) -> [u8; 32] {
         aws_lc_rs::digest::digest(&SHA256, bytes).as_ref().try_into().unwrap()
@@ -216,7 +192,7 @@ mod tests {
     #[test]
     fn the_field_of_a_signature() {
         let original = Original::parse(Bytes::from_static(b"DKIM-Signature: a=1; b= xx\r\n yy; c=2 \r\n")).unwrap();
-        let hole = 8..17;
+        let hole = 8..16;
         for (form, expected) in
             [(Relaxed, &b"dkim-signature:a=1; b=; c=2"[..]), (Simple, b"DKIM-Signature: a=1; b=; c=2 ")]
         {
@@ -243,10 +219,10 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2000))]
         #[test]
-        fn the_body_by_the_letter(words in proptest::collection::vec(prop_oneof!["[a-z]{1,9}", " {1,3}", "\t", "(\r\n){1,3}", "."], 0..24), length in 0_u64..40) {
+        fn the_body_by_the_letter(words in proptest::collection::vec(prop_oneof!["[a-z]{1,9}", " {1,3}", "\t", "(\r\n){1,3}", "[.\u{e4}]"], 0..24), length in 0_u64..40) {
             let body = words.concat();
             for form in [Simple, Relaxed] {
-                let expected = expected_body(body.as_bytes(), form);
+                let expected = canonical_body(&body, form == Relaxed).into_bytes();
                 let (whole, some) = (BodyForm { form, length: None }, BodyForm { form, length: Some(length) });
                 let hashes = BodyHashes::of(body.as_bytes(), &[whole, some]);
                 prop_assert_eq!(hashes.get(whole).unwrap().digest, Some(sha256(&expected)), "{:?} {:?}", form, body);

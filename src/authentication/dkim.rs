@@ -8,7 +8,7 @@ use super::canonical::BodyHashes;
 use super::keys::{Flaw, published};
 use super::signature::{Coverage, DkimField};
 use super::signed::{Disagreement, Signed};
-use super::tags::{TagList, without_space};
+use super::tags::TagList;
 use super::texts::{Source, Texts, line};
 use super::walk;
 use crate::dns::Dns;
@@ -94,7 +94,7 @@ fn shown(list: Option<&TagList<'_>>) -> DkimSignature {
         selector: name(get("s")),
         identity: Some(line(get("i"))).filter(|identity| !identity.is_empty()),
         algorithm: get("a").chars().filter(|char| char.is_ascii_alphanumeric() || *char == '-').take(20).collect(),
-        signature: without_space(get("b")).chars().filter(char::is_ascii_graphic).take(8).collect(),
+        signature: get("b").chars().filter(|char| char.is_ascii_alphanumeric() || "+/=".contains(*char)).take(8).collect(),
         aligned: false,
         reason: Box::default(),
     }

@@ -20,3 +20,6 @@ mod walk;
 
 pub use author::Author;
 pub use signed::Signed;
+
+#[cfg(test)]
+mod tests;

@@ -193,9 +193,7 @@ mod tests {
     fn the_field_of_a_signature() {
         let original = Original::parse(Bytes::from_static(b"DKIM-Signature: a=1; b= xx\r\n yy; c=2 \r\n")).unwrap();
         let hole = 8..16;
-        for (form, expected) in
-            [(Relaxed, &b"dkim-signature:a=1; b=; c=2"[..]), (Simple, b"DKIM-Signature: a=1; b=; c=2 ")]
-        {
+        for (form, expected) in [(Relaxed, &b"dkim-signature:a=1; b=; c=2"[..]), (Simple, b"DKIM-Signature: a=1; b=; c=2 ")] {
             let mut out = Vec::new();
             push_signature(&mut out, &original, 0, &hole, form);
             assert_eq!(String::from_utf8_lossy(&out), String::from_utf8_lossy(expected), "{form:?}");

@@ -119,7 +119,9 @@ mod tests {
 
     #[test]
     fn what_is_no_list_is_refused() {
-        for text in ["", " ", ";", "a=1;;", "a=1;;b=2", ";a=1", "a", "a=1;b", "=1", "1a=1", "a b=1", "_=1", "a-b=1", "a=1;a=1", "a=\u{1}", "ä=1"] {
+        for text in
+            ["", " ", ";", "a=1;;", "a=1;;b=2", ";a=1", "a", "a=1;b", "=1", "1a=1", "a b=1", "_=1", "a-b=1", "a=1;a=1", "a=\u{1}", "ä=1"]
+        {
             assert!(shown(text).is_err(), "{text:?}");
         }
         assert!(TagList::parse(b"a=\xff").is_err());

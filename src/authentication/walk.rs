@@ -67,9 +67,9 @@ impl Record {
 }
 
 fn is_report_address(uri: &str) -> bool {
-    without_space(uri)
-        .split_once(':')
-        .is_some_and(|(scheme, address)| scheme.eq_ignore_ascii_case("mailto") && address.split_once('@').is_some_and(|(_, domain)| !domain.is_empty()))
+    without_space(uri).split_once(':').is_some_and(|(scheme, address)| {
+        scheme.eq_ignore_ascii_case("mailto") && address.split_once('@').is_some_and(|(_, domain)| !domain.is_empty())
+    })
 }
 
 /// Why a walk has no end yet.

@@ -147,7 +147,10 @@ async fn chains_that_do_not_hold() {
         (vec![Set::number(1).message("from:", "from:arc-seal:")], "the last ARC-Message-Signature: h= names ARC-Seal"),
         (vec![Set::number(1).message("t=1", "x=2")], "ARC-Message-Signature: the signature has expired"),
         (vec![Set::number(1).message("t=1", "l=3")], "ARC-Message-Signature: content follows the signed part of the body (l=)"),
-        (vec![Set::number(1).message("a=ed25519-sha256", "a=rsa-sha256")], "ARC-Message-Signature: the key is not for the algorithm of the signature"),
+        (
+            vec![Set::number(1).message("a=ed25519-sha256", "a=rsa-sha256")],
+            "ARC-Message-Signature: the key is not for the algorithm of the signature",
+        ),
         (vec![Set::number(1).seal("s=sel", "s=none")], "ARC-Seal: no key at none._domainkey.example.org"),
         (vec![Set::number(1).with("i=1", "i=0")], "an ARC-Authentication-Results has no proper i="),
         (vec![Set::number(1).message("i=1", "i=x")], "an ARC-Message-Signature has no proper i="),

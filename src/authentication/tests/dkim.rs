@@ -33,7 +33,9 @@ fn zone() -> Zone {
 #[tokio::test]
 async fn a_good_signature_passes_in_every_form() {
     for form in ["simple/simple", "simple/relaxed", "relaxed/simple", "relaxed/relaxed", "simple", "relaxed"] {
-        for body in ["", "\r\n", " \r\n\t\r\n", "a", "a\r\n", "a \r\n\r\n", " a  b\t\r\n \r\n", "a\r\n \r\n\t\r\n", "\r\n\r\na\r\n", "\u{e4}\r\n"] {
+        for body in
+            ["", "\r\n", " \r\n\t\r\n", "a", "a\r\n", "a \r\n\r\n", " a  b\t\r\n \r\n", "a\r\n \r\n\t\r\n", "\r\n\r\na\r\n", "\u{e4}\r\n"]
+        {
             let message = format!("From: ann@example.com\r\nsubJect :\r\n  \u{e4}  x \r\n\ty\r\nX:\r\n\r\n{body}");
             let tags = TAGS.replace("relaxed/relaxed", form).replace("subject", "Subject:x:date:subject");
             assert_eq!(result(&sign(&message, &tags), &zone()).await, (DkimResult::Pass, String::new()), "{form} {body:?}");

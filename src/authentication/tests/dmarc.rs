@@ -2,9 +2,7 @@
 
 use super::*;
 use crate::authentication::Author;
-use crate::message::{
-    DkimResult, DkimSignature, DkimVerdict, DmarcPolicy, DmarcResult, DmarcVerdict, SpfIdentity, SpfResult, SpfVerdict,
-};
+use crate::message::{DkimResult, DkimSignature, DkimVerdict, DmarcPolicy, DmarcResult, DmarcVerdict, SpfIdentity, SpfResult, SpfVerdict};
 
 fn spf(result: SpfResult, domain: &str) -> SpfVerdict {
     SpfVerdict {
@@ -72,22 +70,44 @@ async fn which_record_applies_and_what_it_asks_for() {
         // Two are none; what is of something else does not count.
         ("example.com", vec![(own, "v=DMARC1; p=reject"), (own, "v=DMARC1; p=none")], Absent, Absent, ""),
         ("example.com", vec![(own, "v=spf1 -all"), (own, "v=DMARC1; p=reject")], Reject, Reject, "example.com"),
-        ("mail.example.com", vec![(below, "v=DMARC1; p=none"), (below, "v=DMARC1; p=none"), (own, "v=DMARC1; p=reject")], Reject, Reject, "example.com"),
+        (
+            "mail.example.com",
+            vec![(below, "v=DMARC1; p=none"), (below, "v=DMARC1; p=none"), (own, "v=DMARC1; p=reject")],
+            Reject,
+            Reject,
+            "example.com",
+        ),
         // Of a subdomain: its own, else that of the organization.
         ("mail.example.com", vec![(below, "v=DMARC1; p=none"), (own, "v=DMARC1; p=reject")], None, None, "mail.example.com"),
         ("mail.example.com", vec![(own, "v=DMARC1; p=reject"), (below, "EMPTY")], Reject, Reject, "example.com"),
-        ("mail.example.com", vec![("x.mail.example.com", "x"), (own, "v=DMARC1; p=reject; sp=quarantine; np=none")], Quarantine, Quarantine, "example.com"),
+        (
+            "mail.example.com",
+            vec![("x.mail.example.com", "x"), (own, "v=DMARC1; p=reject; sp=quarantine; np=none")],
+            Quarantine,
+            Quarantine,
+            "example.com",
+        ),
         ("mail.example.com", vec![(own, "v=DMARC1; p=reject; sp=quarantine; np=none")], None, None, "example.com"),
         ("mail.example.com", vec![(own, "v=DMARC1; p=none; np=reject; t=y")], Reject, Quarantine, "example.com"),
         ("mail.example.com", vec![(own, "v=DMARC1; p=none; sp=reject")], Reject, Reject, "example.com"),
         ("mail.example.com", vec![("_dmarc.com", "v=DMARC1; p=reject; psd=y")], Reject, Reject, "com"),
         ("mail.example.com", vec![("_dmarc.com", "v=DMARC1; p=reject; psd=y"), (own, "v=DMARC1; p=none")], None, None, "example.com"),
-        ("a.mail.example.com", vec![(below, "v=DMARC1; p=quarantine; psd=n"), (own, "v=DMARC1; p=reject")], Quarantine, Quarantine, "mail.example.com"),
+        (
+            "a.mail.example.com",
+            vec![(below, "v=DMARC1; p=quarantine; psd=n"), (own, "v=DMARC1; p=reject")],
+            Quarantine,
+            Quarantine,
+            "mail.example.com",
+        ),
         ("a.mail.example.com", vec![(below, "v=DMARC1; p=quarantine"), (own, "v=DMARC1; p=reject")], Reject, Reject, "example.com"),
     ] {
         let found = failed(from, &Zone::of(&records)).await;
         let expected = if policy == Absent { DmarcResult::None } else { DmarcResult::Fail };
-        assert_eq!((found.result, found.policy, found.effective, &*found.policy_domain), (expected, policy, effective, domain), "{from} {records:?}");
+        assert_eq!(
+            (found.result, found.policy, found.effective, &*found.policy_domain),
+            (expected, policy, effective, domain),
+            "{from} {records:?}"
+        );
         assert_eq!((&*found.from_domain, found.record.is_empty()), (from, policy == Absent), "{records:?}");
     }
 }

@@ -96,7 +96,7 @@ async fn chains_that_hold() {
         Set::number(1).seal("t=1", "x_unknown=1; other=2"),
         Set::number(1).with("t=1; ", "").seal("t=1", "v=1"),
     ] {
-        let message = chain(&[set.clone()]);
+        let message = chain(std::slice::from_ref(&set));
         assert_eq!(result(&message).await, (ArcResult::Pass, String::new()), "{message}");
     }
 }

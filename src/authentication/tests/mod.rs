@@ -182,3 +182,17 @@ fn sign_as(message: &str, field: &str, tags: &str) -> String {
 fn sign(message: &str, tags: &str) -> String {
     sign_as(message, "DKIM-Signature", tags)
 }
+
+#[test]
+fn verdicts_can_be_made_on_any_thread() {
+    fn is_send(_: impl Send) {}
+    let original = original("From: a@example.com\r\n\r\n");
+    let (signed, author) = (super::Signed::parse(&original), super::Author::read(&original));
+    let dns = crate::dns::Dns::new(&crate::dns::ResolverConfig {
+        servers: vec![([127, 0, 0, 1], 9).into()],
+        timeout: crate::limits::DNS_TIMEOUT,
+    });
+    let dns = dns.unwrap();
+    is_send(super::dkim::check(&dns, &signed, &author, NOW));
+    is_send(super::arc::check(&dns, &signed, NOW));
+}

@@ -120,6 +120,16 @@ pub const MIME_FIELD_BYTES_MAX: usize = 8 * 1024;
 pub const MIME_HEADERS_BYTES_MAX: usize = 1024 * 1024;
 /// What a Received field repeats of a HELO argument that is no domain and no address literal.
 pub const TRACE_HELO_CHARS_MAX: usize = 64;
+/// DKIM signatures that an Authentication-Results field speaks of, from the top; so it stays below the 16 KiB that readers take.
+pub const RESULTS_SIGNATURES_MAX: usize = 20;
+/// Characters of the reason that stands beside a result in Authentication-Results and Received-SPF.
+pub const RESULTS_COMMENT_CHARS_MAX: usize = 160;
+/// Characters of a value there; a longer one is left out, for half of it would be another one. An address has at most 384.
+pub const RESULTS_VALUE_CHARS_MAX: usize = 400;
+/// ARC sets of a message; a chain of so many gets no further seal (RFC 8617 §4.2.1).
+pub const ARC_INSTANCES_MAX: u32 = 50;
+/// Fields of one name that an ARC seal covers, from the bottom. Source: more are not seen in good mail, and each is a word in `h=`.
+pub const ARC_SIGNED_FIELDS_OF_A_NAME_MAX: usize = 20;
 
 // ---- connections and memory ----
 

@@ -2,6 +2,7 @@
 //!
 //! A message is parsed once and borrowed from then on. No I/O here.
 
+mod claims;
 mod content;
 mod edits;
 mod encode;
@@ -10,6 +11,7 @@ mod findings;
 mod id;
 mod mime;
 mod original;
+mod results;
 mod text;
 mod trace;
 mod view;
@@ -24,6 +26,7 @@ pub use findings::{
 pub use id::{MessageId, NotAnId, SessionId, SessionIds};
 pub use mime::Attachment;
 pub use original::{Field, HeaderError, Original, is_field_name};
+pub use results::{arc_authentication_results, authentication_results, received_spf};
 pub use text::{Text, fold};
 pub use trace::received;
 pub use view::{Mailbox, MailboxField, View};

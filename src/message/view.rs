@@ -50,9 +50,10 @@ pub struct Mailbox {
 }
 
 impl<'a> View<'a> {
-    /// The message as it was received.
+    /// The message as it was received, but for the fields that are not believed.
     pub fn new(original: &'a Original) -> Self {
-        Self { original, edits: Arc::default(), mailboxes: Default::default(), texts: RefCell::default(), attachments: Rc::default() }
+        let edits = Arc::new(Edits::of_disbelieved(original));
+        Self { original, edits, mailboxes: Default::default(), texts: RefCell::default(), attachments: Rc::default() }
     }
 
     /// The received message.

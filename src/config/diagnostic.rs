@@ -117,6 +117,8 @@ codes! {
     DuplicateListen = "duplicate-listen", Error;
     /// A certificate, its key, a CA or a CRL cannot be used.
     TlsFiles = "tls-files", Error;
+    /// The key of an ARC seal cannot be used.
+    ArcKey = "arc-key", Error;
     /// An entry of a list file that is none.
     ListEntry = "list-entry", Error;
     /// A secret does not belong into the configuration.

@@ -43,6 +43,7 @@ pub(crate) fn check(format: &str, text: &str) -> Result<Option<Mistake>, Mistake
         "ip" => ip(text).map(drop)?,
         "listen" => listen(text).map(drop)?,
         "domain" => domain(text).map(drop)?,
+        "dns-name" => dns_name(text).map(drop)?,
         "certificate-name" => certificate_name(text).map(drop)?,
         "https-url" => https_url(text).map(drop)?,
         "host" => host(text).map(drop)?,
@@ -164,6 +165,16 @@ pub(crate) fn domain(text: &str) -> Result<String, Mistake> {
         }
     }
     Ok(text.to_lowercase())
+}
+
+/// What stands in DNS as it is: a domain or a selector of ASCII letters, digits and hyphens (RFC 6376 §3.1).
+pub(crate) fn dns_name(text: &str) -> Result<String, Mistake> {
+    let name = domain(text)?;
+    if name.is_ascii() {
+        return Ok(name);
+    }
+    let mistake = Mistake::new(Code::HostName, format!("`{}` is not ASCII, and it stands in a header field and in DNS", clip(text)));
+    Err(mistake.help("write the A-label, which begins with `xn--`"))
 }
 
 /// A host name for which HTTP-01 can prove something (RFC 8555 §8.3); internationalised ones as A-labels.

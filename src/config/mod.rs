@@ -35,6 +35,7 @@ use time::OffsetDateTime;
 
 use crate::acme::AcmeConfig;
 use crate::certificates::{Expiry, Trust};
+use crate::message::Need;
 use crate::policy::Policy;
 use crate::relay::RelayConfig;
 use crate::rules::RuleSet;
@@ -151,9 +152,45 @@ pub struct Endpoint {
     pub delivery: DeliveryMode,
     /// Networks of load balancers, which announce their clients with the PROXY protocol; empty: there are none.
     pub load_balancers: Vec<IpNet>,
+    /// What its messages get on top.
+    pub fields: EndpointFields,
+}
+
+/// The header fields that messages of an endpoint get, besides Received.
+#[derive(Clone, Debug, Default)]
+pub struct EndpointFields {
+    /// Authentication-Results (RFC 8601).
+    pub authentication_results: bool,
+    /// Received-SPF (RFC 7208 §9.1).
+    pub received_spf: bool,
+    /// An ARC set (RFC 8617).
+    pub arc_seal: Option<Arc<ArcSeal>>,
+}
+
+/// Who seals, and with which key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArcSeal {
+    /// `d=`: A-labels, lower case.
+    pub domain: Arc<str>,
+    /// `s=`.
+    pub selector: Arc<str>,
+    /// Where the private key is found.
+    pub key: SecretRef,
 }
 
 impl Endpoint {
+    /// What must be found out about a message for the fields that it gets.
+    pub fn needs_of_fields(&self) -> Vec<Need> {
+        let EndpointFields { authentication_results, received_spf, arc_seal } = &self.fields;
+        if *authentication_results || arc_seal.is_some() {
+            vec![Need::Spf, Need::Dkim, Need::Dmarc, Need::Arc]
+        } else if *received_spf {
+            vec![Need::Spf]
+        } else {
+            Vec::new()
+        }
+    }
+
     /// Whether this peer must announce its client.
     pub fn is_load_balancer(&self, peer: IpAddr) -> bool {
         self.load_balancers.iter().any(|network| network.contains(&peer))

@@ -68,6 +68,8 @@ const HEADINGS: &[(&str, &str)] = &[
 fn default_of(definition: &str, key: &str) -> Option<String> {
     Some(match (definition, key) {
         ("RuleSetFile", "otherwise") => "`reject`".to_owned(),
+        ("Endpoint", "authentication_results") => "`true` with `type: open`, else `false`".to_owned(),
+        ("Endpoint", "received_spf") => "`false`".to_owned(),
         ("EndpointTls", "mode") => "`optional`; `required` with `type: mtls`".to_owned(),
         ("Rule", "mode") => "`enforce`".to_owned(),
         ("Relay", "implicit") => "`false`".to_owned(),

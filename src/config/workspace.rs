@@ -390,6 +390,7 @@ fn snapshot(built: Built, hash: String, files: Vec<PathBuf>) -> Option<Snapshot>
             tls: endpoint.tls,
             delivery: endpoint.delivery,
             load_balancers: endpoint.load_balancers,
+            fields: endpoint.fields,
         };
         endpoints.insert(name, Arc::new(endpoint));
     }

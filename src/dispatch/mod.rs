@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::{Endpoint, Snapshot};
+use crate::examination::Sealing;
 use crate::message::{Envelope, MessageId, SessionFacts, SessionIds};
 use crate::relay::NextHops;
 use crate::smtp::Reply;
@@ -68,6 +69,7 @@ pub trait Intake: Send + Sync + 'static {
 pub struct Dispatcher<S, N> {
     spool: Arc<S>,
     next_hops: N,
+    sealing: Sealing,
     log: Log,
     ids: Arc<SessionIds>,
     snapshot: ArcSwap<Snapshot>,
@@ -82,14 +84,23 @@ pub struct Dispatcher<S, N> {
 
 impl<S: Spool, N: NextHops> Dispatcher<S, N> {
     /// A dispatcher that delivers by `snapshot`'s relays. Nothing is taken out of the spool before [`Self::start`].
-    pub fn new(spool: Arc<S>, next_hops: N, log: Log, ids: Arc<SessionIds>, snapshot: Arc<Snapshot>) -> Arc<Self> {
-        Self::with_clock(spool, next_hops, log, ids, snapshot, Clock(Arc::new(unix_millis)))
+    pub fn new(spool: Arc<S>, next_hops: N, sealing: Sealing, log: Log, ids: Arc<SessionIds>, snapshot: Arc<Snapshot>) -> Arc<Self> {
+        Self::with_clock(spool, next_hops, sealing, log, ids, snapshot, Clock(Arc::new(unix_millis)))
     }
 
-    fn with_clock(spool: Arc<S>, next_hops: N, log: Log, ids: Arc<SessionIds>, snapshot: Arc<Snapshot>, clock: Clock) -> Arc<Self> {
+    fn with_clock(
+        spool: Arc<S>,
+        next_hops: N,
+        sealing: Sealing,
+        log: Log,
+        ids: Arc<SessionIds>,
+        snapshot: Arc<Snapshot>,
+        clock: Clock,
+    ) -> Arc<Self> {
         Arc::new(Self {
             spool,
             next_hops,
+            sealing,
             log,
             ids,
             snapshot: ArcSwap::new(snapshot),

@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 
 use super::*;
 use crate::certificates::{Certificates, server_config};
-use crate::config::{DeliveryMode, Domains, Endpoint, EndpointKind, EndpointTls, Limits};
+use crate::config::{DeliveryMode, Domains, Endpoint, EndpointFields, EndpointKind, EndpointTls, Limits};
 use crate::dispatch::Incoming;
 use crate::policy::{Effect, Policy, PolicyCondition, Statement};
 use crate::rules::{Folded, Otherwise, RuleSet, TextTest};
@@ -119,6 +119,7 @@ impl Plan {
             rules: Arc::new(RuleSet { name: "all".into(), otherwise: Otherwise::Reject, rules: vec![] }),
             tls,
             delivery: DeliveryMode::Queue,
+            fields: EndpointFields::default(),
             load_balancers: load_balancers.iter().map(|network| network.parse().unwrap()).collect(),
         };
         let snapshot = Arc::new(Snapshot {

@@ -33,7 +33,7 @@ pub fn received_spf(hostname: &str, session: &SessionFacts, envelope: &Envelope,
     let result = if spf.result == SpfResult::Policy { SpfResult::Neutral } else { spf.result };
     let mut field = Folded::new("Received-SPF:");
     field.word(result.as_str());
-    field.text(&format!("({hostname}: {})", comment(&spf.reason)));
+    field.text(&format!("({}: {})", comment(hostname), comment(&spf.reason)));
     let sender = match &envelope.reverse_path {
         ReversePath::Null => "<>",
         ReversePath::Address(address) => address.as_str(),
@@ -60,7 +60,9 @@ pub fn received_spf(hostname: &str, session: &SessionFacts, envelope: &Envelope,
 }
 
 fn write_results(field: &mut Folded, hostname: &str, session: &SessionFacts, findings: &Findings) {
-    field.word(&format!("{hostname};"));
+    // A name in Unicode is no token, and not ASCII either.
+    let id = if hostname.is_ascii() { hostname.to_owned() } else { quoted(hostname) };
+    field.word(&format!("{id};"));
     let results = results(session, findings);
     if results.is_empty() {
         field.word("none");

@@ -22,6 +22,7 @@ use crate::aws::Aws;
 use crate::config::Snapshot;
 use crate::dispatch::{Dispatcher, unix_millis};
 use crate::domains::AcceptedDomains;
+use crate::examination::Sealing;
 use crate::ingress::{Admission, Ingress, Listeners, Live, LoginFailures, MessageMemory, TurnedAway, look_at_credentials};
 use crate::limits::DRAIN_TIMEOUT;
 use crate::message::SessionIds;
@@ -90,7 +91,8 @@ impl Service {
         let aws = Arc::new(Aws::default());
         let secrets = Arc::new(Secrets::new(Arc::clone(&aws), Some(observer(&log, "secret"))));
         let relays = Relays::new(Arc::clone(&snapshot.hostname), Arc::clone(&secrets));
-        let dispatcher = Dispatcher::new(Arc::clone(&spool), relays, log.clone(), Arc::clone(&ids), Arc::clone(&snapshot));
+        let sealing = Sealing::new(Arc::clone(&secrets));
+        let dispatcher = Dispatcher::new(Arc::clone(&spool), relays, sealing, log.clone(), Arc::clone(&ids), Arc::clone(&snapshot));
         let domains = Arc::new(AcceptedDomains::new(&snapshot.domains, Arc::clone(&aws), Some(observer(&log, "domains"))));
         // An account that cannot be listed yet costs 451 at RCPT, not the mail that waits in the spool.
         if let Err(error) = domains.prepare().await {

@@ -17,6 +17,7 @@ mod crash;
 mod credentials;
 mod dsn;
 mod endpoints_tls;
+mod fields;
 mod hostile;
 mod inline;
 mod limits;

@@ -171,10 +171,11 @@ mod tests {
     proptest! {
         /// Against the words of the RFC, one after the other over the whole text.
         #[test]
-        fn any_body_is_relaxed(body in "([ \t]{0,3}|a|\r\n|b c|\r\n){0,60}", long in 0..40_000_usize) {
+        fn any_body_is_relaxed(body in "([ \t]{0,3}|a|\r\n|b c|\r\n){0,60}", long in 0..10_000_usize) {
+            let blanks = regex::Regex::new("[ \t]+").unwrap();
             let body = format!("{body}{}{body}", "x ".repeat(long));
             let mut lines: Vec<String> = body.split("\r\n").map(|line| {
-                let words = regex::Regex::new("[ \t]+").unwrap().replace_all(line, " ").into_owned();
+                let words = blanks.replace_all(line, " ").into_owned();
                 words.trim_end_matches(' ').to_owned()
             }).collect();
             while lines.last().is_some_and(String::is_empty) {

@@ -13,7 +13,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use super::client;
 use super::mails::{self, BUSY, CLIENTS, Scenario, UNKNOWN};
 use super::standin::{self, Manners};
-use crate::config::{self, DeliveryMode, Endpoint, EndpointKind, EndpointTls, Snapshot};
+use crate::config::{self, DeliveryMode, Endpoint, EndpointFields, EndpointKind, EndpointTls, Snapshot};
 use crate::relay::{RelayConfig, TlsMode};
 use crate::secrets::SecretRef;
 use crate::service::Service;
@@ -92,6 +92,8 @@ fn on_loopback(endpoint: &Endpoint, server: &Arc<rustls::ServerConfig>) -> (Arc<
         delivery: DeliveryMode::Inline,
         // The demonstration's clients come by themselves.
         load_balancers: Vec::new(),
+        // It has no key to seal with.
+        fields: EndpointFields { arc_seal: None, ..endpoint.fields.clone() },
     };
     (name, Arc::new(endpoint))
 }

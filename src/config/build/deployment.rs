@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use time::OffsetDateTime;
 
 use super::tls::{self, Material};
-use super::{acme, edge, submission};
+use super::{acme, edge, fields, submission};
 use crate::acme::AcmeConfig;
 use crate::certificates::{Expiry, Trust};
 use crate::config::diagnostic::{Code, Sink};
@@ -18,7 +18,7 @@ use crate::config::model::{Domain, FilePath};
 use crate::config::source::Span;
 use crate::config::tree::Node;
 use crate::config::typed::typed;
-use crate::config::{DeliveryMode, Domains, EndpointKind, EndpointTls, Limits};
+use crate::config::{DeliveryMode, Domains, EndpointFields, EndpointKind, EndpointTls, Limits};
 use crate::limits;
 use crate::relay::{RelayConfig, RetrySchedule, TlsMode};
 use crate::secrets::SecretRef;
@@ -54,6 +54,7 @@ pub(crate) struct Endpoint {
     pub(crate) tls: Option<EndpointTls>,
     pub(crate) delivery: DeliveryMode,
     pub(crate) load_balancers: Vec<IpNet>,
+    pub(crate) fields: EndpointFields,
 }
 
 /// A list's file and where it is named.
@@ -155,6 +156,7 @@ fn endpoint(node: &Node, listening: &mut HashMap<SocketAddr, Span>, material: &m
             Some(EndpointTls { required: tls.required || asks_for_login, ..tls })
         }
     };
+    let fields = fields::endpoint(&model, node, material.folder, sink);
     let (kind, _) = kind?;
     Some(Endpoint {
         kind,
@@ -167,6 +169,7 @@ fn endpoint(node: &Node, listening: &mut HashMap<SocketAddr, Span>, material: &m
             model::Delivery::Queue => DeliveryMode::Queue,
         },
         load_balancers: load_balancers(model.proxy_protocol.as_ref(), node, sink),
+        fields,
     })
 }
 

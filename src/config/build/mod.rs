@@ -3,6 +3,7 @@
 mod acme;
 pub(crate) mod deployment;
 mod edge;
+mod fields;
 pub(crate) mod lists;
 pub(crate) mod policy;
 pub(crate) mod rules;

@@ -130,8 +130,11 @@ pub(crate) struct Endpoint {
     pub(crate) credentials: Option<Secret>,
     /// Whose clients an `mtls` endpoint lets in; of several, each has CRLs of its own.
     pub(crate) trust: Option<OneOrMany<Trust>>,
-    /// Whether messages get an ARC seal.
-    #[schemars(extend("x-not-available" = "error"))]
+    /// Whether messages get a field `Authentication-Results` that says what was found out about them.
+    pub(crate) authentication_results: Option<bool>,
+    /// Whether they get a field `Received-SPF` besides.
+    pub(crate) received_spf: Option<bool>,
+    /// The ARC seal that messages get, made after all changes by rules; absent, there is none.
     pub(crate) arc_seal: Option<ArcSeal>,
 }
 
@@ -217,16 +220,16 @@ pub(crate) struct Trust {
     pub(crate) crl: Option<FilePath>,
 }
 
-/// The seal of RFC 8617.
+/// The ARC seal of RFC 8617, with `rsa-sha256`. A message that cannot be sealed because its key cannot be had is deferred.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ArcSeal {
     /// The domain that seals.
-    pub(crate) domain: Domain,
-    /// The selector of its key.
-    pub(crate) selector: Line,
-    /// PEM file with the private key.
-    pub(crate) key: FilePath,
+    pub(crate) domain: DnsName,
+    /// The selector of its key: verifiers look for it at `SELECTOR._domainkey.DOMAIN`.
+    pub(crate) selector: DnsName,
+    /// The private key: RSA of 2048 to 8192 bits in PEM (PKCS#1 or PKCS#8), alone or as `{"private_key": …}`.
+    pub(crate) key: Secret,
 }
 
 /// Where mail goes. One of `host`, `hosts`, `mx` or `preset` says to whom.
@@ -311,11 +314,12 @@ pub(crate) enum RelayTls {
 #[schemars(extend("x-secret" = true))]
 #[allow(clippy::enum_variant_names, reason = "the names are the keys")]
 pub(crate) enum Secret {
-    /// Name or ARN in AWS Secrets Manager; the secret is `{"username": …, "password": …}`, or what `credentials` allows besides.
+    /// Name or ARN in AWS Secrets Manager; the secret is `{"username": …, "password": …}`, what `credentials` allows besides, or for `arc_seal` a private
+    /// key.
     Secret(Line),
-    /// A file with the same JSON.
+    /// A file with the same content.
     File(FilePath),
-    /// An environment variable with the same JSON.
+    /// An environment variable with the same content.
     Env(Line),
 }
 

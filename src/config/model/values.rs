@@ -56,6 +56,8 @@ text_format! {
     Listen(SocketAddr) = "listen", formats::listen;
     /// A domain: `acme.example`.
     Domain(String) = "domain", formats::domain;
+    /// A name as it stands in DNS.
+    DnsName(String) = "dns-name", formats::dns_name;
     /// A host name that a certificate can be issued for.
     CertificateName(String) = "certificate-name", formats::certificate_name;
     /// A URL with `https`.

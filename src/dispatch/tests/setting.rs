@@ -8,8 +8,9 @@ use tokio::time::Instant;
 
 use super::faulty::{Faults, Faulty};
 use super::hops::{self, Hops};
-use crate::config::{DeliveryMode, Domains, Endpoint, EndpointKind, Limits, Snapshot};
+use crate::config::{DeliveryMode, Domains, Endpoint, EndpointFields, EndpointKind, Limits, Snapshot};
 use crate::dispatch::{Clock, Dispatcher, Incoming, Intake};
+use crate::examination::Sealing;
 use crate::message::{Envelope, MessageId, SessionFacts, SessionIds};
 use crate::policy::{Effect, Policy};
 use crate::relay::RelayConfig;
@@ -54,7 +55,7 @@ impl Setting {
         hops.world().now = Some(Arc::clone(&clock));
         let ids = Arc::new(SessionIds::new(u32::try_from(begin % 1_000_000).unwrap()));
         let own = Clock(Arc::clone(&clock));
-        let dispatcher = Dispatcher::with_clock(Arc::clone(&spool), hops.clone(), log.clone(), ids, snapshot, own);
+        let dispatcher = Dispatcher::with_clock(Arc::clone(&spool), hops.clone(), Sealing::default(), log.clone(), ids, snapshot, own);
         Self { dispatcher, hops, faults, spool, clock, log }
     }
 
@@ -123,6 +124,7 @@ pub(super) fn endpoint(rules: Arc<RuleSet>, delivery: DeliveryMode) -> Arc<Endpo
         tls: None,
         delivery,
         load_balancers: Vec::new(),
+        fields: EndpointFields::default(),
     })
 }
 

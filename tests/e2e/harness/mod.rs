@@ -9,6 +9,7 @@ pub mod mail;
 pub mod pebble;
 pub mod pki;
 pub mod programs;
+pub mod signatures;
 pub mod sink;
 pub mod tls;
 

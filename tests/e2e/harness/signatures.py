@@ -49,8 +49,10 @@ if order["do"] == "sign":
     sys.stdout.buffer.write(signature + message)
 elif order["do"] == "seal":
     domain, selector = order["domain"].encode(), order["selector"].encode()
-    results = b"Authentication-Results: " + domain + b"; spf=pass smtp.mailfrom=x.example\r\n"
-    made = dkim.arc_sign(results + message, selector, domain, pem(order["key"])[1], domain, dnsfunc=dns(order["keys"]))
+    # It says of the chain what the results say.
+    chain = b"; arc=pass" if fields(message, "ARC-Seal") else b""
+    results = b"Authentication-Results: " + domain + b"; spf=pass smtp.mailfrom=x.example" + chain + b"\r\n"
+    made = dkim.arc_sign(results + message, selector, domain, pem(order["key"])[1], domain)
     sys.stdout.buffer.write(b"".join(made) + message)
 elif order["do"] == "verify":
     resolver = dns(order["keys"])
@@ -70,7 +72,7 @@ elif order["do"] == "verify":
     json.dump(
         {
             "dkim": signatures,
-            "arc": (chain or b"none").decode(),
+            "arc": "ended" if chain is None else chain.decode(),
             "reason": str(reason),
             "instances": sorted(one["instance"] for one in sets),
             "valid": [bool(one["ams-valid"] and one["as-valid"]) for one in sorted(sets, key=lambda one: one["instance"])],

@@ -45,7 +45,7 @@ impl Keys {
     /// The message with an ARC set on top.
     pub fn seal(&self, message: &[u8], domain: &str, selector: &str) -> Vec<u8> {
         let key = self.file(&format!("{selector}._domainkey.{domain}"));
-        run(&json!({ "do": "seal", "domain": domain, "selector": selector, "key": key, "keys": self.known() }), message)
+        run(&json!({ "do": "seal", "domain": domain, "selector": selector, "key": key}), message)
     }
 
     /// What dkimpy finds out about a message: `dkim`, one truth for each signature, `arc`, `instances`, `valid`, and `results`, its

@@ -21,7 +21,7 @@ pub(super) enum Key {
     Username,
     Password,
     Users,
-    PrivateKey,
+    Private,
     Other,
 }
 
@@ -45,7 +45,7 @@ pub(super) fn credential(members: Vec<(Key, Json)>) -> Result<(Option<Json>, Opt
         let (place, twice) = match key {
             Key::Username => (&mut username, "it has username twice"),
             Key::Password => (&mut password, "it has password twice"),
-            Key::Users | Key::PrivateKey | Key::Other => return Err("it has a key besides username and password"),
+            Key::Users | Key::Private | Key::Other => return Err("it has a key besides username and password"),
         };
         if place.replace(value).is_some() {
             return Err(twice);
@@ -160,7 +160,7 @@ impl<'de> Deserialize<'de> for Key {
                     "username" => Key::Username,
                     "password" => Key::Password,
                     "users" => Key::Users,
-                    "private_key" => Key::PrivateKey,
+                    "private_key" => Key::Private,
                     _ => Key::Other,
                 })
             }

@@ -31,7 +31,7 @@ impl SigningKey {
         let Json::Object(members) = json::read(text, 1)? else { return Err("it is JSON, but not an object with private_key") };
         let mut pem = None;
         for (key, value) in members {
-            if key != Key::PrivateKey {
+            if key != Key::Private {
                 return Err("it has a key besides private_key");
             }
             if pem.replace(value).is_some() {

@@ -75,9 +75,8 @@ struct Hasher {
 
 impl Hasher {
     fn line(&mut self, mut line: &[u8]) {
-        loop {
-            // Up to a run of blanks that is not a single space.
-            let Some(run) = run_of_blanks(line) else { break };
+        // Up to a run of blanks that is not a single space.
+        while let Some(run) = run_of_blanks(line) {
             let (before, after) = line.split_at_checked(run).unwrap_or((line, &[]));
             self.update(before);
             self.update(b" ");

@@ -1,4 +1,4 @@
-//! What is put on a message and what is taken off, judged by other people's programs: dkimpy and authres.
+//! What is put on a message and what is taken off, judged by other people's programs: dkimpy, OpenDKIM and authres.
 
 use std::cell::RefCell;
 use std::sync::Mutex;
@@ -67,6 +67,8 @@ fn signatures_verify_behind_us() {
             let found = keys.verify(&data);
             assert_eq!(found["dkim"], json!([true]), "{name} {canonicalize}: {found}");
             assert_eq!((&found["arc"], &found["valid"]), (&json!("pass"), &json!([true])), "{name} {canonicalize}: {found}");
+            let told = keys.opendkim(&data);
+            assert!(told.contains("verification (s=s1, d=example.org, 2048-bit key) succeeded"), "{name} {canonicalize}: {told}");
         }
     }
 }

@@ -54,6 +54,8 @@ elif order["do"] == "seal":
     results = b"Authentication-Results: " + domain + b"; spf=pass smtp.mailfrom=x.example" + chain + b"\r\n"
     made = dkim.arc_sign(results + message, selector, domain, pem(order["key"])[1], domain)
     sys.stdout.buffer.write(b"".join(made) + message)
+elif order["do"] == "records":
+    json.dump({name: dns(order["keys"])(name).decode() for name in order["keys"]}, sys.stdout)
 elif order["do"] == "verify":
     resolver = dns(order["keys"])
     verifier = dkim.DKIM(message)

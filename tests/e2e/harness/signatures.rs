@@ -1,4 +1,4 @@
-//! Another implementation of DKIM and ARC: dkimpy.
+//! Other implementations: dkimpy for DKIM and ARC, OpenDKIM for DKIM.
 
 use std::io::Write;
 use std::path::Path;
@@ -52,6 +52,23 @@ impl Keys {
     /// Authentication-Results fields as authres reads them.
     pub fn verify(&self, message: &[u8]) -> Value {
         serde_json::from_slice(&run(&json!({ "do": "verify", "keys": self.known() }), message)).expect("JSON")
+    }
+
+    /// What OpenDKIM says of the signatures of a message.
+    pub fn opendkim(&self, message: &[u8]) -> String {
+        let file = |name: &str, content: &[u8]| {
+            let path = self.folder.path().join(name);
+            std::fs::write(&path, content).unwrap();
+            path.display().to_string()
+        };
+        let records: serde_json::Map<String, Value> =
+            serde_json::from_slice(&run(&json!({ "do": "records", "keys": self.known() }), b"")).expect("JSON");
+        let records: String = records.iter().map(|(name, record)| format!("{name} {}\n", record.as_str().unwrap())).collect();
+        let known = file("opendkim.keys", records.as_bytes());
+        let configuration = file("opendkim.conf", format!("Mode v\nSyslog no\nTestPublicKeys {known}\n").as_bytes());
+        let arguments = ["-f", "-x", &configuration, "-t", &file("message.eml", message), "-v"];
+        let output = tool("opendkim").args(arguments).output().expect("OpenDKIM starts");
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
     }
 
     fn known(&self) -> Value {

@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::{Endpoint, Snapshot};
-use crate::message::{Envelope, MessageId, SessionFacts, SessionIds};
+use crate::message::{Envelope, Findings, MessageId, SessionFacts, SessionIds};
 use crate::relay::NextHops;
 use crate::smtp::Reply;
 use crate::spool::{Spool, UnixMillis};
@@ -48,6 +48,8 @@ pub struct Incoming {
     pub session: SessionFacts,
     /// From whom and for whom.
     pub envelope: Envelope,
+    /// What was found out already, when a policy asked.
+    pub findings: Findings,
     /// What stood between DATA and the final dot, decoded.
     pub data: bytes::Bytes,
 }

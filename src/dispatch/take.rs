@@ -12,7 +12,7 @@ use crate::failure::{Failure, Side};
 use crate::limits::{HOPS_MAX, Limit, SPOOL_SICK_TIME};
 use crate::message::{Content, MessageId, Original, received};
 use crate::relay::NextHops;
-use crate::rules::{self, Disposition, Plan, Step, StepAction};
+use crate::rules::{self, Disposition, Judgement, Plan, Step, StepAction};
 use crate::smtp::{Reply, Status};
 use crate::spool::{NewEntry, NewJob, Spool, SpoolError, UnixMillis};
 use crate::telemetry::Event;
@@ -62,8 +62,7 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
             .inspect_err(|failure| self.report_unjudged(&incoming, failure))?;
         self.report_message(&incoming, &original);
         refuse_loop(&original, &incoming.snapshot.hostname).inspect_err(|failure| self.report_unjudged(&incoming, failure))?;
-        let message = rules::Message { session: &incoming.session, envelope: &incoming.envelope, original: &original };
-        let plan = rules::evaluate(&incoming.endpoint.rules, &message);
+        let plan = judge(&incoming, &original)?;
         let envelope = Arc::new(stored_envelope(&incoming, &original, self.now()));
         let judged = Judged { incoming, original: Arc::new(original), envelope, plan };
         self.report_matches(&judged);
@@ -140,6 +139,18 @@ fn rejections(plan: &Plan) -> Vec<Pending> {
         _ => None,
     });
     rejected.collect()
+}
+
+/// The plan for a message.
+fn judge(incoming: &Incoming, original: &Original) -> Result<Plan, Failure> {
+    let Incoming { session, envelope, findings, .. } = incoming;
+    match rules::evaluate(&incoming.endpoint.rules, &rules::Message { session, envelope, original, findings }) {
+        Judgement::Decided(plan) => Ok(plan),
+        Judgement::Needs(needs) => {
+            let reply = Reply::fixed(451, Status(4, 7, 1), "Cannot be checked now, try again later");
+            Err(Failure::new(Side::Us, reply, format!("nobody can find out {needs:?}")))
+        }
+    }
 }
 
 /// The reply when the spool could not take a message: never an acknowledgement.

@@ -20,7 +20,7 @@ use crate::certificates::client_certificate;
 use crate::config::{Endpoint, EndpointKind, Limits};
 use crate::dispatch::{Incoming, Intake, unix_millis};
 use crate::limits::{self, CLOSE_TIMEOUT, Limit, TLS_HANDSHAKE_TIMEOUT};
-use crate::message::{MessageId, SessionFacts, SessionId};
+use crate::message::{Findings, MessageId, SessionFacts, SessionId};
 use crate::smtp::{Event as Said, NOT_ENOUGH_MEMORY, Recipient, Reply, Session, SessionConfig, Status, Strain, limit_of};
 use crate::telemetry::Event;
 
@@ -266,6 +266,7 @@ impl<'i, D: Intake> Connection<'i, D> {
             endpoint: Arc::clone(&self.endpoint),
             session: self.facts.clone(),
             envelope: transaction.envelope,
+            findings: Findings::default(),
             data,
         };
         // On the heap: a delivery's state would otherwise be a part of every session, idle ones included.

@@ -3,21 +3,30 @@
 //! Recipients that see the same message are judged together. A change forks the message for the recipients that the rule
 //! matched; recipients whose messages are alike are put together again after each rule, so that a later action is one step.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::facts::{Facts, Message};
 use super::group::{Group, Member, originals, united};
 use super::plan::{Disposition, Plan, PlannedRecipient, RuleMatch, Step, StepAction, StepRecipient};
 use super::{Action, Mode, OnFailure, Otherwise, Rule, RuleSet, Template};
-use crate::message::{Edits, View};
+use crate::message::{Edits, Need, View};
 use crate::smtp::{Reply, Status};
 
 /// Stands for the rule's name where no rule disposed of a recipient.
 const OTHERWISE: &str = "otherwise";
 
+/// What comes of judging a message with what was found out so far.
+#[derive(Debug)]
+pub enum Judgement {
+    /// What is to happen; nothing that could still be found out would change it.
+    Decided(Plan),
+    /// It depends on these, which nobody has asked for yet. Never empty; once they are asked for, the message is judged again.
+    Needs(BTreeSet<Need>),
+}
+
 /// Judges a message and says what is to happen to it.
-pub fn evaluate(set: &RuleSet, message: &Message<'_>) -> Plan {
+pub fn evaluate(set: &RuleSet, message: &Message<'_>) -> Judgement {
     let mut run = Run::new(*message);
     for rule in &set.rules {
         if run.groups.is_empty() {
@@ -27,7 +36,7 @@ pub fn evaluate(set: &RuleSet, message: &Message<'_>) -> Plan {
             run.judge(rule);
         }
     }
-    run.finish(set.otherwise)
+    Judgement::Decided(run.finish(set.otherwise))
 }
 
 struct Run<'a> {

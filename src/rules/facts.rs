@@ -9,7 +9,7 @@ use super::{
     AttachmentPart, CertificateAttribute, Condition, Flag, IpTest, NumberAttribute, NumberOperator, Rule, Template, TemplatePart,
     TextAttribute, TextTest,
 };
-use crate::message::{ClientCertificate, Envelope, Mailbox, MailboxField, Original, SessionFacts, Text};
+use crate::message::{ClientCertificate, Envelope, Findings, Mailbox, MailboxField, Original, SessionFacts, Text};
 use crate::smtp::ReversePath;
 
 /// A message that is judged by a rule set.
@@ -21,6 +21,8 @@ pub struct Message<'a> {
     pub envelope: &'a Envelope,
     /// The message as it was received.
     pub original: &'a Original,
+    /// What was found out about it so far.
+    pub findings: &'a Findings,
 }
 
 /// The facts of a message; texts are folded at most once.

@@ -17,7 +17,7 @@ pub use condition::{
     AttachmentPart, CertificateAttribute, Condition, Flag, Folded, IpTest, NumberAttribute, NumberOperator, TextAttribute, TextTest,
     VerdictAttribute,
 };
-pub use evaluate::evaluate;
+pub use evaluate::{Judgement, evaluate};
 pub use facts::Message;
 pub use lists::{AddressList, AddressListError, IpSet};
 pub use plan::{Disposition, Plan, PlannedRecipient, RuleMatch, Step, StepAction, StepRecipient};

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
-use crate::message::{ClientCertificate, Edits, Envelope, Original, SessionFacts, TlsFacts, TlsVersion};
+use crate::message::{ClientCertificate, Edits, Envelope, Findings, Original, SessionFacts, TlsFacts, TlsVersion};
 use crate::smtp::{MailTerms, ReversePath, Status};
 
 const MAIL: &str = concat!(
@@ -22,6 +22,7 @@ struct World {
     session: SessionFacts,
     envelope: Envelope,
     original: Original,
+    findings: Findings,
 }
 
 impl World {
@@ -38,12 +39,25 @@ impl World {
         let recipients = recipients.iter().map(|text| address(text).into()).collect();
         let reverse_path = ReversePath::Address(address("A+tag@Gmail.com"));
         let envelope = Envelope { reverse_path, recipients, smtputf8: false, eight_bit: false, terms: MailTerms::default() };
-        Self { session, envelope, original: Original::parse(Bytes::from_static(MAIL.as_bytes())).expect("small") }
+        let original = Original::parse(Bytes::from_static(MAIL.as_bytes())).expect("small");
+        Self { session, envelope, original, findings: Findings::default() }
     }
 
     fn evaluate(&self, rules: Vec<Rule>) -> Plan {
         let set = RuleSet { name: "inbound".into(), otherwise: Otherwise::Reject, rules };
-        evaluate(&set, &Message { session: &self.session, envelope: &self.envelope, original: &self.original })
+        self.decided(&set)
+    }
+
+    fn message(&self) -> Message<'_> {
+        Message { session: &self.session, envelope: &self.envelope, original: &self.original, findings: &self.findings }
+    }
+
+    /// The plan with nothing left to be found out.
+    fn decided(&self, set: &RuleSet) -> Plan {
+        match evaluate(set, &self.message()) {
+            Judgement::Decided(plan) => plan,
+            Judgement::Needs(needs) => panic!("not decided: {needs:?}"),
+        }
     }
 
     fn holds(&self, condition: Condition) -> bool {
@@ -232,7 +246,7 @@ fn whom_no_rule_disposed_of_falls_to_otherwise() {
             rule("relay", vec![to(&["b@x.example"])], vec![relay("r")]),
         ];
         let set = RuleSet { name: "s".into(), otherwise, rules };
-        let plan = evaluate(&set, &Message { session: &world.session, envelope: &world.envelope, original: &world.original });
+        let plan = world.decided(&set);
         assert_eq!(dispositions(&plan), [expected, "planned", expected]);
     }
 }

@@ -10,10 +10,13 @@ use super::faulty::{Faults, Faulty};
 use super::hops::{self, Hops};
 use crate::config::{DeliveryMode, Domains, Endpoint, EndpointKind, Limits, Snapshot};
 use crate::dispatch::{Clock, Dispatcher, Incoming, Intake};
-use crate::message::{Envelope, MessageId, SessionFacts, SessionIds};
+use crate::message::{Envelope, Findings, MessageId, Original, SessionFacts, SessionIds};
 use crate::policy::{Effect, Policy};
 use crate::relay::RelayConfig;
-use crate::rules::{Action, Condition, Folded, MailFrom, Mode, OnFailure, Otherwise, Rule, RuleSet, Template, TextAttribute, TextTest};
+use crate::rules::{
+    self, Action, Condition, Folded, Judgement, MailFrom, Mode, OnFailure, Otherwise, Plan, Rule, RuleSet, Template, TextAttribute,
+    TextTest,
+};
 use crate::smtp::{Address, MailTerms, Notify, OriginalRecipient, RcptParameters, Recipient, Reply, ReversePath, Status};
 use crate::spool::{LocalSpool, Spool, UnixMillis};
 use crate::telemetry::{Format, Lines, Log};
@@ -198,6 +201,16 @@ pub(super) fn incoming(number: u32, sender: &str, recipients: &[&str], snapshot:
             eight_bit: false,
             terms: MailTerms::default(),
         },
+        findings: Findings::default(),
         data: data.into(),
+    }
+}
+
+/// The plan for a message about which nothing needs to be found out.
+pub(super) fn plan(incoming: &Incoming, original: &Original) -> Plan {
+    let Incoming { session, envelope, findings, .. } = incoming;
+    match rules::evaluate(&incoming.endpoint.rules, &rules::Message { session, envelope, original, findings }) {
+        Judgement::Decided(plan) => plan,
+        Judgement::Needs(needs) => panic!("not decided: {needs:?}"),
     }
 }

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::admission::{ClientPlace, TotalPlace};
+use super::found::Found;
 use super::memory::Share;
 use super::pressure::Level;
 use super::proxied::{Announcement, Client};
@@ -20,7 +21,7 @@ use crate::certificates::client_certificate;
 use crate::config::{Endpoint, EndpointKind, Limits};
 use crate::dispatch::{Incoming, Intake, unix_millis};
 use crate::limits::{self, CLOSE_TIMEOUT, Limit, TLS_HANDSHAKE_TIMEOUT};
-use crate::message::{Findings, MessageId, SessionFacts, SessionId};
+use crate::message::{MessageId, SessionFacts, SessionId};
 use crate::smtp::{Event as Said, NOT_ENOUGH_MEMORY, Recipient, Reply, Session, SessionConfig, Status, Strain, limit_of};
 use crate::telemetry::Event;
 
@@ -54,6 +55,8 @@ pub(super) struct Connection<'i, D> {
     pub(super) id: SessionId,
     pub(super) facts: SessionFacts,
     pub(super) transaction: Option<Transaction>,
+    /// What was looked up for the policy.
+    pub(super) found: Found,
     pub(super) transactions: u32,
     pub(super) wrong_logins: u32,
     session: Session,
@@ -101,6 +104,7 @@ impl<'i, D: Intake> Connection<'i, D> {
             id,
             facts,
             transaction: None,
+            found: Found::default(),
             transactions: 0,
             wrong_logins: 0,
             messages: 0,
@@ -266,7 +270,7 @@ impl<'i, D: Intake> Connection<'i, D> {
             endpoint: Arc::clone(&self.endpoint),
             session: self.facts.clone(),
             envelope: transaction.envelope,
-            findings: Findings::default(),
+            findings: self.found.hand_over(),
             data,
         };
         // On the heap: a delivery's state would otherwise be a part of every session, idle ones included.

@@ -5,6 +5,7 @@
 mod admission;
 mod auth;
 mod driver;
+mod found;
 mod listener;
 mod logins;
 mod memory;
@@ -19,6 +20,7 @@ mod turned_away;
 
 pub use admission::{Admission, ClientPlace, Refusal, TotalPlace};
 pub use auth::look_at_credentials;
+pub use found::Examine;
 pub use listener::Listeners;
 pub use logins::LoginFailures;
 pub use memory::MessageMemory;
@@ -49,6 +51,8 @@ pub struct Live {
     pub snapshot: Arc<Snapshot>,
     /// The domains that open endpoints take mail for.
     pub domains: Arc<AcceptedDomains>,
+    /// Who is asked for what policies need to know.
+    pub examiner: Arc<dyn Examine>,
 }
 
 /// What all connections share.

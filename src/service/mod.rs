@@ -22,6 +22,7 @@ use crate::aws::Aws;
 use crate::config::Snapshot;
 use crate::dispatch::{Dispatcher, unix_millis};
 use crate::domains::AcceptedDomains;
+use crate::examination::Examiner;
 use crate::ingress::{Admission, Ingress, Listeners, Live, LoginFailures, MessageMemory, TurnedAway, look_at_credentials};
 use crate::limits::DRAIN_TIMEOUT;
 use crate::message::SessionIds;
@@ -102,7 +103,7 @@ impl Service {
         let acme = Manager::new(log.clone());
         acme.adopt(snapshot.acme.as_ref()).await;
         let ingress = Arc::new(Ingress {
-            live: ArcSwap::from_pointee(Live { snapshot, domains }),
+            live: ArcSwap::from_pointee(Live { snapshot, domains, examiner: Arc::new(Examiner::default()) }),
             intake: Arc::clone(&dispatcher),
             log: log.clone(),
             ids,

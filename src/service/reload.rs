@@ -45,7 +45,7 @@ impl Service {
         self.acme.adopt(snapshot.acme.as_ref()).await;
         self.dispatcher.reload(Arc::clone(&snapshot));
         let hash = Arc::clone(&snapshot.hash);
-        self.ingress.live.store(Arc::new(Live { snapshot, domains }));
+        self.ingress.live.store(Arc::new(Live { snapshot, domains, examiner: Arc::clone(&live.examiner) }));
         read_credentials(&self.ingress);
         // Said when it is true: who has read this line and connects is judged by the new configuration.
         self.log.emit(&Event::Reloaded { config: &hash, previous: &previous.hash });

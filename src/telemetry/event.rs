@@ -86,6 +86,8 @@ pub enum Event<'a> {
         client: IpAddr,
         mail_from: Option<&'a str>,
         recipient: Option<&'a str>,
+        /// What was looked up for it, or who did not answer; `None` when nothing was.
+        detail: Option<&'a str>,
         reply: Option<&'a Reply>,
     },
     /// Something was refused that is not the policy's business.

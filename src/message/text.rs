@@ -1,6 +1,6 @@
 //! A text of a message as conditions need it: as it stands, and folded for comparison without regard to case.
 
-use std::cell::OnceCell;
+use std::sync::OnceLock;
 
 /// Lower case, character by character, so that the result of a part does not depend on what stands around it; the two
 /// small sigmas are one.
@@ -15,13 +15,13 @@ pub fn fold(text: &str) -> Box<str> {
 #[derive(Clone, Debug, Default)]
 pub struct Text {
     plain: Box<str>,
-    folded: OnceCell<Box<str>>,
+    folded: OnceLock<Box<str>>,
 }
 
 impl Text {
     /// A text.
     pub fn new(plain: impl Into<Box<str>>) -> Self {
-        Self { plain: plain.into(), folded: OnceCell::new() }
+        Self { plain: plain.into(), folded: OnceLock::new() }
     }
 
     /// As it stands.

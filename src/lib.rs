@@ -37,3 +37,7 @@ pub mod telemetry;
 #[cfg(test)]
 #[path = "../tests/common/random.rs"]
 mod random;
+
+#[cfg(test)]
+#[path = "../tests/common/dns.rs"]
+mod stub_dns;

@@ -358,6 +358,59 @@ pub const SES_PAGE_IDENTITIES: i32 = 1000;
 /// Pages of a listing; SES allows 10,000 identities in a region.
 pub const SES_PAGES_MAX: usize = 20;
 
+// ---- analyzers ----
+
+/// Longest `timeout` of an analyzer: it is part of the time that a client waits for a reply, and some wait no longer than five minutes.
+pub const ANALYZER_TIMEOUT_MAX: Duration = Duration::from_secs(120);
+/// Time for all lists of a `dnsbl` unless `timeout` says another; a reply to RCPT waits for it.
+/// Source: Postfix and Exim leave it to the resolver (5 s for one try).
+pub const DNSBL_TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
+/// Lists of one `dnsbl`: so many questions has one client.
+pub const DNSBL_ZONES_MAX: usize = 16;
+/// Octets of the zone of a list: with the 32 labels of an IPv6 address before it a name is no longer than 253 (RFC 5782 §2.4).
+pub const DNSBL_ZONE_BYTES_MAX: usize = 189;
+/// Questions to one list at a time; a further one waits within its time.
+/// Source: a list that answers in 20 ms is asked 12,000 times a second.
+pub const DNSBL_QUESTIONS_AT_ONCE: usize = 250;
+/// Time for Rspamd unless `timeout` says another; Rspamd itself ends after 8 s (`task_timeout`).
+pub const RSPAMD_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
+/// Largest message that Rspamd is asked about unless `max_message_size` says another; Rspamd's `max_message` is 50 MiB.
+pub const RSPAMD_MESSAGE_BYTES_DEFAULT: u64 = 50 * 1024 * 1024;
+/// Recipients that Rspamd is told of; its HTTP parser takes headers of 80 KiB.
+pub const RSPAMD_RECIPIENTS_MAX: usize = 100;
+/// Time for clamd unless `timeout` says another; clamd itself ends after 120 s (`MaxScanTime`).
+pub const CLAMAV_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
+/// Largest message that clamd is asked about unless `max_message_size` says another.
+/// Source: clamd's `StreamMaxLength`: 100 MiB, and 25 MiB in Debian's clamd.conf.
+pub const CLAMAV_MESSAGE_BYTES_DEFAULT: u64 = 100 * 1024 * 1024;
+/// One chunk of a message on its way to clamd.
+pub const CLAMAV_CHUNK_BYTES: usize = 128 * 1024;
+/// An answer of clamd: the name of a signature.
+pub const CLAMAV_REPLY_BYTES_MAX: u64 = 4096;
+/// Time for an HTTP hook unless `timeout` says another.
+pub const HOOK_TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
+/// Largest message that is sent to an HTTP hook unless `max_message_size` says another; in base64 it is a third larger.
+pub const HOOK_MESSAGE_BYTES_DEFAULT: u64 = 25 * 1024 * 1024;
+/// Texts that an HTTP hook gives one field.
+pub const HOOK_TEXTS_MAX: usize = 100;
+/// Questions to one analyzer at a time unless `connections` says another; a further one waits within its time.
+/// Source: clamd `MaxThreads` 10.
+pub const ANALYZER_CONNECTIONS_DEFAULT: u32 = 10;
+/// Largest `connections` of an analyzer.
+pub const ANALYZER_CONNECTIONS_MAX: u32 = 1000;
+/// A connection to an analyzer that nobody uses is closed after this time; common HTTP servers close theirs after 60 s and more.
+pub const ANALYZER_IDLE_TIMEOUT: Duration = Duration::from_secs(15);
+/// The body of an answer by HTTP; a hundred symbols of Rspamd take 20 KiB.
+pub const ANALYZER_RESPONSE_BYTES_MAX: usize = 1024 * 1024;
+/// The head of an answer by HTTP.
+pub const ANALYZER_RESPONSE_HEAD_BYTES_MAX: usize = 64 * 1024;
+/// Questions in a row that took at least half of the time and failed, before an analyzer (each list of a `dnsbl` by itself) is left alone.
+pub const ANALYZER_FAILURES_MAX: u32 = 5;
+/// So long an analyzer is left alone; then one question tries it.
+pub const ANALYZER_REST: Duration = Duration::from_secs(10);
+/// Characters of a reason why an analyzer gave no answer.
+pub const ANALYZER_REASON_CHARS_MAX: usize = 300;
+
 // ---- certificates by ACME ----
 
 /// Names of one certificate; Let's Encrypt takes 100.

@@ -34,6 +34,7 @@ use ipnet::IpNet;
 use time::OffsetDateTime;
 
 use crate::acme::AcmeConfig;
+use crate::analyzers::AnalyzerConfig;
 use crate::certificates::{Expiry, Trust};
 use crate::policy::Policy;
 use crate::relay::RelayConfig;
@@ -107,6 +108,8 @@ pub struct Snapshot {
     pub endpoints: BTreeMap<Arc<str>, Arc<Endpoint>>,
     /// By name.
     pub relays: BTreeMap<Arc<str>, Arc<RelayConfig>>,
+    /// Who can be asked about clients and messages, by name.
+    pub analyzers: BTreeMap<Arc<str>, AnalyzerConfig>,
     /// The relay that notifications to senders go out by; `None`: by the MX records of the sender's domain.
     pub bounce_relay: Option<Arc<str>>,
     /// Certificates from an authority, for the endpoints that ask for it.

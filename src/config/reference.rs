@@ -75,6 +75,7 @@ fn default_of(definition: &str, key: &str) -> Option<String> {
         ("Acme", "listen") => "`0.0.0.0:80` and `[::]:80`".to_owned(),
         ("PolicyFile", "max_message_size") => format!("`{}MiB`", limits::MESSAGE_BYTES_DEFAULT >> 20),
         ("EdgeLimits", key) => edge_default(key)?,
+        ("Analyzer", "connections") => limits::ANALYZER_CONNECTIONS_DEFAULT.to_string(),
         ("RelayLimits", "connections") => limits::RELAY_CONNECTIONS_DEFAULT.to_string(),
         ("RelayLimits", "recipients_per_message") => limits::RELAY_RECIPIENTS_DEFAULT.to_string(),
         _ => return None,

@@ -334,14 +334,15 @@ impl Workspace {
         Some(defined)
     }
 
-    /// Reports relays and lists that nothing refers to.
+    /// Reports relays, lists and analyzers that nothing refers to.
     fn unused(&mut self) {
         let readable = self.documents.iter().all(|document| document.tree.is_some());
         let Some(gateway) = self.gateway.as_mut().filter(|gateway| gateway.wanted && readable) else { return };
         let Some(tree) = &gateway.tree else { return };
         let used: BTreeSet<(&str, &str)> =
             self.documents.iter().flat_map(|document| &document.sink.references).map(|used| (used.kind, used.name.as_str())).collect();
-        for (kind, section) in [("relay", "relays"), ("address-list", "address_lists"), ("ip-list", "ip_lists")] {
+        for (kind, section) in [("relay", "relays"), ("address-list", "address_lists"), ("ip-list", "ip_lists"), ("analyzer", "analyzers")]
+        {
             for entry in tree.get(section).map(Node::entries).unwrap_or_default() {
                 if !used.contains(&(kind, entry.key.as_str())) {
                     let message = format!("the {} `{}` is never used", kind.replace('-', " "), super::formats::clip(&entry.key));
@@ -394,6 +395,7 @@ fn snapshot(built: Built, hash: String, files: Vec<PathBuf>) -> Option<Snapshot>
         endpoints.insert(name, Arc::new(endpoint));
     }
     Some(Snapshot {
+        analyzers: deployment.analyzers,
         bounce_relay: deployment.bounce_relay,
         acme: deployment.acme.map(Arc::new),
         hash: Arc::from(hash),

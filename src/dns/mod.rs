@@ -4,6 +4,8 @@
 //! - That a name or a record does not exist is an answer; trouble is an error, and never the same.
 
 mod inquiry;
+#[cfg(test)]
+mod tests;
 
 pub use inquiry::{Inquiry, Records};
 

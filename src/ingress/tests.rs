@@ -137,6 +137,7 @@ impl Plan {
             domains: Domains::List(vec!["here.example".into()]),
             endpoints: BTreeMap::from([(Arc::clone(&endpoint.name), Arc::new(endpoint))]),
             relays: BTreeMap::new(),
+            analyzers: BTreeMap::new(),
             bounce_relay: None,
             acme: None,
             spool: PathBuf::new(),

@@ -9,8 +9,9 @@ use ipnet::IpNet;
 use time::OffsetDateTime;
 
 use super::tls::{self, Material};
-use super::{acme, edge, submission};
+use super::{acme, analyzers, edge, submission};
 use crate::acme::AcmeConfig;
+use crate::analyzers::AnalyzerConfig;
 use crate::certificates::{Expiry, Trust};
 use crate::config::diagnostic::{Code, Sink};
 use crate::config::model::deployment as model;
@@ -32,6 +33,7 @@ pub(crate) struct Deployment {
     pub(crate) relays: BTreeMap<Arc<str>, Arc<RelayConfig>>,
     pub(crate) address_lists: BTreeMap<String, ListPath>,
     pub(crate) ip_lists: BTreeMap<String, ListPath>,
+    pub(crate) analyzers: BTreeMap<Arc<str>, AnalyzerConfig>,
     pub(crate) bounce_relay: Option<Arc<str>>,
     pub(crate) acme: Option<AcmeConfig>,
     pub(crate) spool: PathBuf,
@@ -75,6 +77,7 @@ pub(crate) fn build(tree: &Node, folder: &Path, now: OffsetDateTime, sink: &mut 
         deployment.endpoints.extend(built.map(|endpoint| (entry.key.clone(), endpoint)));
     }
     deployment.acme = acme::build(tree, &mut listening, &mut material, sink);
+    deployment.analyzers = analyzers::build(tree, &mut material, sink);
     (deployment.files, deployment.expiries) = (material.files, material.expiries);
     for entry in tree.get("relays").map(Node::entries).unwrap_or_default() {
         let built = relay(&entry.key, &entry.value, folder, sink);

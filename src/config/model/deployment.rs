@@ -28,10 +28,9 @@ pub(crate) struct DeploymentFile {
     /// Lists of networks, by name.
     #[serde(default)]
     pub(crate) ip_lists: BTreeMap<String, ListFile>,
-    /// Content analyzers, by name.
+    /// Who is asked about clients and messages, by name ([analyzers](analyzers.md)).
     #[serde(default)]
-    #[schemars(extend("x-not-available" = "warning"))]
-    pub(crate) analyzers: BTreeMap<String, Analyzer>,
+    pub(crate) analyzers: BTreeMap<String, super::analyzers::Analyzer>,
     /// Archives, by name.
     #[serde(default)]
     #[schemars(extend("x-not-available" = "warning"))]
@@ -358,32 +357,6 @@ pub(crate) struct Retry {
 pub(crate) struct ListFile {
     /// Addresses: CSV with the header `address`, or JSON `{"items":[{"address":…}]}`. Networks: one a line, `#` comments.
     pub(crate) file: FilePath,
-}
-
-/// A content analyzer.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Analyzer {
-    /// Its kind.
-    pub(crate) r#type: AnalyzerType,
-    /// Zone of a DNS list.
-    pub(crate) zone: Option<Domain>,
-    /// Where it answers.
-    pub(crate) url: Option<Line>,
-    /// How long an answer is waited for.
-    pub(crate) timeout: Option<TimeSpan>,
-}
-
-/// Kind of an analyzer.
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum AnalyzerType {
-    /// A DNS list.
-    Dnsbl,
-    /// Rspamd.
-    Rspamd,
-    /// ClamAV.
-    Clamav,
 }
 
 /// An archive.

@@ -8,6 +8,7 @@
 
 pub(crate) mod acme;
 pub(crate) mod actions;
+pub(crate) mod analyzers;
 pub(crate) mod deployment;
 pub(crate) mod edge;
 pub(crate) mod policy;

@@ -60,6 +60,12 @@ text_format! {
     CertificateName(String) = "certificate-name", formats::certificate_name;
     /// A URL with `https`.
     HttpsUrl(String) = "https-url", formats::https_url;
+    /// A URL with `http` or `https`.
+    HttpUrl(String) = "http-url", formats::http_url;
+    /// The domain of a DNS list.
+    ListZone(String) = "list-zone", formats::list_zone;
+    /// `127.0.0.1:3310`, `clamd.example:3310` or `unix:/run/clamav/clamd.ctl`.
+    ServiceAddress(formats::ServiceAddress) = "service-address", formats::service_address;
     /// A host name or an IP address.
     Host(String) = "host", formats::host;
     /// A path; a relative one begins at the folder of `gateway.yaml`.
@@ -230,6 +236,30 @@ impl JsonSchema for AddressMap {
             "minProperties": 1,
             "propertyNames": { "format": "map-address" },
             "additionalProperties": { "type": "string", "format": "map-address" },
+        })
+    }
+}
+
+/// Answers of a DNS list and their names.
+#[derive(Clone, Debug, serde::Deserialize)]
+#[serde(transparent)]
+pub(crate) struct ListCodes(pub(crate) std::collections::BTreeMap<String, Line>);
+
+impl JsonSchema for ListCodes {
+    fn schema_name() -> Cow<'static, str> {
+        "ListCodes".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "object",
+            "minProperties": 1,
+            "propertyNames": { "format": "list-code" },
+            "additionalProperties": { "type": "string", "format": "line" },
         })
     }
 }

@@ -100,6 +100,7 @@ pub(super) fn snapshot(relays: Vec<RelayConfig>, bounce_relay: Option<&str>) -> 
         domains: Domains::List(vec!["here.example".into()]),
         endpoints: BTreeMap::new(),
         relays: relays.into_iter().map(|relay| (Arc::clone(&relay.name), Arc::new(relay))).collect(),
+        analyzers: BTreeMap::new(),
         bounce_relay: bounce_relay.map(Into::into),
         acme: None,
         spool: PathBuf::new(),

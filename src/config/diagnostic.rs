@@ -111,6 +111,10 @@ codes! {
     ControlCharacter = "control-character", Error;
     /// A name that is not defined anywhere.
     UnknownName = "unknown-name", Error;
+    /// A field of an analyzer is asked for something that its type does not have.
+    WrongOperator = "wrong-operator", Error;
+    /// A policy asks an analyzer that looks at the message.
+    NeedsMessage = "needs-message", Error;
     /// A name that must be unique is not.
     DuplicateName = "duplicate-name", Error;
     /// Two endpoints listen on one address.
@@ -135,8 +139,6 @@ codes! {
     DeadRule = "dead-rule", Warning;
     /// A header field that belongs to mail systems.
     ReservedHeader = "reserved-header", Warning;
-    /// An attribute that has no value in this version.
-    NoVerdictYet = "no-verdict-yet", Warning;
     /// Without a `gateway.yaml` names cannot be checked.
     NamesUnchecked = "names-unchecked", Warning;
     /// The `gateway.yaml` that defines the names has mistakes itself.

@@ -61,6 +61,13 @@ const HEADINGS: &[(&str, &str)] = &[
     ("CertificateTest", "Tests of a client certificate"),
     ("SizeTest", "Tests of a size"),
     ("NumberTest", "Tests of a number"),
+    ("VerdictTest", "Tests of a verdict"),
+    ("SpfResultTest", "Tests of an SPF result"),
+    ("DkimResultTest", "Tests of a DKIM result"),
+    ("DmarcResultTest", "Tests of a DMARC result"),
+    ("ArcResultTest", "Tests of an ARC result"),
+    ("DmarcPolicyTest", "Tests of a DMARC policy"),
+    ("AnalysisTest", "Tests of an analysis"),
     ("Action", "Actions"),
 ];
 
@@ -218,6 +225,9 @@ impl<'a> Page<'a> {
                 None => self.fields(schema, place),
             };
         }
+        if of_type("string") && of_type("boolean") {
+            return "text, number, `true`, `false`".to_owned();
+        }
         match schema["format"].as_str() {
             Some("map-address") => "address or `*@domain`".to_owned(),
             Some(format) if of_type("string") => format.replace('-', " "),
@@ -283,7 +293,6 @@ fn availability(schema: &Json) -> &'static str {
     match schema["x-not-available"].as_str() {
         Some("warning") => "*Not in this version, no effect.* ",
         Some(_) => "*Not in this version.* ",
-        None if schema["x-no-verdict"] == true => "*Has no value in this version.* ",
         None => "",
     }
 }

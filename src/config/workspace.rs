@@ -6,6 +6,7 @@ use std::sync::{Arc, LazyLock};
 
 use time::OffsetDateTime;
 
+use super::build::Defined;
 use super::build::deployment::{Deployment, ListPath};
 use super::build::lists::Lists;
 use super::build::{self};
@@ -211,15 +212,16 @@ impl Workspace {
         }
         self.names(unused);
         let lists = self.lists(&built.deployment);
+        let defined = Defined { lists: &lists, analyzers: &built.deployment.analyzers };
         for document in &mut self.documents {
             let Some(tree) = &document.tree else { continue };
             match document.kind {
                 Some(Kind::Policy) => {
-                    let policy = build::policy::build(&document.name, tree, &lists, &mut document.sink);
+                    let policy = build::policy::build(&document.name, tree, defined, &mut document.sink);
                     built.policies.extend(policy.map(|policy| (document.name.clone(), Arc::new(policy))));
                 }
                 Some(Kind::RuleSet) => {
-                    let rules = build::rules::build(&document.name, tree, &lists, &mut document.sink);
+                    let rules = build::rules::build(&document.name, tree, defined, &mut document.sink);
                     built.rule_sets.extend(rules.map(|rules| (document.name.clone(), Arc::new(rules))));
                 }
                 // A second deployment under a name of its own: its shape is all that can be said of it.
@@ -282,7 +284,7 @@ impl Workspace {
                     .warning(
                         Code::NamesUnchecked,
                         reference.span,
-                        "there is no gateway.yaml above this file: names of relays and lists cannot be checked",
+                        "there is no gateway.yaml above this file: names of relays, lists and analyzers cannot be checked",
                     )
                     .help("validate the folder of the deployment, or put a gateway.yaml into it");
             }

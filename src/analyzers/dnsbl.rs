@@ -160,7 +160,8 @@ fn summary(listings: &[(&str, f64)]) -> Analysis {
     analysis([
         ("is_listed", FieldValue::Boolean(!listings.is_empty())),
         ("listed_on", FieldValue::Texts(names.into_iter().map(Text::new).collect())),
-        ("score", FieldValue::Number(listings.iter().map(|(_, weight)| weight).sum())),
+        // Not `sum`, for which nothing is -0.
+        ("score", FieldValue::Number(listings.iter().fold(0.0, |sum, (_, weight)| sum + weight))),
     ])
 }
 

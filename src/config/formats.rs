@@ -201,9 +201,11 @@ pub(crate) fn http_url(text: &str) -> Result<String, Mistake> {
 fn url(text: &str, schemes: &[&str], what: &str, help: &str) -> Result<String, Mistake> {
     let wrong = |why: String| Mistake::new(Code::Url, format!("`{}` is not {what}{why}", clip(text))).help(help);
     let url = text.parse::<hyper::Uri>().map_err(|error| wrong(format!(": {error}")))?;
-    let has_credentials = url.authority().is_some_and(|authority| authority.as_str().contains('@'));
+    if url.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+        return Err(Mistake::new(Code::SecretInline, "credentials do not belong into a URL").help(help));
+    }
     match (url.scheme_str(), url.host()) {
-        (Some(scheme), Some(host)) if schemes.contains(&scheme) && !host.is_empty() && !has_credentials => Ok(text.to_owned()),
+        (Some(scheme), Some(host)) if schemes.contains(&scheme) && !host.is_empty() => Ok(text.to_owned()),
         _ => Err(wrong(String::new())),
     }
 }

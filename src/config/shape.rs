@@ -296,6 +296,9 @@ impl<'a> Walker<'a> {
             Ok(Some(warning)) => (warning, Severity::Warning),
             Err(error) => (error, Severity::Error),
         };
+        if mistake.code == Code::SecretInline {
+            self.sink.conceal(span.clone());
+        }
         let diagnostic = match severity {
             Severity::Warning => self.sink.warning(mistake.code, span.clone(), mistake.message),
             Severity::Error => self.sink.broken(mistake.code, span.clone(), mistake.message),

@@ -404,7 +404,10 @@ pub const ANALYZER_IDLE_TIMEOUT: Duration = Duration::from_secs(15);
 pub const ANALYZER_RESPONSE_BYTES_MAX: usize = 1024 * 1024;
 /// The head of an answer by HTTP.
 pub const ANALYZER_RESPONSE_HEAD_BYTES_MAX: usize = 64 * 1024;
-/// Questions in a row that took at least half of the time and failed, before an analyzer (each list of a `dnsbl` by itself) is left alone.
+/// A question to an analyzer that failed counts when it took so long, or half of a `timeout` that is shorter: what fails at once costs
+/// nothing.
+pub const ANALYZER_SLOW_FAILURE: Duration = Duration::from_secs(1);
+/// Such questions in a row before an analyzer (each list of a `dnsbl` by itself) is left alone.
 pub const ANALYZER_FAILURES_MAX: u32 = 5;
 /// So long an analyzer is left alone; then one question tries it.
 pub const ANALYZER_REST: Duration = Duration::from_secs(10);

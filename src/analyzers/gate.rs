@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use super::{Trouble, trouble};
-use crate::limits::{ANALYZER_FAILURES_MAX, ANALYZER_REST};
+use crate::limits::{ANALYZER_FAILURES_MAX, ANALYZER_REST, ANALYZER_SLOW_FAILURE};
 
 #[derive(Debug)]
 pub(super) struct Gate {
@@ -44,7 +44,7 @@ impl Gate {
         let began = Instant::now();
         let answer = timeout_at(deadline, work).await;
         // Who got its place late and had little time left proves nothing.
-        let is_slow = began.elapsed() >= self.timeout / 2;
+        let is_slow = began.elapsed() >= ANALYZER_SLOW_FAILURE.min(self.timeout / 2);
         let answer = answer.unwrap_or_else(|_| Err(trouble(format!("no answer within {} s", self.timeout.as_secs()))));
         turn.end(answer.is_err() && is_slow);
         answer

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use gateway::analyzers::Analyzers;
 use gateway::limits::ANALYZER_FAILURES_MAX;
@@ -21,9 +21,8 @@ async fn a_dead_service_costs_its_timeout_a_few_times_and_then_nothing() {
         assert_eq!(mail.ask(&scanner, &no_dns()).await.unwrap_err(), "no answer within 1 s");
     }
     let resting = |why: String| assert!(why.starts_with("no answer to the last 5 questions; next try in "), "{why}");
-    let began = Instant::now();
     resting(mail.ask(&scanner, &no_dns()).await.unwrap_err());
-    assert!(began.elapsed() < Duration::from_millis(500) && dead.connections() == 5);
+    assert_eq!(dead.connections(), 5);
     // A reload that changes nothing of it does not forget; one that changes it begins anew.
     resting(mail.ask(&scanner.renewed(configs), &no_dns()).await.unwrap_err());
     let changed = snapshot(&section.replace("1s", "2s")).analyzers;
@@ -44,12 +43,10 @@ async fn a_dead_list_is_left_alone_while_the_others_are_asked() {
         let why = Mail::from_client(&format!("192.0.2.{last}")).ask(&lists, &dns).await.unwrap_err();
         assert!(why.starts_with("dead.example: no "), "{why}");
     }
-    let began = Instant::now();
     let why = Mail::from_client("192.0.2.5").ask(&lists, &dns).await.unwrap_err();
     assert!(why.starts_with("dead.example: no answer to the last 5 questions"), "{why}");
     let listed = Mail::from_client("192.0.2.9").ask(&lists, &dns).await.unwrap();
     assert_eq!(shown(&listed), "is_listed=true listed_on=[\"good.example\"] score=1");
-    assert!(began.elapsed() < Duration::from_millis(800), "{:?}", began.elapsed());
     assert_eq!(server.asked("9.2.0.192.dead.example", "A"), 0);
 }
 

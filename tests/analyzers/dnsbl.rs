@@ -94,7 +94,7 @@ async fn what_is_no_listing_is_never_taken_for_one() {
         let began = Instant::now();
         let answer = ask(last).await;
         assert!(answer.as_ref().is_err_and(|error| error.starts_with("zen.example: ")), "{last}: {answer:?}");
-        assert!(began.elapsed() < Duration::from_secs(5), "{last}: {:?}", began.elapsed());
+        assert!(began.elapsed() < Duration::from_secs(15), "{last}: {:?}", began.elapsed());
     }
     for last in [14, 99] {
         assert_eq!(ask(last).await.as_deref(), Ok("is_listed=false listed_on=[] score=0"), "{last}");

@@ -8,7 +8,7 @@ use crate::liar::{Liar, answer, request};
 use crate::{Mail, PLAIN, analyzers, no_dns};
 
 /// The timeout is 1 s; a busy machine gets some more.
-const IN_TIME: Duration = Duration::from_secs(6);
+const IN_TIME: Duration = Duration::from_secs(15);
 
 async fn reason(section: &str, mail: &Mail) -> String {
     let began = Instant::now();
@@ -127,14 +127,13 @@ async fn clamd_that_lies() {
         (says(b"UNKNOWN COMMAND\0"), "clamd: UNKNOWN COMMAND"),
         (says(b"\0"), "without an answer"),
         (says(b"stream: OK"), "no answer within 1 s"),
-        (says(b"stream: OK\n\0stream: X FOUND\0"), ""),
         (says(b"INSTREAM: Can't write to temporary file. ERROR\0"), "clamd: INSTREAM: Can't write to temporary file. ERROR"),
         (says(b"220 mx\r\n\x1b[2J\0"), "clamd: 220 mx   [2J"),
         (Liar::start(|mut stream| pour(&mut stream, "s", b"t", Duration::from_millis(50))), "no answer within 1 s"),
         (Liar::start(|mut stream| pour(&mut stream, "", &[b'x'; 4096], Duration::ZERO)), "the answer of clamd has no end"),
     ];
     let mail = Mail::with_message(PLAIN.repeat(100));
-    for (number, (liar, expected)) in cases.iter().enumerate().filter(|(number, _)| *number != 6) {
+    for (number, (liar, expected)) in cases.iter().enumerate() {
         let why = reason(&format!("  a: {{ type: clamav, address: \"{}\", timeout: 1s }}", liar.address), &mail).await;
         assert!(why.contains(expected), "{number}: {why}");
     }

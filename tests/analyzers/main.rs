@@ -144,3 +144,23 @@ fn shown(analysis: &Analysis) -> String {
 }
 
 const PLAIN: &str = "From: Alice <alice@sender.example>\r\nTo: bob@acme.example\r\nSubject: Minutes\r\n of Monday\r\nDate: Sat, 21 Nov 2026 10:00:00 +0000\r\nMessage-ID: <1@sender.example>\r\n\r\nHello Bob.\r\n";
+
+#[test]
+fn conditions_know_what_they_can_ask_for() {
+    use gateway::message::FieldKind::{Boolean, Number, Text, Verdict};
+    let section = "  a: { type: dnsbl, zone: zen.spamhaus.org }\n  b: { type: rspamd, url: \"http://127.0.0.1:11333\" }\n  \
+                   c: { type: clamav, address: \"clamd:3310\" }\n  d: { type: http, url: \"http://127.0.0.1:9000\", fields: { x: verdict } }\n  \
+                   e: { type: http, url: \"http://127.0.0.1:9000\", fields: { x: string }, send: headers }";
+    let configs = snapshot(section).analyzers;
+    for (name, needs_message, fields) in [
+        ("a", false, &[("is_listed", Boolean), ("listed_on", Text), ("score", Number)][..]),
+        ("b", true, &[("action", Text), ("is_spam", Boolean), ("required_score", Number), ("score", Number), ("symbols", Text)]),
+        ("c", true, &[("infected", Boolean), ("signature", Text)]),
+        ("d", false, &[("x", Verdict)]),
+        ("e", true, &[("x", Text)]),
+    ] {
+        let config = &configs[name];
+        assert_eq!((config.needs_message(), config.fields().as_slice()), (needs_message, fields), "{name}");
+        assert!(fields.iter().all(|(field, kind)| config.field(field) == Some(*kind)) && config.field("other").is_none(), "{name}");
+    }
+}

@@ -53,10 +53,11 @@ async fn large_messages_go_through_whole_or_are_unknown() {
     let rspamd = daemons::rspamd();
     let section = format!("  a: {{ type: rspamd, url: \"http://{}\", timeout: 60s, max_message_size: 4MiB }}", rspamd.address);
     let (scanner, dns) = (analyzers(&section), no_dns());
-    let filled = |length: usize| format!("X-Test-Score: 20\r\n{PLAIN}{}", "\r\n".repeat(length / 2));
+    let filled = |length: usize| format!("X-Test-Score: 7\r\n{PLAIN}{}", "\r\n".repeat(length / 2));
     let large = filled(3 << 20);
     let found = Mail::with_message(large.as_str()).ask(&scanner, &dns).await.unwrap();
-    assert!(shown(&found).starts_with("action=[\"reject\"]"), "{}", shown(&found));
+    // A message that is rejected is not looked at by all rules.
+    assert!(shown(&found).starts_with("action=[\"add header\"]"), "{}", shown(&found));
     assert!(symbols(&found).contains(&format!("TEST_FACT_{}", large.len()).as_str()), "{}", shown(&found));
     let why = Mail::with_message(filled(4 << 20)).ask(&scanner, &dns).await.unwrap_err();
     assert!(why.ends_with("`max_message_size` is 4194304"), "{why}");

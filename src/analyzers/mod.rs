@@ -4,7 +4,7 @@
 //!
 //! - An answer or the reason why there is none, within the analyzer's `timeout`, whatever the other side does.
 //! - What comes from outside is bounded in size and read strictly: an answer that is not understood is none.
-//! - An analyzer that does not answer is left alone for a while ([`gate`]), so that not every message waits for it.
+//! - An analyzer that does not answer is left alone for a while (`gate.rs`), so that not every message waits for it.
 
 mod clamav;
 mod client;

@@ -110,6 +110,9 @@ pub const HEADER_BYTES_MAX: usize = 1024 * 1024;
 /// Source: so many fields of 100 octets fill `HEADER_BYTES_MAX`.
 /// Metric: header
 pub const HEADER_FIELDS_MAX: usize = 10_000;
+/// Addresses of one kind (`From`, `Sender`, `To`, `Cc`) that conditions see; further ones are not looked at, and such a From has no author.
+/// Source: ten times the recipients that a message may have by `RECIPIENTS_MAX`.
+pub const MAILBOXES_MAX: usize = 10_000;
 /// MIME parts that attachment conditions look at.
 pub const MIME_PARTS_MAX: usize = 1_000;
 /// Nesting of multiparts and of forwarded messages that attachment conditions look into (Postfix: mime_nesting_limit 100).

@@ -2,7 +2,10 @@
 //!
 //! A message is parsed once and borrowed from then on. No I/O here.
 
+mod addresses;
+mod author;
 mod content;
+mod domain_name;
 mod edits;
 mod encode;
 mod envelope;
@@ -14,7 +17,10 @@ mod text;
 mod trace;
 mod view;
 
+pub use addresses::Mailbox;
+pub use author::{Author, author};
 pub use content::Content;
+pub use domain_name::a_labels;
 pub use edits::Edits;
 pub use envelope::{ClientCertificate, Envelope, SessionFacts, TlsFacts, TlsVersion};
 pub use findings::{
@@ -26,4 +32,4 @@ pub use mime::Attachment;
 pub use original::{Field, HeaderError, Original, is_field_name};
 pub use text::{Text, fold};
 pub use trace::received;
-pub use view::{Mailbox, MailboxField, View};
+pub use view::{MailboxField, View};

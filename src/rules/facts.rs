@@ -23,6 +23,17 @@ pub struct Message<'a> {
     pub original: &'a Original,
 }
 
+/// What of an address in the header is looked at.
+#[derive(Clone, Copy, Debug)]
+enum Look {
+    /// The address as it stands there.
+    Shown,
+    /// The address in all its spellings.
+    Addresses,
+    /// And the display name.
+    AddressesAndNames,
+}
+
 /// The facts of a message; texts are folded at most once.
 #[derive(Debug)]
 pub(super) struct Facts<'a> {
@@ -51,7 +62,7 @@ impl<'a> Facts<'a> {
             TemplatePart::MessageSize => out.push_str(&self.message.original.len().to_string()),
             TemplatePart::Attribute(attribute) => {
                 let mut separator = "";
-                self.find(*attribute, group, group.members.first(), false, &mut |value| {
+                self.find(*attribute, group, group.members.first(), Look::Shown, &mut |value| {
                     out.push_str(std::mem::replace(&mut separator, ", "));
                     out.push_str(value.plain());
                     false
@@ -103,7 +114,8 @@ impl<'a> Facts<'a> {
     }
 
     fn text(&self, attribute: TextAttribute, test: &TextTest, group: &Group<'_>, member: Option<&Member>) -> bool {
-        test.outcome(self.find(attribute, group, member, test.reads_display_names(), &mut |value| test.fits(value)))
+        let look = if test.reads_display_names() { Look::AddressesAndNames } else { Look::Addresses };
+        test.outcome(self.find(attribute, group, member, look, &mut |value| test.fits(value)))
     }
 
     /// Whether `fits` says so of any value of the attribute; no value is shown to it after the first that does.
@@ -112,7 +124,7 @@ impl<'a> Facts<'a> {
         attribute: TextAttribute,
         group: &Group<'_>,
         member: Option<&Member>,
-        names: bool,
+        look: Look,
         fits: &mut dyn FnMut(Value<'_>) -> bool,
     ) -> bool {
         let mailboxes = |field| group.view.mailboxes(field).iter();
@@ -133,11 +145,14 @@ impl<'a> Facts<'a> {
             TextAttribute::RecipientDomain => {
                 member.and_then(|member| domain(member.text())).is_some_and(|domain| fits(Value::Folded(domain)))
             }
-            TextAttribute::Sender => mailboxes(MailboxField::Sender).any(|mailbox| mailbox_fits(mailbox, names, fits)),
-            TextAttribute::From => mailboxes(MailboxField::From).any(|mailbox| mailbox_fits(mailbox, names, fits)),
-            TextAttribute::To => mailboxes(MailboxField::To).any(|mailbox| mailbox_fits(mailbox, names, fits)),
-            TextAttribute::Cc => mailboxes(MailboxField::Cc).any(|mailbox| mailbox_fits(mailbox, names, fits)),
-            TextAttribute::FromDomain => mailboxes(MailboxField::From).filter_map(Mailbox::domain).map(Value::Folded).any(fits),
+            TextAttribute::Sender => mailboxes(MailboxField::Sender).any(|mailbox| mailbox_fits(mailbox, look, fits)),
+            TextAttribute::From => mailboxes(MailboxField::From).any(|mailbox| mailbox_fits(mailbox, look, fits)),
+            TextAttribute::To => mailboxes(MailboxField::To).any(|mailbox| mailbox_fits(mailbox, look, fits)),
+            TextAttribute::Cc => mailboxes(MailboxField::Cc).any(|mailbox| mailbox_fits(mailbox, look, fits)),
+            TextAttribute::FromDomain => match look {
+                Look::Shown => mailboxes(MailboxField::From).filter_map(Mailbox::domain).map(Value::Folded).any(fits),
+                _ => mailboxes(MailboxField::From).flat_map(Mailbox::domains).map(Value::Folded).any(fits),
+            },
             TextAttribute::Subject => texts(group.view.header("Subject"), fits),
             TextAttribute::MessageId => group.view.message_ids().iter().map(Value::Text).any(fits),
         }
@@ -225,9 +240,12 @@ fn attachment(part: AttachmentPart, test: &TextTest, group: &Group<'_>) -> bool 
     test.holds(values.map(Value::Text))
 }
 
-fn mailbox_fits(mailbox: &Mailbox, names: bool, fits: &mut dyn FnMut(Value<'_>) -> bool) -> bool {
-    let name = mailbox.name.as_ref().filter(|_| names);
-    mailbox.address.iter().chain(name).map(Value::Text).any(fits)
+fn mailbox_fits(mailbox: &Mailbox, look: Look, fits: &mut dyn FnMut(Value<'_>) -> bool) -> bool {
+    match look {
+        Look::Shown => mailbox.address.iter().map(Value::Text).any(fits),
+        Look::Addresses => mailbox.addresses().map(Value::Text).any(fits),
+        Look::AddressesAndNames => mailbox.addresses().chain(&mailbox.name).map(Value::Text).any(fits),
+    }
 }
 
 fn domain(address: &Text) -> Option<&str> {

@@ -518,3 +518,33 @@ fn needless_quoting_evades_no_condition_list_or_map() {
     let plan = world.evaluate(vec![rule("r", vec![], vec![Action::ReplaceRecipient(map), relay("google")])]);
     assert_eq!(steps(&plan), ["google: robert@acme.example[0]"]);
 }
+
+/// The tricks themselves are those of `message/addresses/tests.rs`.
+#[test]
+fn no_trick_in_from_hides_an_address_from_a_rule() {
+    for from in [
+        "a@b\u{fc}cher.example",
+        "A@B\u{dc}CHER.example.",
+        "a@xn--bcher-kva.example",
+        "\"a\"@XN--BCHER-KVA.example",
+        "<x@y.example> <a@b\u{fc}cher.example>",
+        "=?utf-8?q?a?=@b\u{fc}cher.example",
+        "\"open <a@b\u{fc}cher.example>, x@y.example",
+        "x@y.example\r\nFrom: a@xn--bcher-kva.example",
+    ] {
+        let mut world = World::new(&["bob@acme.example"]);
+        world.original = Original::parse(Bytes::from(format!("From: {from}\r\n\r\n"))).expect("small");
+        for domain in ["b\u{fc}cher.example", "xn--bcher-kva.example"] {
+            let list = Arc::new(AddressList::build([format!("a@{domain}").as_str()].into_iter()).0);
+            assert!(world.holds(Condition::Text(TextAttribute::FromDomain, equals(domain))), "{from}");
+            assert!(!world.holds(Condition::Text(TextAttribute::FromDomain, TextTest::NotEquals(folded(&[domain])))), "{from}");
+            assert!(world.holds(Condition::Text(TextAttribute::From, equals(&format!("a@{domain}")))), "{from}");
+            assert!(world.holds(Condition::Text(TextAttribute::From, TextTest::InList(vec![list]))), "{from}");
+        }
+    }
+    let mut world = World::new(&["bob@acme.example"]);
+    world.original = Original::parse(Bytes::from_static("From: a@b\u{fc}cher.example\r\n\r\n".as_bytes())).expect("small");
+    let plan = world.evaluate(vec![rule("r", vec![], vec![add("X-From", "{{from}} {{from_domain}}"), relay("next")])]);
+    let added = &plan.steps[0].edits.added[0];
+    assert!(!String::from_utf8_lossy(added).contains("xn--"), "{added:?}");
+}

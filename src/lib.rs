@@ -14,6 +14,7 @@ pub mod certificates;
 pub mod cli;
 pub mod config;
 pub mod dispatch;
+pub mod dmarc_reports;
 pub mod dns;
 pub mod domains;
 pub mod examination;

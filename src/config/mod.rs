@@ -35,6 +35,7 @@ use time::OffsetDateTime;
 
 use crate::acme::AcmeConfig;
 use crate::certificates::{Expiry, Trust};
+use crate::dmarc_reports::DmarcReportsConfig;
 use crate::policy::Policy;
 use crate::relay::RelayConfig;
 use crate::rules::RuleSet;
@@ -111,6 +112,8 @@ pub struct Snapshot {
     pub bounce_relay: Option<Arc<str>>,
     /// Certificates from an authority, for the endpoints that ask for it.
     pub acme: Option<Arc<AcmeConfig>>,
+    /// Reports to the owners of domains; `None`: none are made.
+    pub dmarc_reports: Option<Arc<DmarcReportsConfig>>,
     /// The local spool's folder, absolute.
     pub spool: PathBuf,
     /// What clients may take.

@@ -396,6 +396,7 @@ fn snapshot(built: Built, hash: String, files: Vec<PathBuf>) -> Option<Snapshot>
     Some(Snapshot {
         bounce_relay: deployment.bounce_relay,
         acme: deployment.acme.map(Arc::new),
+        dmarc_reports: deployment.dmarc_reports.map(Arc::new),
         hash: Arc::from(hash),
         hostname: deployment.hostname?,
         domains: deployment.domains?,

@@ -13,6 +13,7 @@ mod lanes;
 mod queue;
 mod report;
 mod retry;
+mod submit;
 mod take;
 #[cfg(test)]
 mod tests;

@@ -129,6 +129,7 @@ impl Plan {
             relays: BTreeMap::new(),
             bounce_relay: None,
             acme: None,
+            dmarc_reports: None,
             spool: PathBuf::new(),
             limits,
             admin: None,

@@ -171,6 +171,8 @@ pub enum Event<'a> {
         notification: Option<MessageId>,
         detail: Option<&'a str>,
     },
+    /// A DMARC report was made, or why not.
+    DmarcReport { domain: &'a str, to: Option<&'a str>, records: usize, outcome: &'static str, detail: Option<&'a str> },
 }
 
 /// What a load balancer has said of a connection.

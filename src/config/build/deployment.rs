@@ -19,7 +19,9 @@ use crate::config::source::Span;
 use crate::config::tree::Node;
 use crate::config::typed::typed;
 use crate::config::{DeliveryMode, Domains, EndpointKind, EndpointTls, Limits};
+use crate::dmarc_reports::DmarcReportsConfig;
 use crate::limits;
+use crate::message;
 use crate::relay::{RelayConfig, RetrySchedule, TlsMode};
 use crate::secrets::SecretRef;
 
@@ -34,6 +36,7 @@ pub(crate) struct Deployment {
     pub(crate) ip_lists: BTreeMap<String, ListPath>,
     pub(crate) bounce_relay: Option<Arc<str>>,
     pub(crate) acme: Option<AcmeConfig>,
+    pub(crate) dmarc_reports: Option<DmarcReportsConfig>,
     pub(crate) spool: PathBuf,
     pub(crate) limits: Limits,
     pub(crate) admin: Option<SocketAddr>,
@@ -96,7 +99,27 @@ pub(crate) fn build(tree: &Node, folder: &Path, now: OffsetDateTime, sink: &mut 
     {
         deployment.spool = folder.join(path.0);
     }
+    deployment.dmarc_reports = tree.get("dmarc_reports").and_then(|node| dmarc_reports(node, folder, &deployment.spool, sink));
     deployment
+}
+
+fn dmarc_reports(node: &Node, folder: &Path, spool: &Path, sink: &mut Sink) -> Option<DmarcReportsConfig> {
+    let model: model::DmarcReports = typed(node, sink)?;
+    let from = model.from.0;
+    // The submitter is a name that readers of reports look up, and a report must come from a domain that can be authenticated.
+    if message::a_labels(from.domain()).is_none_or(|name| !from.is_ascii() || *name != *from.domain().to_ascii_lowercase()) {
+        let span = node.get("from").map_or_else(|| node.head(), |from| from.span.clone());
+        sink.error(Code::BadValue, span, "reports come from an address in ASCII of a domain")
+            .help("write for example `dmarc-reports@acme.example`");
+        return None;
+    }
+    Some(DmarcReportsConfig {
+        relay: Arc::from(model.relay.0),
+        from,
+        organization: Arc::from(model.organization.0),
+        contact: model.contact.map(|contact| Arc::from(contact.0)),
+        folder: model.path.map_or_else(|| spool.parent().unwrap_or(folder).join("dmarc-reports"), |path| folder.join(path.0)),
+    })
 }
 
 fn domains(node: &Node, sink: &mut Sink) -> Option<Domains> {

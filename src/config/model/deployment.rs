@@ -44,6 +44,8 @@ pub(crate) struct DeploymentFile {
     pub(crate) acme: Option<super::acme::Acme>,
     /// How notifications to senders leave.
     pub(crate) bounces: Option<Bounces>,
+    /// Daily reports to the owners of domains with DMARC; absent, none are sent.
+    pub(crate) dmarc_reports: Option<DmarcReports>,
     /// Where accepted mail waits; `{ path: var/spool }` unless said.
     pub(crate) spool: Option<Spool>,
     /// What clients may take.
@@ -61,6 +63,24 @@ pub(crate) struct DeploymentFile {
 pub(crate) struct Bounces {
     /// The relay that takes them, whatever their recipient's domain.
     pub(crate) relay: RelayName,
+}
+
+/// DMARC aggregate reports (RFC 9990): once a day the owners of domains whose DMARC records ask for it (`rua`) learn which hosts have
+/// sent mail in their name, and how it fared.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DmarcReports {
+    /// The relay that takes the reports; it must deliver anywhere.
+    pub(crate) relay: RelayName,
+    /// Sender of the reports, in From and in MAIL FROM: a mailbox that exists, of a domain whose SPF record lets the relay send. Its domain
+    /// is the submitter that reports name.
+    pub(crate) from: MailAddress,
+    /// Who reports, in words.
+    pub(crate) organization: Line,
+    /// Where the readers of a report find help: a URL or an address.
+    pub(crate) contact: Option<Line>,
+    /// The folder of the figures that are not sent yet; `dmarc-reports` beside the spool's folder unless said.
+    pub(crate) path: Option<FilePath>,
 }
 
 /// Accepted domains: a list, or `{ ses: true }`.

@@ -99,6 +99,7 @@ pub(super) fn snapshot(relays: Vec<RelayConfig>, bounce_relay: Option<&str>) -> 
         relays: relays.into_iter().map(|relay| (Arc::clone(&relay.name), Arc::new(relay))).collect(),
         bounce_relay: bounce_relay.map(Into::into),
         acme: None,
+        dmarc_reports: None,
         spool: PathBuf::new(),
         limits: Limits::default(),
         admin: None,

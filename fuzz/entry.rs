@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use gateway::limits::LOCAL_PART_BYTES_MAX;
+use gateway::authentication::spf::{MacroString, Mechanism, Record, Values, is_spf};
+use gateway::limits::{LOCAL_PART_BYTES_MAX, SPF_EXPLANATION_BYTES_MAX};
 use gateway::message::Content;
 use gateway::proxy::{Decoded, Malformed, decode as decode_proxy};
 use gateway::smtp::{Address, Chunks, Command, Decoder, DotStuffer, Event, Login, Reply, Session, SessionConfig, line_ends_are_crlf};
@@ -188,4 +189,56 @@ pub fn proxy(input: &[u8]) {
         Err(Malformed::NoHeader) => assert!(end <= 12),
         Err(malformed) => assert!(!malformed.to_string().contains(char::is_control)),
     }
+}
+
+/// Reading a record of SPF does not panic; one that is read is made of its terms, and again the same without spaces that it does not need.
+/// What its macros become, and those of an explanation, is bounded and has no empty end.
+pub fn spf_record(input: &[u8]) {
+    let values = Values {
+        local_part: "a-b+c",
+        sender_domain: "sender.example",
+        domain: "example.com",
+        client_ip: "2001:db8::1".parse().expect("an address"),
+        validated_name: "unknown",
+        helo: "[192.0.2.1]",
+        hostname: "gate.example",
+        unix_seconds: 1,
+    };
+    if let Some(explanation) = std::str::from_utf8(input).ok().and_then(|text| MacroString::explanation(text).ok()) {
+        let text = explanation.to_explanation(&values).expect("values of ASCII");
+        assert!(text.len() <= SPF_EXPLANATION_BYTES_MAX && text.bytes().all(|byte| matches!(byte, b' '..=b'~')));
+    }
+    let record = match Record::parse(input) {
+        Ok(record) => record,
+        Err(error) => return assert!(!error.to_string().is_empty() && error.to_string().len() < 4096),
+    };
+    assert!(is_spf(input) && input.is_ascii());
+    let text = std::str::from_utf8(input).expect("ASCII");
+    let terms: Vec<&str> = text.split(' ').filter(|term| !term.is_empty()).collect();
+    let mut rest = terms.iter();
+    let mut targets: Vec<&MacroString<'_>> = record.redirect.iter().chain(&record.explanation).collect();
+    let directives: Vec<_> = record.directives().collect();
+    for directive in &directives {
+        assert!(rest.any(|term| *term == directive.text), "{} is no term", directive.text);
+        match &directive.mechanism {
+            Mechanism::Include(domain) | Mechanism::Exists(domain) => targets.push(domain),
+            Mechanism::A { domain, prefix } | Mechanism::Mx { domain, prefix } => {
+                assert!(prefix.ipv4 <= 32 && prefix.ipv6 <= 128);
+                targets.extend(domain);
+            }
+            Mechanism::Ptr(domain) => targets.extend(domain),
+            Mechanism::Ip4(_, bits) => assert!(*bits <= 32),
+            Mechanism::Ip6(_, bits) => assert!(*bits <= 128),
+            Mechanism::All => {}
+        }
+    }
+    for target in targets {
+        let name = target.to_name(&values);
+        // One label may be longer than a name: nothing can be cut off, and nobody is asked.
+        assert!(name.len() <= 253 || !name.contains('.'), "{name}");
+    }
+    let terms = terms.join(" ");
+    let again = Record::parse(terms.as_bytes()).expect("a record without a mistake");
+    assert_eq!(again.directives().collect::<Vec<_>>(), directives);
+    assert_eq!((again.redirect, again.explanation), (record.redirect, record.explanation));
 }

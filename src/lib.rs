@@ -14,6 +14,7 @@ pub mod certificates;
 pub mod cli;
 pub mod config;
 pub mod dispatch;
+pub mod dmarc_reports;
 pub mod dns;
 pub mod domains;
 pub mod examination;
@@ -37,3 +38,7 @@ pub mod telemetry;
 #[cfg(test)]
 #[path = "../tests/common/random.rs"]
 mod random;
+
+#[cfg(test)]
+#[path = "../tests/common/dns.rs"]
+mod stub_dns;

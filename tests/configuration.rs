@@ -90,13 +90,30 @@ fn the_language_of_the_documentation_loads() {
     fs::write(folder.path().join("rules/inbound.yaml"), RULES).unwrap();
     let (snapshot, report) =
         config::load(&folder.path().join("gateway.yaml")).map_err(|report| report.render(Format::Text, false)).unwrap();
-    let unexpected: Vec<_> = report.diagnostics.iter().filter(|d| !matches!(d.code, Code::NoVerdictYet | Code::NotAvailable)).collect();
+    let unexpected: Vec<_> = report.diagnostics.iter().filter(|d| !matches!(d.code, Code::NotAvailable)).collect();
     assert!(unexpected.is_empty(), "{}", report.render(Format::Text, false));
     let mx = &snapshot.endpoints["mx"];
-    assert_eq!((mx.rules.rules.len(), mx.rules.rules[0].when.len(), mx.policy.deny.len(), mx.policy.allow.len()), (3, 36, 2, 2));
+    assert_eq!((mx.rules.rules.len(), mx.rules.rules[0].when.len(), mx.policy.deny.len(), mx.policy.allow.len()), (3, 40, 3, 2));
     assert_eq!(mx.policy.max_message_size, Some(40 << 20));
     assert_eq!(&*snapshot.relays["m365"].hosts[0], "acme-com.mail.protection.outlook.com");
     assert_eq!(snapshot.domains, Domains::Ses);
+    let looked_up = mx.policy.deny.iter().find(|statement| &*statement.name == "looked-up").unwrap();
+    let shown: Vec<String> = looked_up.when.iter().map(|condition| format!("{condition:?}")).collect();
+    assert_eq!(shown[1], r#"SpfResult { negated: true, values: ["pass", "temperror"] }"#);
+    let analysis = |analyzer, field, test, on_error| {
+        format!("Analysis(AnalysisCondition {{ analyzer: {analyzer:?}, field: {field:?}, test: {test}, on_error: {on_error} }})")
+    };
+    assert_eq!(shown[2], analysis("zen", "is_listed", "Boolean { negated: false, values: [true] }", "Defer"));
+    assert_eq!(shown[3], analysis("reputation", "verdict", "Verdict { negated: true, words: [Gray] }", "Skip"));
+    let conditions: Vec<String> = mx.rules.rules[0].when.iter().map(|condition| format!("{condition:?}")).collect();
+    for expected in [
+        analysis("rspamd", "score", "Number(GreaterThanOrEqual, [6.5])", "Skip"),
+        analysis("rspamd", "symbols", "Text(Matches([Regex(\"^R_SPF_(FAIL|SOFTFAIL)$\")]))", "Defer"),
+        analysis("rspamd", "is_spam", "Exists(true)", "Defer"),
+        analysis("zen", "score", "Number(Equals, [1.0, 2.5])", "Defer"),
+    ] {
+        assert!(conditions.contains(&expected), "{expected} is not one of {conditions:#?}");
+    }
 }
 
 #[test]
@@ -181,7 +198,10 @@ relays:
   submissions: { host: smtp.acme.example, implicit: true }
 address_lists: { denylist: { file: lists/denylist.csv } }
 ip_lists: { drop: { file: lists/drop.txt } }
-analyzers: { rspamd: { type: rspamd, url: "http://127.0.0.1:11333" } }
+analyzers:
+  rspamd: { type: rspamd, url: "http://127.0.0.1:11333" }
+  zen: { type: dnsbl, zone: zen.dnsbl.example }
+  reputation: { type: http, url: "http://127.0.0.1:9000/", fields: { verdict: verdict } }
 archives: { legal: { retention: seven_years } }
 mailboxes: { local: { lmtp: "unix:/run/dovecot/lmtp" } }
 spool: { path: /var/spool/gateway }
@@ -201,6 +221,12 @@ deny:
       - sender_ip: { in_list: drop }
       - helo: { starts_with: "[" }
       - mail_from: { in_list: denylist }
+  - name: looked-up
+    when:
+      - client_host: { exists: false }
+      - spf_result: { not_equals: [pass, temperror] }
+      - analysis: { analyzer: zen, field: is_listed, equals: true }
+      - analysis: { analyzer: reputation, field: verdict, not_equals: gray, on_error: skip }
 allow:
   - name: our-people-over-tls
     when:
@@ -252,6 +278,10 @@ rules:
       - dmarc_result: { equals: temperror }
       - arc_result: { equals: pass }
       - dmarc_policy: { equals: [reject, quarantine] }
+      - analysis: { analyzer: rspamd, field: score, greater_than_or_equal: 6.5, on_error: skip }
+      - analysis: { analyzer: rspamd, field: symbols, matches: '^R_SPF_(FAIL|SOFTFAIL)$' }
+      - analysis: { analyzer: rspamd, field: is_spam, exists: true, on_error: defer }
+      - analysis: { analyzer: zen, field: score, equals: [1, 2.5] }
       - any:
           - all: [{ subject: { contains: a } }, { tls: true }]
           - not: { subject: { contains: b } }

@@ -15,9 +15,12 @@ fn the_demonstration_comes_out_as_announced() {
         "action   PrefixSubject by `tag-external-invoices`: done",
         "attempt  #1 m365 over TLSv1.3: dora@acme.org delivered",
         "reply    550 5.7.1 Executable attachments are not accepted here",
+        "verdict  spf=pass (partner.example) dkim=none dmarc=pass (reject) arc=none",
+        "verdict  spf=fail (partner.example) dkim=none dmarc=fail (reject) arc=none",
+        "reply    550 5.7.1 This message is not from the domain that it says (DMARC)",
         "attempt  #1 google over TLSv1.3: busy@acme.example deferred: 451",
         "attempt  #2 google over TLSv1.3: busy@acme.example delivered: 250",
-        "12 messages, each as its title says.",
+        "13 messages, each as its title says.",
     ] {
         assert!(shown.contains(expected), "`{expected}` is not in\n{shown}");
     }

@@ -161,7 +161,7 @@ fn every_limit_that_refuses_is_counted_under_a_name_and_every_figure_is_explaine
     let source = fs::read_to_string(root().join("src/limits.rs")).unwrap();
     let page = fs::read_to_string(root().join("docs/metrics.md")).unwrap();
     let log = Log::new(LogFormat::Json, std::io::sink());
-    let figures = log.metrics().render(&[]);
+    let figures = log.metrics().render(&[], &[]);
     log.close();
     let names: BTreeSet<&str> = source.lines().filter_map(|line| line.strip_prefix("/// Metric: ")).collect();
     let known: BTreeSet<&str> = Limit::ALL.iter().map(|limit| limit.name()).collect();

@@ -59,7 +59,17 @@ fn proxy() {
     replay("proxy", entry::proxy);
 }
 
+#[test]
+fn spf_record() {
+    replay("spf_record", entry::spf_record);
+}
+
 proptest::proptest! {
+    #[test]
+    fn random_spf_records(text in "v=spf1( |  |a|mx|ptr|all|include|exists|ip4|ip6|redirect|exp|moo|:|/|//|=|[-+~?]|%|%[{]|[}]|[slodipvhcrtLD]|[0-9]|[.]|-|_|x[.]example|192[.]0[.]2[.]1|2001:db8::|\0|ü){0,40}") {
+        entry::spf_record(text.as_bytes());
+    }
+
     #[test]
     fn random_logins(cut: u8, text in "(EHLO a|AUTH PLAIN|AUTH LOGIN| |AHRpbQBzZWNyZXQ=|dGlt|c2VjcmV0|=|[*]|MAIL FROM:<>|\r\n|\r\n|\r|\n|\0|A){0,60}") {
         entry::auth_session(&[&[cut], "EHLO a\r\n".as_bytes(), text.as_bytes()].concat());

@@ -12,12 +12,17 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::http::{self, Request, Response};
-use crate::telemetry::{Gauge, Log};
+use crate::telemetry::{Counts, Gauge, Log};
 
 /// What is watched: the gateway.
 pub trait Watched: Send + Sync + 'static {
     /// The figures that are no counters of events.
     fn gauges(&self) -> impl Future<Output = Vec<Gauge>> + Send;
+
+    /// The counters of rooms that tell no events.
+    fn counts(&self) -> Vec<Counts> {
+        Vec::new()
+    }
 
     /// Whether it takes connections.
     fn health(&self) -> Health;
@@ -46,7 +51,7 @@ pub async fn serve<W: Watched>(listener: TcpListener, watched: Arc<W>, log: Log,
 async fn answer<W: Watched>(path: &str, watched: &W, log: &Log) -> Response {
     match path {
         "/metrics" => {
-            let page = log.metrics().render(&watched.gauges().await);
+            let page = log.metrics().render(&watched.gauges().await, &watched.counts());
             Response { status: 200, content_type: "text/plain; version=0.0.4; charset=utf-8", body: page.into() }
         }
         "/healthz" => match watched.health() {
@@ -70,6 +75,11 @@ mod tests {
             vec![Gauge { name: "gateway_connections", help: "Connections now.", value: 3 }]
         }
 
+        fn counts(&self) -> Vec<Counts> {
+            let values = vec![("trouble", 5)];
+            vec![Counts { name: "gateway_dns_questions_total", help: "Questions.", label: "outcome", values }]
+        }
+
         fn health(&self) -> Health {
             self.0
         }
@@ -82,6 +92,7 @@ mod tests {
         let page = answer("/metrics", &House(Health::Serving), &log).await;
         let text = String::from_utf8(page.body.to_vec()).unwrap();
         assert!(text.contains("\ngateway_connections 3\n") && text.contains("\ngateway_problems_total 1\n"), "{text}");
+        assert!(text.contains("\ngateway_dns_questions_total{outcome=\"trouble\"} 5\n"), "{text}");
         for (health, status) in [(Health::Serving, 200), (Health::Refusing, 503), (Health::Draining, 503)] {
             assert_eq!(answer("/healthz", &House(health), &log).await.status, status);
         }

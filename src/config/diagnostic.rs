@@ -111,12 +111,18 @@ codes! {
     ControlCharacter = "control-character", Error;
     /// A name that is not defined anywhere.
     UnknownName = "unknown-name", Error;
+    /// A field of an analyzer is asked for something that its type does not have.
+    WrongOperator = "wrong-operator", Error;
+    /// A policy asks an analyzer that looks at the message.
+    NeedsMessage = "needs-message", Error;
     /// A name that must be unique is not.
     DuplicateName = "duplicate-name", Error;
     /// Two endpoints listen on one address.
     DuplicateListen = "duplicate-listen", Error;
     /// A certificate, its key, a CA or a CRL cannot be used.
     TlsFiles = "tls-files", Error;
+    /// The key of an ARC seal cannot be used.
+    ArcKey = "arc-key", Error;
     /// An entry of a list file that is none.
     ListEntry = "list-entry", Error;
     /// A secret does not belong into the configuration.
@@ -135,8 +141,6 @@ codes! {
     DeadRule = "dead-rule", Warning;
     /// A header field that belongs to mail systems.
     ReservedHeader = "reserved-header", Warning;
-    /// An attribute that has no value in this version.
-    NoVerdictYet = "no-verdict-yet", Warning;
     /// Without a `gateway.yaml` names cannot be checked.
     NamesUnchecked = "names-unchecked", Warning;
     /// The `gateway.yaml` that defines the names has mistakes itself.

@@ -1,13 +1,14 @@
 //! The formats that texts may have: one function each, used for checking and for building, so that they cannot disagree.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 
 use super::diagnostic::Code;
 use super::suggest::suggest;
 
+use crate::limits::DNSBL_ZONE_BYTES_MAX;
 use crate::message::is_field_name;
 use crate::rules::{self, Template, TemplateErrorKind};
 use crate::smtp::{Address, AddressError, Status};
@@ -42,9 +43,15 @@ pub(crate) fn check(format: &str, text: &str) -> Result<Option<Mistake>, Mistake
         "duration" => duration(text).map(drop)?,
         "ip" => ip(text).map(drop)?,
         "listen" => listen(text).map(drop)?,
+        "name-server" => name_server(text).map(drop)?,
         "domain" => domain(text).map(drop)?,
+        "dns-name" => dns_name(text).map(drop)?,
         "certificate-name" => certificate_name(text).map(drop)?,
         "https-url" => https_url(text).map(drop)?,
+        "http-url" => http_url(text).map(drop)?,
+        "list-zone" => list_zone(text).map(drop)?,
+        "list-code" => list_code(text).map(drop)?,
+        "service-address" => service_address(text).map(drop)?,
         "host" => host(text).map(drop)?,
         "regex" => pattern(text).map(drop)?,
         "status-code" => status(text).map(drop)?,
@@ -132,6 +139,25 @@ pub(crate) fn listen(text: &str) -> Result<SocketAddr, Mistake> {
     })
 }
 
+/// The address of a DNS server, with a port or without.
+pub(crate) fn name_server(text: &str) -> Result<SocketAddr, Mistake> {
+    let wrong = |why: &str| {
+        Mistake::new(Code::Listen, format!("`{}` is not the address of a DNS server{why}", clip(text)))
+            .help("write `127.0.0.1`, `192.0.2.53:5353` or `[2001:db8::53]:5353`")
+    };
+    let address = match text.parse::<SocketAddr>() {
+        Ok(address) => address,
+        Err(_) => SocketAddr::new(text.parse::<IpAddr>().map_err(|_| wrong(""))?, 53),
+    };
+    match address.ip() {
+        ip if ip.is_unspecified() => Err(wrong(": it stands for all of this machine")),
+        ip if ip.is_multicast() => Err(wrong(": it stands for many")),
+        IpAddr::V4(ip) if ip.is_broadcast() => Err(wrong(": it stands for many")),
+        _ if address.port() == 0 => Err(wrong(": there is no port 0")),
+        _ => Ok(address),
+    }
+}
+
 /// A domain of letters, digits and hyphens (RFC 5321 §2.3.5, RFC 1035 §2.3.4), or of U-labels (RFC 6531 §3.3); lower case.
 pub(crate) fn domain(text: &str) -> Result<String, Mistake> {
     let wrong = |why: &str| Mistake::new(Code::HostName, format!("`{}` is not a domain: {why}", clip(text)));
@@ -166,6 +192,16 @@ pub(crate) fn domain(text: &str) -> Result<String, Mistake> {
     Ok(text.to_lowercase())
 }
 
+/// What stands in DNS as it is: a domain or a selector of ASCII letters, digits and hyphens (RFC 6376 §3.1).
+pub(crate) fn dns_name(text: &str) -> Result<String, Mistake> {
+    let name = domain(text)?;
+    if name.is_ascii() {
+        return Ok(name);
+    }
+    let mistake = Mistake::new(Code::HostName, format!("`{}` is not ASCII, and it stands in a header field and in DNS", clip(text)));
+    Err(mistake.help("write the A-label, which begins with `xn--`"))
+}
+
 /// A host name for which HTTP-01 can prove something (RFC 8555 §8.3); internationalised ones as A-labels.
 pub(crate) fn certificate_name(text: &str) -> Result<String, Mistake> {
     let wrong = |why: &str, help: &str| {
@@ -185,16 +221,87 @@ pub(crate) fn certificate_name(text: &str) -> Result<String, Mistake> {
 
 /// A URL with `https` and a host.
 pub(crate) fn https_url(text: &str) -> Result<String, Mistake> {
-    let wrong = |why: String| {
-        Mistake::new(Code::Url, format!("`{}` is not an https URL{why}", clip(text))).help("it is written `https://host.example/path`")
-    };
+    url(text, &["https"], "an https URL", "it is written `https://host.example/path`")
+}
+
+/// A URL with `http` or `https` and a host.
+pub(crate) fn http_url(text: &str) -> Result<String, Mistake> {
+    url(text, &["http", "https"], "an http or https URL", "it is written `http://127.0.0.1:9000/path` or `https://host.example/path`")
+}
+
+fn url(text: &str, schemes: &[&str], what: &str, help: &str) -> Result<String, Mistake> {
+    let wrong = |why: String| Mistake::new(Code::Url, format!("`{}` is not {what}{why}", clip(text))).help(help);
     let url = text.parse::<hyper::Uri>().map_err(|error| wrong(format!(": {error}")))?;
+    if url.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+        return Err(Mistake::new(Code::SecretInline, "credentials do not belong into a URL").help(help));
+    }
     match (url.scheme_str(), url.host()) {
-        (Some("https"), Some(host)) if !host.is_empty() && !url.authority().is_some_and(|authority| authority.as_str().contains('@')) => {
-            Ok(text.to_owned())
-        }
+        (Some(scheme), Some(host)) if schemes.contains(&scheme) && !host.is_empty() => Ok(text.to_owned()),
         _ => Err(wrong(String::new())),
     }
+}
+
+/// The domain of a DNS list, before which an IPv6 address or a domain has room.
+pub(crate) fn list_zone(text: &str) -> Result<String, Mistake> {
+    let zone = domain(text)?;
+    if !zone.is_ascii() {
+        return Err(
+            Mistake::new(Code::HostName, format!("`{}` is not ASCII", clip(text))).help("write the A-label, which begins with `xn--`")
+        );
+    }
+    if zone.len() > DNSBL_ZONE_BYTES_MAX {
+        return Err(Mistake::new(Code::HostName, format!("`{}` leaves no room for an IPv6 address before it", clip(text))));
+    }
+    Ok(zone)
+}
+
+/// Answers of a DNS list that mean one thing: `127.0.0.2`, `127.0.0.4/30` (RFC 5782 §2.1).
+pub(crate) fn list_code(text: &str) -> Result<Ipv4Net, Mistake> {
+    let wrong = |why: &str| {
+        Mistake::new(Code::BadValue, format!("`{}` is no answer of a DNS list{why}", clip(text)))
+            .help("an answer is written `127.0.0.2`, several `127.0.0.4/30`")
+    };
+    let (net, warning) = cidr(text).map_err(|_| wrong(""))?;
+    let IpNet::V4(net) = net else { return Err(wrong("")) };
+    if warning.is_some() {
+        return Err(wrong(&format!(": bits are set behind its prefix, did you mean `{net}`?")));
+    }
+    let (all, errors) = (Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8), Ipv4Net::new_assert(Ipv4Addr::new(127, 255, 255, 0), 24));
+    if !all.contains(&net) {
+        return Err(wrong(": it is not within 127.0.0.0/8"));
+    }
+    if errors.contains(&net) {
+        return Err(wrong(": with 127.255.255.0/24 lists say that they do not answer, and these are always errors"));
+    }
+    Ok(net)
+}
+
+/// Where a service listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ServiceAddress {
+    /// Host name or address, and port.
+    Tcp(String, u16),
+    /// The absolute path of a socket.
+    Unix(String),
+}
+
+/// `127.0.0.1:3310`, `[::1]:3310`, `clamd.example:3310` or `unix:/run/clamav/clamd.ctl`.
+pub(crate) fn service_address(text: &str) -> Result<ServiceAddress, Mistake> {
+    let wrong = || {
+        Mistake::new(Code::BadValue, format!("`{}` is not the address of a service", clip(text)))
+            .help("it is written `127.0.0.1:3310`, `clamd.example:3310` or `unix:/run/clamav/clamd.ctl`")
+    };
+    if let Some(path) = text.strip_prefix("unix:") {
+        // sockaddr_un has 108 octets (unix(7)).
+        let is_path = path.starts_with('/') && path.len() < 108 && line(path).is_ok();
+        return if is_path { Ok(ServiceAddress::Unix(path.to_owned())) } else { Err(wrong()) };
+    }
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        return if address.port() == 0 { Err(wrong()) } else { Ok(ServiceAddress::Tcp(address.ip().to_string(), address.port())) };
+    }
+    let (name, port) = text.rsplit_once(':').ok_or_else(wrong)?;
+    let port = port.parse().ok().filter(|port| *port != 0).ok_or_else(wrong)?;
+    Ok(ServiceAddress::Tcp(domain(name).map_err(|_| wrong())?, port))
 }
 
 /// A host name or an IP address.
@@ -367,6 +474,46 @@ mod tests {
         assert!(https_url("https://127.0.0.1:14000/dir").is_ok() && https_url("https://ca.example").is_ok());
         for bad in ["http://ca.example/", "ca.example", "https://", "https://user:word@ca.example/", "/directory", "https://a b/", ""] {
             assert!(https_url(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn dns_lists_and_services() {
+        assert!(list_zone("zen.spamhaus.org").is_ok() && list_zone("bücher.example").is_err());
+        assert!(list_zone(&["a"; 95].join(".")).is_ok() && list_zone(&["a"; 96].join(".")).is_err());
+        for good in ["127.0.0.2", "127.0.0.4/30", "127.0.0.0/8", "127.0.1.255", "127.255.0.0/16"] {
+            assert!(list_code(good).is_ok(), "{good}");
+        }
+        for bad in ["127.0.0.5/30", "127.255.255.254", "127.255.255.0/24", "126.0.0.0/7", "192.0.2.1", "::1", "2", "sbl", ""] {
+            assert!(list_code(bad).is_err(), "{bad}");
+        }
+        assert_eq!(service_address("127.0.0.1:3310").ok(), Some(ServiceAddress::Tcp("127.0.0.1".into(), 3310)));
+        assert_eq!(service_address("[::1]:3310").ok(), Some(ServiceAddress::Tcp("::1".into(), 3310)));
+        assert_eq!(service_address("clamd:3310").ok(), Some(ServiceAddress::Tcp("clamd".into(), 3310)));
+        assert_eq!(service_address("unix:/run/clamd.ctl").ok(), Some(ServiceAddress::Unix("/run/clamd.ctl".into())));
+        for bad in ["127.0.0.1", ":3310", "clamd:0", "clamd:65536", "127.0.0.1:0", "unix:", "unix:run/x", "/run/clamd.ctl", "a b:1", ""] {
+            assert!(service_address(bad).is_err(), "{bad}");
+        }
+        assert!(http_url("http://127.0.0.1:11333").is_ok() && http_url("https://[::1]/x?y").is_ok());
+        for bad in ["ftp://x/", "127.0.0.1:11333", "http://", "http://user:word@x/", "http:///path", ""] {
+            assert!(http_url(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn name_servers() {
+        for (text, expected) in [
+            ("127.0.0.1", "127.0.0.1:53"),
+            ("192.0.2.53:5353", "192.0.2.53:5353"),
+            ("2001:db8::53", "[2001:db8::53]:53"),
+            ("[2001:db8::53]:5353", "[2001:db8::53]:5353"),
+        ] {
+            assert_eq!(name_server(text).unwrap().to_string(), expected);
+        }
+        let bad =
+            ["", "dns.example", "dns.example:53", "0.0.0.0", "[::]:53", "224.0.0.251:5353", "255.255.255.255", "127.0.0.1:0", "127.0.0.1:"];
+        for bad in bad {
+            assert!(name_server(bad).is_err(), "{bad}");
         }
     }
 

@@ -34,7 +34,11 @@ use ipnet::IpNet;
 use time::OffsetDateTime;
 
 use crate::acme::AcmeConfig;
+use crate::analyzers::AnalyzerConfig;
 use crate::certificates::{Expiry, Trust};
+use crate::dmarc_reports::DmarcReportsConfig;
+use crate::dns::ResolverConfig;
+use crate::message::Need;
 use crate::policy::Policy;
 use crate::relay::RelayConfig;
 use crate::rules::RuleSet;
@@ -107,14 +111,20 @@ pub struct Snapshot {
     pub endpoints: BTreeMap<Arc<str>, Arc<Endpoint>>,
     /// By name.
     pub relays: BTreeMap<Arc<str>, Arc<RelayConfig>>,
+    /// Who can be asked about clients and messages, by name.
+    pub analyzers: BTreeMap<Arc<str>, AnalyzerConfig>,
     /// The relay that notifications to senders go out by; `None`: by the MX records of the sender's domain.
     pub bounce_relay: Option<Arc<str>>,
     /// Certificates from an authority, for the endpoints that ask for it.
     pub acme: Option<Arc<AcmeConfig>>,
+    /// Reports to the owners of domains; `None`: none are made.
+    pub dmarc_reports: Option<Arc<DmarcReportsConfig>>,
     /// The local spool's folder, absolute.
     pub spool: PathBuf,
     /// What clients may take.
     pub limits: Limits,
+    /// Which DNS servers are asked.
+    pub resolver: ResolverConfig,
     /// Where the administrative HTTP server listens; `None`: there is none.
     pub admin: Option<SocketAddr>,
     /// Every file the snapshot was made from, certificates and lists included: a change of one of them asks for a reload.
@@ -151,9 +161,45 @@ pub struct Endpoint {
     pub delivery: DeliveryMode,
     /// Networks of load balancers, which announce their clients with the PROXY protocol; empty: there are none.
     pub load_balancers: Vec<IpNet>,
+    /// What its messages get on top.
+    pub fields: EndpointFields,
+}
+
+/// The header fields that messages of an endpoint get, besides Received.
+#[derive(Clone, Debug, Default)]
+pub struct EndpointFields {
+    /// Authentication-Results (RFC 8601).
+    pub authentication_results: bool,
+    /// Received-SPF (RFC 7208 §9.1).
+    pub received_spf: bool,
+    /// An ARC set (RFC 8617).
+    pub arc_seal: Option<Arc<ArcSeal>>,
+}
+
+/// Who seals, and with which key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArcSeal {
+    /// `d=`: A-labels, lower case.
+    pub domain: Arc<str>,
+    /// `s=`.
+    pub selector: Arc<str>,
+    /// Where the private key is found.
+    pub key: SecretRef,
 }
 
 impl Endpoint {
+    /// What must be found out about a message for the fields that it gets.
+    pub fn needs_of_fields(&self) -> Vec<Need> {
+        let EndpointFields { authentication_results, received_spf, arc_seal } = &self.fields;
+        if *authentication_results || arc_seal.is_some() {
+            vec![Need::Spf, Need::Dkim, Need::Dmarc, Need::Arc]
+        } else if *received_spf {
+            vec![Need::Spf]
+        } else {
+            Vec::new()
+        }
+    }
+
     /// Whether this peer must announce its client.
     pub fn is_load_balancer(&self, peer: IpAddr) -> bool {
         self.load_balancers.iter().any(|network| network.contains(&peer))

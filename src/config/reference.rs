@@ -61,6 +61,13 @@ const HEADINGS: &[(&str, &str)] = &[
     ("CertificateTest", "Tests of a client certificate"),
     ("SizeTest", "Tests of a size"),
     ("NumberTest", "Tests of a number"),
+    ("VerdictTest", "Tests of a verdict"),
+    ("SpfResultTest", "Tests of an SPF result"),
+    ("DkimResultTest", "Tests of a DKIM result"),
+    ("DmarcResultTest", "Tests of a DMARC result"),
+    ("ArcResultTest", "Tests of an ARC result"),
+    ("DmarcPolicyTest", "Tests of a DMARC policy"),
+    ("AnalysisTest", "Tests of an analysis"),
     ("Action", "Actions"),
 ];
 
@@ -68,13 +75,17 @@ const HEADINGS: &[(&str, &str)] = &[
 fn default_of(definition: &str, key: &str) -> Option<String> {
     Some(match (definition, key) {
         ("RuleSetFile", "otherwise") => "`reject`".to_owned(),
+        ("Endpoint", "authentication_results") => "`true` with `type: open`, else `false`".to_owned(),
+        ("Endpoint", "received_spf") => "`false`".to_owned(),
         ("EndpointTls", "mode") => "`optional`; `required` with `type: mtls`".to_owned(),
         ("Rule", "mode") => "`enforce`".to_owned(),
         ("Relay", "implicit") => "`false`".to_owned(),
         ("Spool", "path") => "`var/spool`".to_owned(),
+        ("DmarcReports", "path") => "`var/dmarc-reports`".to_owned(),
         ("Acme", "listen") => "`0.0.0.0:80` and `[::]:80`".to_owned(),
         ("PolicyFile", "max_message_size") => format!("`{}MiB`", limits::MESSAGE_BYTES_DEFAULT >> 20),
         ("EdgeLimits", key) => edge_default(key)?,
+        ("Analyzer", "connections") => limits::ANALYZER_CONNECTIONS_DEFAULT.to_string(),
         ("RelayLimits", "connections") => limits::RELAY_CONNECTIONS_DEFAULT.to_string(),
         ("RelayLimits", "recipients_per_message") => limits::RELAY_RECIPIENTS_DEFAULT.to_string(),
         _ => return None,
@@ -217,6 +228,9 @@ impl<'a> Page<'a> {
                 None => self.fields(schema, place),
             };
         }
+        if of_type("string") && of_type("boolean") {
+            return "text, number, `true`, `false`".to_owned();
+        }
         match schema["format"].as_str() {
             Some("map-address") => "address or `*@domain`".to_owned(),
             Some(format) if of_type("string") => format.replace('-', " "),
@@ -282,7 +296,6 @@ fn availability(schema: &Json) -> &'static str {
     match schema["x-not-available"].as_str() {
         Some("warning") => "*Not in this version, no effect.* ",
         Some(_) => "*Not in this version.* ",
-        None if schema["x-no-verdict"] == true => "*Has no value in this version.* ",
         None => "",
     }
 }

@@ -296,6 +296,9 @@ impl<'a> Walker<'a> {
             Ok(Some(warning)) => (warning, Severity::Warning),
             Err(error) => (error, Severity::Error),
         };
+        if mistake.code == Code::SecretInline {
+            self.sink.conceal(span.clone());
+        }
         let diagnostic = match severity {
             Severity::Warning => self.sink.warning(mistake.code, span.clone(), mistake.message),
             Severity::Error => self.sink.broken(mistake.code, span.clone(), mistake.message),
@@ -338,11 +341,6 @@ impl<'a> Walker<'a> {
     }
 
     fn availability(&mut self, span: &Span, name: &str, schema: &'a Json) {
-        if schema.get("x-no-verdict").is_some() {
-            self.sink
-                .warning(Code::NoVerdictYet, span.clone(), format!("`{name}` has no value in this version"))
-                .help("until it has, `equals` and the other positive operators never match, and `not_equals` always does");
-        }
         let message = format!("`{name}` is not available in this version");
         match schema.get("x-not-available").and_then(Json::as_str) {
             Some("warning") => {

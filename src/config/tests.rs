@@ -1,5 +1,7 @@
 //! Hostile and broken texts: quick, clean errors, whatever stands in a file.
 
+use std::collections::BTreeMap;
+
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
@@ -28,12 +30,13 @@ fn judge(text: &str) -> [(bool, Report); 3] {
         }
         (sink, tree)
     };
-    let lists = Lists::default();
+    let (lists, analyzers) = (Lists::default(), BTreeMap::new());
+    let defined = build::Defined { lists: &lists, analyzers: &analyzers };
     let (mut sink, tree) = read(Shape::of::<RuleSetFile>());
-    let rules = tree.is_some_and(|tree| build::rules::build("x", &tree, &lists, &mut sink).is_some());
+    let rules = tree.is_some_and(|tree| build::rules::build("x", &tree, defined, &mut sink).is_some());
     let rules = (rules, Report::new([sink]));
     let (mut sink, tree) = read(Shape::of::<PolicyFile>());
-    let policy = tree.is_some_and(|tree| build::policy::build("x", &tree, &lists, &mut sink).is_some());
+    let policy = tree.is_some_and(|tree| build::policy::build("x", &tree, defined, &mut sink).is_some());
     let policy = (policy, Report::new([sink]));
     let (mut sink, tree) = read(Shape::of::<DeploymentFile>());
     let deployment =

@@ -6,6 +6,7 @@ use std::sync::{Arc, LazyLock};
 
 use time::OffsetDateTime;
 
+use super::build::Defined;
 use super::build::deployment::{Deployment, ListPath};
 use super::build::lists::Lists;
 use super::build::{self};
@@ -211,15 +212,16 @@ impl Workspace {
         }
         self.names(unused);
         let lists = self.lists(&built.deployment);
+        let defined = Defined { lists: &lists, analyzers: &built.deployment.analyzers };
         for document in &mut self.documents {
             let Some(tree) = &document.tree else { continue };
             match document.kind {
                 Some(Kind::Policy) => {
-                    let policy = build::policy::build(&document.name, tree, &lists, &mut document.sink);
+                    let policy = build::policy::build(&document.name, tree, defined, &mut document.sink);
                     built.policies.extend(policy.map(|policy| (document.name.clone(), Arc::new(policy))));
                 }
                 Some(Kind::RuleSet) => {
-                    let rules = build::rules::build(&document.name, tree, &lists, &mut document.sink);
+                    let rules = build::rules::build(&document.name, tree, defined, &mut document.sink);
                     built.rule_sets.extend(rules.map(|rules| (document.name.clone(), Arc::new(rules))));
                 }
                 // A second deployment under a name of its own: its shape is all that can be said of it.
@@ -282,7 +284,7 @@ impl Workspace {
                     .warning(
                         Code::NamesUnchecked,
                         reference.span,
-                        "there is no gateway.yaml above this file: names of relays and lists cannot be checked",
+                        "there is no gateway.yaml above this file: names of relays, lists and analyzers cannot be checked",
                     )
                     .help("validate the folder of the deployment, or put a gateway.yaml into it");
             }
@@ -334,14 +336,15 @@ impl Workspace {
         Some(defined)
     }
 
-    /// Reports relays and lists that nothing refers to.
+    /// Reports relays, lists and analyzers that nothing refers to.
     fn unused(&mut self) {
         let readable = self.documents.iter().all(|document| document.tree.is_some());
         let Some(gateway) = self.gateway.as_mut().filter(|gateway| gateway.wanted && readable) else { return };
         let Some(tree) = &gateway.tree else { return };
         let used: BTreeSet<(&str, &str)> =
             self.documents.iter().flat_map(|document| &document.sink.references).map(|used| (used.kind, used.name.as_str())).collect();
-        for (kind, section) in [("relay", "relays"), ("address-list", "address_lists"), ("ip-list", "ip_lists")] {
+        for (kind, section) in [("relay", "relays"), ("address-list", "address_lists"), ("ip-list", "ip_lists"), ("analyzer", "analyzers")]
+        {
             for entry in tree.get(section).map(Node::entries).unwrap_or_default() {
                 if !used.contains(&(kind, entry.key.as_str())) {
                     let message = format!("the {} `{}` is never used", kind.replace('-', " "), super::formats::clip(&entry.key));
@@ -390,12 +393,15 @@ fn snapshot(built: Built, hash: String, files: Vec<PathBuf>) -> Option<Snapshot>
             tls: endpoint.tls,
             delivery: endpoint.delivery,
             load_balancers: endpoint.load_balancers,
+            fields: endpoint.fields,
         };
         endpoints.insert(name, Arc::new(endpoint));
     }
     Some(Snapshot {
+        analyzers: deployment.analyzers,
         bounce_relay: deployment.bounce_relay,
         acme: deployment.acme.map(Arc::new),
+        dmarc_reports: deployment.dmarc_reports.map(Arc::new),
         hash: Arc::from(hash),
         hostname: deployment.hostname?,
         domains: deployment.domains?,
@@ -403,6 +409,7 @@ fn snapshot(built: Built, hash: String, files: Vec<PathBuf>) -> Option<Snapshot>
         relays: deployment.relays,
         spool: deployment.spool,
         limits: deployment.limits,
+        resolver: deployment.resolver,
         admin: deployment.admin,
         files,
         expiries: deployment.expiries,

@@ -39,8 +39,8 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
         // have two pools, and drive each other out.
         let snapshot = self.snapshot.load_full();
         let mut rest = Rest::default();
-        for step in &judged.plan.steps {
-            let mut state = JobState::new(step);
+        for (place, step) in judged.plan.steps.iter().enumerate() {
+            let mut state = judged.job(place, step);
             state.attempts = 1;
             let delivery = state.delivery(judged.id(), &snapshot.hostname, &judged.envelope, &judged.original);
             let report = smtp_relay::deliver(&self.next_hops, &snapshot, relay, &delivery, deadline).await;

@@ -29,7 +29,7 @@ pub(super) struct StoredEnvelope {
     pub(super) recipients: Vec<Recipient>,
     pub(super) smtputf8: bool,
     pub(super) eight_bit: bool,
-    /// Our Received field.
+    /// What we put on top, but for the seal, which depends on the step: Authentication-Results, Received-SPF, Received.
     #[serde(with = "latin1")]
     pub(super) trace: Bytes,
     /// The configuration that judged it.
@@ -50,6 +50,9 @@ pub(super) struct JobState {
     added: Vec<Latin1>,
     removed: Vec<usize>,
     replaced: Vec<(usize, Latin1)>,
+    /// The ARC set over the message with these changes; made once, so that every attempt sends the same octets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    seal: Option<Latin1>,
     /// Those that are still to be delivered.
     pub(super) recipients: Vec<Pending>,
     /// Attempts made before it was stored.
@@ -100,7 +103,8 @@ impl StoredEnvelope {
 }
 
 impl JobState {
-    pub(super) fn new(step: &Step) -> Self {
+    /// The job of a step, with the seal for its message.
+    pub(super) fn new(step: &Step, seal: Option<&Bytes>) -> Self {
         let StepAction::SmtpRelay { relay, mail_from } = &step.action;
         Self {
             version: VERSION,
@@ -111,6 +115,7 @@ impl JobState {
             added: step.edits.added.iter().cloned().map(Latin1).collect(),
             removed: step.edits.removed.clone(),
             replaced: step.edits.replaced.iter().map(|(position, field)| (*position, Latin1(field.clone()))).collect(),
+            seal: seal.cloned().map(Latin1),
             recipients: step
                 .recipients
                 .iter()
@@ -125,6 +130,11 @@ impl JobState {
     pub(super) fn notification(relay: Arc<str>, to: Address) -> Self {
         let to = Pending { address: to, originals: vec![0], last: None };
         Self::of_gateway(relay, OnFailure::Drop, vec![to])
+    }
+
+    /// The job of a DMARC report, which is complete as it stands; that it cannot be delivered is nobody's concern.
+    pub(super) fn report(relay: Arc<str>, to: Address) -> Self {
+        Self { rule: "dmarc_reports".into(), ..Self::notification(relay, to) }
     }
 
     /// The job of telling the sender that these recipients were refused, each for its `last`, while others of the message were taken.
@@ -144,6 +154,7 @@ impl JobState {
             added: Vec::new(),
             removed: Vec::new(),
             replaced: Vec::new(),
+            seal: None,
             recipients,
             attempts: 0,
             delay_notified: true,
@@ -208,7 +219,7 @@ impl JobState {
         self.mail_from == MailFrom::Replace
     }
 
-    /// Whether the header as it goes out, or that of a MIME part, has octets outside US-ASCII. Our own field has none.
+    /// Whether the header as it goes out, or that of a MIME part, has octets outside US-ASCII. Our own fields have none.
     fn has_utf8_fields(&self, original: &Original) -> bool {
         let stays = |at: &usize| !self.removed.contains(at) && !self.replaced.iter().any(|(replaced, _)| replaced == at);
         let fields = original.fields().iter().enumerate().filter(|(at, _)| stays(at)).map(|(_, field)| original.slice(field.whole.clone()));
@@ -222,7 +233,10 @@ impl JobState {
             removed: self.removed.clone(),
             replaced: self.replaced.iter().map(|(position, field)| (*position, field.0.clone())).collect(),
         };
-        edits.render(original, envelope.trace.clone())
+        let Some(seal) = &self.seal else { return edits.render(original, envelope.trace.clone()) };
+        let mut content = Content::from(seal.0.clone());
+        edits.render(original, envelope.trace.clone()).segments().iter().cloned().for_each(|segment| content.push(segment));
+        content
     }
 
     fn reverse_path(&self, hostname: &str, sender: &ReversePath) -> ReversePath {

@@ -6,20 +6,23 @@
 
 mod acceptance;
 mod decide;
+mod dmarc;
 mod dsn;
 mod inline;
 mod job;
+mod judge;
 mod lanes;
 mod queue;
 mod report;
 mod retry;
+mod submit;
 mod take;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
-use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Mutex, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
@@ -27,7 +30,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::{Endpoint, Snapshot};
-use crate::message::{Envelope, MessageId, SessionFacts, SessionIds};
+use crate::dmarc_reports::Collector;
+use crate::examination::{Examine, Sealing};
+use crate::message::{Envelope, Findings, MessageId, SessionFacts, SessionIds};
 use crate::relay::NextHops;
 use crate::smtp::Reply;
 use crate::spool::{Spool, UnixMillis};
@@ -48,6 +53,10 @@ pub struct Incoming {
     pub session: SessionFacts,
     /// From whom and for whom.
     pub envelope: Envelope,
+    /// Finds out what judging it needs.
+    pub examiner: Arc<dyn Examine>,
+    /// What was found out already, when a policy asked.
+    pub findings: Findings,
     /// What stood between DATA and the final dot, decoded.
     pub data: bytes::Bytes,
 }
@@ -68,6 +77,7 @@ pub trait Intake: Send + Sync + 'static {
 pub struct Dispatcher<S, N> {
     spool: Arc<S>,
     next_hops: N,
+    sealing: Sealing,
     log: Log,
     ids: Arc<SessionIds>,
     snapshot: ArcSwap<Snapshot>,
@@ -78,18 +88,29 @@ pub struct Dispatcher<S, N> {
     /// Until when the spool counts as sick; 0 after it has taken a message.
     spool_sick_until: AtomicU64,
     clock: Clock,
+    /// Where messages are counted for DMARC reports.
+    collector: OnceLock<Arc<Collector>>,
 }
 
 impl<S: Spool, N: NextHops> Dispatcher<S, N> {
     /// A dispatcher that delivers by `snapshot`'s relays. Nothing is taken out of the spool before [`Self::start`].
-    pub fn new(spool: Arc<S>, next_hops: N, log: Log, ids: Arc<SessionIds>, snapshot: Arc<Snapshot>) -> Arc<Self> {
-        Self::with_clock(spool, next_hops, log, ids, snapshot, Clock(Arc::new(unix_millis)))
+    pub fn new(spool: Arc<S>, next_hops: N, sealing: Sealing, log: Log, ids: Arc<SessionIds>, snapshot: Arc<Snapshot>) -> Arc<Self> {
+        Self::with_clock(spool, next_hops, sealing, log, ids, snapshot, Clock(Arc::new(unix_millis)))
     }
 
-    fn with_clock(spool: Arc<S>, next_hops: N, log: Log, ids: Arc<SessionIds>, snapshot: Arc<Snapshot>, clock: Clock) -> Arc<Self> {
+    fn with_clock(
+        spool: Arc<S>,
+        next_hops: N,
+        sealing: Sealing,
+        log: Log,
+        ids: Arc<SessionIds>,
+        snapshot: Arc<Snapshot>,
+        clock: Clock,
+    ) -> Arc<Self> {
         Arc::new(Self {
             spool,
             next_hops,
+            sealing,
             log,
             ids,
             snapshot: ArcSwap::new(snapshot),
@@ -99,7 +120,14 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
             stopping: CancellationToken::new(),
             spool_sick_until: AtomicU64::new(0),
             clock,
+            collector: OnceLock::new(),
         })
+    }
+
+    /// From now on messages are counted here for DMARC reports. They leave through this dispatcher, so it is there first.
+    pub fn count_in(&self, collector: Arc<Collector>) {
+        // A second one would be a mistake of the start; the first stays.
+        let _ = self.collector.set(collector);
     }
 
     /// Begins to work through the spool.

@@ -4,15 +4,20 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use bytes::Bytes;
+
 use super::acceptance::Acceptance;
 use super::decide::{Decision, decide};
+use super::dmarc::Seen;
 use super::job::{JobState, Pending, StoredEnvelope};
+use super::judge::judge;
 use super::{Dispatcher, Incoming, Intake};
+use crate::examination::ToSeal;
 use crate::failure::{Failure, Side};
 use crate::limits::{HOPS_MAX, Limit, SPOOL_SICK_TIME};
-use crate::message::{Content, MessageId, Original, received};
+use crate::message::{Content, MessageId, Original, authentication_results, received, received_spf};
 use crate::relay::NextHops;
-use crate::rules::{self, Disposition, Plan, Step, StepAction};
+use crate::rules::{Disposition, Plan, Step, StepAction};
 use crate::smtp::{Reply, Status};
 use crate::spool::{NewEntry, NewJob, Spool, SpoolError, UnixMillis};
 use crate::telemetry::Event;
@@ -24,11 +29,23 @@ pub(super) struct Judged {
     pub(super) original: Arc<Original>,
     pub(super) envelope: Arc<StoredEnvelope>,
     pub(super) plan: Plan,
+    /// The seal of each step, where it has one; empty if none has.
+    pub(super) seals: Vec<Option<Bytes>>,
 }
 
 impl Judged {
     pub(super) fn id(&self) -> MessageId {
         self.incoming.id
+    }
+
+    /// The jobs of the plan's steps.
+    fn jobs(&self) -> impl Iterator<Item = JobState> {
+        self.plan.steps.iter().enumerate().map(|(place, step)| self.job(place, step))
+    }
+
+    /// The job of the step at this place.
+    pub(super) fn job(&self, place: usize, step: &Step) -> JobState {
+        JobState::new(step, self.seals.get(place).and_then(Option::as_ref))
     }
 }
 
@@ -60,18 +77,27 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
         let original = Original::parse(std::mem::take(&mut incoming.data))
             .map_err(|error| Failure::new(Side::Client, Reply::new(554, Some(Status(5, 6, 0)), error.to_string()), "").by(Limit::Header))
             .inspect_err(|failure| self.report_unjudged(&incoming, failure))?;
+        let original = original.disbelieving(&incoming.snapshot.hostname);
         self.report_message(&incoming, &original);
         refuse_loop(&original, &incoming.snapshot.hostname).inspect_err(|failure| self.report_unjudged(&incoming, failure))?;
-        let message = rules::Message { session: &incoming.session, envelope: &incoming.envelope, original: &original };
-        let plan = rules::evaluate(&incoming.endpoint.rules, &message);
+        let plan = judge(&mut incoming, &original).await?;
         let envelope = Arc::new(stored_envelope(&incoming, &original, self.now()));
-        let judged = Judged { incoming, original: Arc::new(original), envelope, plan };
+        let judged = Judged { incoming, original: Arc::new(original), envelope, plan, seals: Vec::new() };
         self.report_matches(&judged);
-        self.carry_out(judged).await
+        let seen = Seen::of(&judged);
+        let result = self.carry_out(judged).await;
+        if let Some((seen, collector)) = seen.zip(self.collector.get()) {
+            seen.count(collector, &result);
+        }
+        result
     }
 
-    async fn carry_out(self: &Arc<Self>, judged: Judged) -> Result<Acceptance, Failure> {
-        match decide(&judged.plan, judged.incoming.endpoint.delivery) {
+    async fn carry_out(self: &Arc<Self>, mut judged: Judged) -> Result<Acceptance, Failure> {
+        let decision = decide(&judged.plan, judged.incoming.endpoint.delivery);
+        if matches!(decision, Decision::Inline(_) | Decision::Spool) {
+            judged.seals = self.seals(&judged).await?;
+        }
+        match decision {
             Decision::Refuse(reply) => {
                 self.report_ended(&judged);
                 Err(Failure::new(Side::Client, reply, "refused by rule"))
@@ -85,9 +111,28 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
         }
     }
 
+    /// The seals that the endpoint asks for. Without its key a message goes nowhere: those behind us would judge it as one that
+    /// nobody has vouched for.
+    async fn seals(&self, judged: &Judged) -> Result<Vec<Option<Bytes>>, Failure> {
+        let Some(seal) = &judged.incoming.endpoint.fields.arc_seal else { return Ok(Vec::new()) };
+        let message = ToSeal {
+            original: Arc::clone(&judged.original),
+            hostname: Arc::clone(&judged.incoming.snapshot.hostname),
+            session: judged.incoming.session.clone(),
+            findings: judged.incoming.findings.clone(),
+            unix_seconds: self.now() / 1000,
+        };
+        let forms = judged.plan.steps.iter().map(|step| Arc::clone(&step.edits)).collect();
+        let made = self.sealing.seals(Arc::clone(seal), message, forms).await;
+        made.map_err(|error| {
+            let reply = Reply::fixed(451, Status(4, 3, 0), "The message cannot be signed now, try again later");
+            Failure::new(Side::Us, reply, error.to_string())
+        })
+    }
+
     /// Stores the message with one job a step; what the lanes have room for is begun at once, from memory.
     async fn spool(self: &Arc<Self>, judged: Judged) -> Result<Acceptance, Failure> {
-        let mut states: Vec<JobState> = judged.plan.steps.iter().map(JobState::new).collect();
+        let mut states: Vec<JobState> = judged.jobs().collect();
         states.extend(self.notice(&judged, rejections(&judged.plan)));
         let now = self.now();
         let entry = new_entry(&judged, states.iter().map(|state| (state, now)));
@@ -166,9 +211,13 @@ fn refuse_loop(original: &Original, hostname: &str) -> Result<(), Failure> {
 }
 
 fn stored_envelope(incoming: &Incoming, original: &Original, now: UnixMillis) -> StoredEnvelope {
-    let Incoming { id, snapshot, session, envelope, .. } = incoming;
+    let Incoming { id, snapshot, session, envelope, findings, .. } = incoming;
     let seconds = i64::try_from(now / 1000).unwrap_or(i64::MAX);
-    let trace = received(&snapshot.hostname, session, *id, &envelope.recipients, envelope.smtputf8, seconds);
+    let fields = &incoming.endpoint.fields;
+    let results = fields.authentication_results.then(|| authentication_results(&snapshot.hostname, session, findings));
+    let spf = findings.spf.as_ref().filter(|_| fields.received_spf).map(|spf| received_spf(&snapshot.hostname, session, envelope, spf));
+    let received = received(&snapshot.hostname, session, *id, &envelope.recipients, envelope.smtputf8, seconds);
+    let trace = results.into_iter().chain(spf).chain([received]).flatten().collect();
     StoredEnvelope::new(
         envelope.reverse_path.clone(),
         envelope.recipients.clone(),

@@ -1,13 +1,17 @@
 //! A bounded number of questions for one purpose, with a record of them.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use hickory_resolver::proto::rr::{Name, RData, RecordType};
+use hickory_resolver::proto::rr::Name;
 use tokio::time::Instant;
 
+use super::answer::Data;
+use super::cache::Entry;
+use super::question::{Kind, Question};
 use super::{Dns, DnsError};
+use crate::limits::DNS_TOLD_CHARS_MAX;
 use crate::message::Asked;
 
 /// What a name holds of one type.
@@ -15,11 +19,15 @@ use crate::message::Asked;
 pub struct Records<T> {
     /// In the order of the answer; empty when there are none.
     pub records: Arc<[T]>,
-    /// Whether the name exists: `false` is NXDOMAIN (RFC 8020), and there are no records.
+    /// Whether the name exists, or for a CNAME the name at the end of the chain: `false` is NXDOMAIN, and there are no records.
     pub exists: bool,
 }
 
-/// A bounded number of questions for one purpose. Names are given without the last dot, and never looked for in a search list.
+/// A bounded number of questions for one purpose. Names are given without the last dot, in any case, in A-labels or U-labels, and
+/// never looked for in a search list or in /etc/hosts.
+///
+/// A question costs one of the bounded number whether the answer is remembered or not, so that a verdict does not hang on what was
+/// asked before. An answer that is remembered is given even when the time is over.
 #[derive(Debug)]
 pub struct Inquiry {
     dns: Dns,
@@ -36,41 +44,34 @@ struct State {
 impl Inquiry {
     pub(super) fn new(dns: Dns, questions_max: u32, patience: Duration) -> Self {
         let state = State { left: questions_max, asked: Vec::new() };
-        Self { dns, deadline: Instant::now() + patience, state: Mutex::new(state) }
+        let now = Instant::now();
+        Self { dns, deadline: now.checked_add(patience).unwrap_or(now), state: Mutex::new(state) }
     }
 
     /// TXT records, each with its strings put together (RFC 7208 §3.3).
     pub async fn txt(&self, name: &str) -> Result<Records<Box<[u8]>>, DnsError> {
-        self.ask(name, RecordType::TXT, "TXT", |data| match data {
-            RData::TXT(txt) => Some(txt.txt_data.concat().into()),
-            _ => None,
-        })
-        .await
+        self.ask(Kind::Txt, name, |data| if let Data::Txt(records) = data { Some(Arc::clone(records)) } else { None }).await
     }
 
     /// IPv4 addresses.
     pub async fn ipv4(&self, name: &str) -> Result<Records<Ipv4Addr>, DnsError> {
-        self.ask(name, RecordType::A, "A", |data| if let RData::A(a) = data { Some(a.0) } else { None }).await
+        self.ask(Kind::Ipv4, name, |data| if let Data::Ipv4(records) = data { Some(Arc::clone(records)) } else { None }).await
     }
 
     /// IPv6 addresses.
     pub async fn ipv6(&self, name: &str) -> Result<Records<Ipv6Addr>, DnsError> {
-        self.ask(name, RecordType::AAAA, "AAAA", |data| if let RData::AAAA(aaaa) = data { Some(aaaa.0) } else { None }).await
+        self.ask(Kind::Ipv6, name, |data| if let Data::Ipv6(records) = data { Some(Arc::clone(records)) } else { None }).await
     }
 
     /// Mail exchangers: preference and host, in the order of the answer; the host `.` is the empty text.
     pub async fn mx(&self, name: &str) -> Result<Records<(u16, Box<str>)>, DnsError> {
-        self.ask(name, RecordType::MX, "MX", |data| match data {
-            RData::MX(mx) => Some((mx.preference, without_dot(&mx.exchange))),
-            _ => None,
-        })
-        .await
+        self.ask(Kind::Mx, name, |data| if let Data::Mx(records) = data { Some(Arc::clone(records)) } else { None }).await
     }
 
-    /// The names of an address.
+    /// The names of an address: lower case, whatever their owner wrote there; octets that are no host name's are escaped.
     pub async fn ptr(&self, address: IpAddr) -> Result<Records<Box<str>>, DnsError> {
         let name = Name::from(address).to_ascii();
-        self.ask(&name, RecordType::PTR, "PTR", |data| if let RData::PTR(ptr) = data { Some(without_dot(&ptr.0)) } else { None }).await
+        self.ask(Kind::Ptr, &name, |data| if let Data::Ptr(records) = data { Some(Arc::clone(records)) } else { None }).await
     }
 
     /// What was asked, in order.
@@ -78,44 +79,36 @@ impl Inquiry {
         self.state.into_inner().unwrap_or_else(PoisonError::into_inner).asked.into()
     }
 
-    async fn ask<T: std::fmt::Debug>(
-        &self,
-        name: &str,
-        kind: RecordType,
-        word: &'static str,
-        read: impl Fn(&RData) -> Option<T>,
-    ) -> Result<Records<T>, DnsError> {
+    async fn ask<T>(&self, kind: Kind, name: &str, records: impl Fn(&Data) -> Option<Arc<[T]>>) -> Result<Records<T>, DnsError> {
         {
-            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut state = self.state();
             state.left = state.left.checked_sub(1).ok_or(DnsError::TooManyQuestions)?;
         }
-        let answer = self.look_up(name, kind, read).await;
-        let told = match &answer {
-            Ok(Records { exists: false, .. }) => "NXDOMAIN".to_owned(),
-            Ok(Records { records, .. }) if records.is_empty() => "no records".to_owned(),
-            Ok(Records { records, .. }) => format!("{} records", records.len()),
-            Err(error) => error.to_string(),
+        let Some(question) = Question::new(kind, name) else {
+            let name: String = name.chars().take(DNS_TOLD_CHARS_MAX).collect();
+            self.record(name.into(), kind, &DnsError::NoName.to_string());
+            return Err(DnsError::NoName);
         };
-        let asked = Asked { name: name.trim_end_matches('.').into(), kind: word, answer: told.into() };
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).asked.push(asked);
-        answer
-    }
-
-    async fn look_up<T>(&self, name: &str, kind: RecordType, read: impl Fn(&RData) -> Option<T>) -> Result<Records<T>, DnsError> {
-        let mut name = Name::from_utf8(name).map_err(|_| DnsError::NoName)?;
-        name.set_fqdn(true);
-        let lookup = tokio::time::timeout_at(self.deadline, self.dns.resolver.lookup(name, kind)).await;
-        match lookup.map_err(|_| DnsError::TooLate)? {
-            Ok(lookup) => Ok(Records { records: lookup.answers().iter().filter_map(|record| read(&record.data)).collect(), exists: true }),
-            Err(error) if error.is_nx_domain() => Ok(Records { records: Arc::default(), exists: false }),
-            Err(error) if error.is_no_records_found() => Ok(Records { records: Arc::default(), exists: true }),
-            Err(error) => Err(DnsError::Trouble(error.to_string().into())),
+        let name = question.name.clone();
+        match self.dns.answer(question, self.deadline).await {
+            Ok(entry) => {
+                let Entry { result, .. } = &*entry;
+                self.record(name, kind, result.as_ref().map_or_else(|trouble| &**trouble, |answer| &answer.told));
+                let answer = result.as_ref().map_err(|trouble| DnsError::Trouble(Arc::clone(trouble)))?;
+                Ok(Records { records: records(&answer.data).unwrap_or_default(), exists: answer.exists })
+            }
+            Err(error) => {
+                self.record(name, kind, &error.to_string());
+                Err(error)
+            }
         }
     }
-}
 
-fn without_dot(name: &Name) -> Box<str> {
-    let mut name = name.to_ascii();
-    name.make_ascii_lowercase();
-    name.trim_end_matches('.').into()
+    fn record(&self, name: Box<str>, kind: Kind, answer: &str) {
+        self.state().asked.push(Asked { name, kind: kind.word(), answer: answer.into() });
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::admission::{ClientPlace, TotalPlace};
+use super::found::Found;
 use super::memory::Share;
 use super::pressure::Level;
 use super::proxied::{Announcement, Client};
@@ -54,6 +55,8 @@ pub(super) struct Connection<'i, D> {
     pub(super) id: SessionId,
     pub(super) facts: SessionFacts,
     pub(super) transaction: Option<Transaction>,
+    /// What was looked up for the policy.
+    pub(super) found: Found,
     pub(super) transactions: u32,
     pub(super) wrong_logins: u32,
     session: Session,
@@ -101,6 +104,7 @@ impl<'i, D: Intake> Connection<'i, D> {
             id,
             facts,
             transaction: None,
+            found: Found::default(),
             transactions: 0,
             wrong_logins: 0,
             messages: 0,
@@ -266,6 +270,8 @@ impl<'i, D: Intake> Connection<'i, D> {
             endpoint: Arc::clone(&self.endpoint),
             session: self.facts.clone(),
             envelope: transaction.envelope,
+            examiner: Arc::clone(&self.live.examiner),
+            findings: self.found.hand_over(),
             data,
         };
         // On the heap: a delivery's state would otherwise be a part of every session, idle ones included.

@@ -5,6 +5,7 @@
 mod admission;
 mod auth;
 mod driver;
+mod found;
 mod listener;
 mod logins;
 mod memory;
@@ -37,6 +38,7 @@ use tokio_util::task::TaskTracker;
 use crate::config::{Limits, Snapshot};
 use crate::dispatch::Intake;
 use crate::domains::AcceptedDomains;
+use crate::examination::Examine;
 use crate::limits::{Limit, PRESSURE_LOOK};
 use crate::message::SessionIds;
 use crate::secrets::Secrets;
@@ -49,6 +51,8 @@ pub struct Live {
     pub snapshot: Arc<Snapshot>,
     /// The domains that open endpoints take mail for.
     pub domains: Arc<AcceptedDomains>,
+    /// Who is asked for what policies need to know.
+    pub examiner: Arc<dyn Examine>,
 }
 
 /// What all connections share.

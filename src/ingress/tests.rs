@@ -1,6 +1,7 @@
 //! Listeners and driver over loopback, before an intake that waits until it may go on.
 
 mod limits;
+mod look_ups;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
@@ -18,8 +19,9 @@ use tokio_util::task::TaskTracker;
 
 use super::*;
 use crate::certificates::{Certificates, server_config};
-use crate::config::{DeliveryMode, Domains, Endpoint, EndpointKind, EndpointTls, Limits};
+use crate::config::{DeliveryMode, Domains, Endpoint, EndpointFields, EndpointKind, EndpointTls, Limits};
 use crate::dispatch::Incoming;
+use crate::message::Findings;
 use crate::policy::{Effect, Policy, PolicyCondition, Statement};
 use crate::rules::{Folded, Otherwise, RuleSet, TextTest};
 use crate::smtp::{Address, Reply, Status};
@@ -37,11 +39,14 @@ pub(super) struct Gate {
     asked: Notify,
     open: Arc<Semaphore>,
     taken: Arc<Mutex<Vec<Address>>>,
+    /// What came with each message.
+    found: Mutex<Vec<(Option<Arc<str>>, Findings)>>,
 }
 
 impl Intake for Gate {
     async fn take(self: &Arc<Self>, incoming: Incoming) -> Reply {
         self.asked.notify_one();
+        self.found.lock().unwrap().push((incoming.session.client_host.clone(), incoming.findings.clone()));
         let (open, taken) = (Arc::clone(&self.open), Arc::clone(&self.taken));
         let held = async move {
             let _bytes = incoming.data;
@@ -72,12 +77,17 @@ struct Plan {
     passes: usize,
     limits: Limits,
     presented_as: HashMap<IpAddr, IpAddr>,
+    /// More statements of the policy.
+    deny: Vec<Statement>,
+    examiner: Arc<dyn Examine>,
 }
 
 impl Default for Plan {
     fn default() -> Self {
         let (kind, limits, presented_as) = (EndpointKind::Open, Limits::default(), HashMap::new());
-        Self { kind, tls: None, load_balancers: &[], inline: false, passes: 1, limits, presented_as }
+        let examiner = Arc::new(look_ups::Answers::default());
+        let (tls, load_balancers, deny) = (None, &[][..], vec![]);
+        Self { kind, tls, load_balancers, inline: false, passes: 1, limits, presented_as, deny, examiner }
     }
 }
 
@@ -105,11 +115,11 @@ impl Plan {
     /// A gateway for `here.example` that takes nothing from `evil.example` or for `bob@here.example` and leaves everything else at
     /// the gate.
     fn build(self, log: impl std::io::Write + Send + 'static) -> House {
-        let Self { kind, tls, load_balancers, inline, passes, limits, presented_as } = self;
+        let Self { kind, tls, load_balancers, inline, passes, limits, presented_as, deny, examiner } = self;
         let bob = PolicyCondition::Recipient(TextTest::Equals(vec![Folded::new("bob@here.example")]));
         let evil = PolicyCondition::Helo(TextTest::Equals(vec![Folded::new("evil.example")]));
         let statement = |name: &str, condition| Statement { name: name.into(), when: vec![condition] };
-        let deny = vec![statement("bob", bob), statement("evil", evil)];
+        let deny = [statement("bob", bob), statement("evil", evil)].into_iter().chain(deny).collect();
         let policy = Policy { name: "all".into(), default: Effect::Allow, max_message_size: None, deny, allow: vec![] };
         let endpoint = Endpoint {
             name: "mx".into(),
@@ -119,6 +129,7 @@ impl Plan {
             rules: Arc::new(RuleSet { name: "all".into(), otherwise: Otherwise::Reject, rules: vec![] }),
             tls,
             delivery: DeliveryMode::Queue,
+            fields: EndpointFields::default(),
             load_balancers: load_balancers.iter().map(|network| network.parse().unwrap()).collect(),
         };
         let snapshot = Arc::new(Snapshot {
@@ -127,20 +138,29 @@ impl Plan {
             domains: Domains::List(vec!["here.example".into()]),
             endpoints: BTreeMap::from([(Arc::clone(&endpoint.name), Arc::new(endpoint))]),
             relays: BTreeMap::new(),
+            analyzers: BTreeMap::new(),
             bounce_relay: None,
             acme: None,
+            dmarc_reports: None,
             spool: PathBuf::new(),
             limits,
+            resolver: Default::default(),
             admin: None,
             files: vec![],
             expiries: vec![],
         });
-        let gate = Arc::new(Gate { inline, asked: Notify::new(), open: Arc::new(Semaphore::new(passes)), taken: Arc::default() });
+        let gate = Arc::new(Gate {
+            inline,
+            asked: Notify::new(),
+            open: Arc::new(Semaphore::new(passes)),
+            taken: Arc::default(),
+            found: Mutex::default(),
+        });
         let domains = Arc::new(AcceptedDomains::new(&snapshot.domains, Arc::default(), None));
         let listeners = Listeners::bind(&snapshot).unwrap();
         let address = listeners.addresses()[0].1;
         let ingress = Arc::new(Ingress {
-            live: ArcSwap::from_pointee(Live { snapshot, domains }),
+            live: ArcSwap::from_pointee(Live { snapshot, domains, examiner }),
             intake: Arc::clone(&gate),
             log: Log::new(Format::Json, log),
             ids: Arc::new(SessionIds::new(7)),

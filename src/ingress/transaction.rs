@@ -1,9 +1,12 @@
 //! Decisions about a session and its transaction: the traffic policy, then the accepted domains.
 
+use std::collections::BTreeSet;
+
 use super::driver::Connection;
 use crate::config::{Domains, EndpointKind};
 use crate::dispatch::Intake;
-use crate::message::{Envelope, MessageId};
+use crate::examination::Subject;
+use crate::message::{Envelope, MessageId, Need};
 use crate::policy::{Effect, Known, PolicyFacts, Verdict};
 use crate::smtp::{Address, MailParameters, Recipient, Reply, ReversePath, Status};
 use crate::telemetry::Event;
@@ -17,12 +20,13 @@ pub(super) struct Transaction {
 impl<D: Intake> Connection<'_, D> {
     /// As soon as the address is known.
     pub(super) fn judge_connection(&self) -> Result<(), Reply> {
-        self.judge("connect", 554, Known::NotYet)
+        self.carry_out("connect", 554, None, self.verdict(None))
     }
 
     /// After HELO or EHLO; TLS may still come.
-    pub(super) fn judge_helo(&self) -> Result<(), Reply> {
-        self.judge("helo", 550, Known::NotYet)
+    pub(super) fn judge_helo(&mut self) -> Result<(), Reply> {
+        self.found.begin_transaction();
+        self.carry_out("helo", 550, None, self.verdict(None))
     }
 
     /// MAIL: the transaction begins if the policy lets it.
@@ -30,18 +34,19 @@ impl<D: Intake> Connection<'_, D> {
         let MailParameters { size: _, smtputf8, eight_bit, terms, auth: _ } = parameters;
         let envelope = Envelope { reverse_path, recipients: Vec::new(), smtputf8, eight_bit, terms };
         self.transaction = Some(Transaction { id: self.next_message(), envelope });
-        let verdict = self.judge("mail", 550, Known::NotYet);
-        if verdict.is_err() {
+        self.found.begin_transaction();
+        let decision = self.carry_out("mail", 550, None, self.verdict(None));
+        if decision.is_err() {
             self.transaction = None;
         }
-        verdict
+        decision
     }
 
     /// RCPT: the policy, then, whatever it says, the accepted domains: there is no relaying for strangers.
     pub(super) async fn judge_recipient(&mut self, recipient: Recipient) -> Result<(), Reply> {
         let Recipient { address, parameters } = recipient;
         let address = self.with_domain(address);
-        self.judge("rcpt", 550, Known::Value(&address.canonical()))?;
+        self.judge_with_look_ups(&address.canonical()).await?;
         if self.is_known() {
             return self.add_recipient(Recipient { address, parameters });
         }
@@ -95,10 +100,35 @@ impl<D: Intake> Connection<'_, D> {
         Address::parse(&format!("{}@{domain}", address.as_str()), false).unwrap_or(address)
     }
 
-    /// Asks the policy with what is known; what can no longer change is carried out now.
-    fn judge(&self, stage: &'static str, code: u16, recipient: Known<&str>) -> Result<(), Reply> {
+    /// Asks the policy, and others for what it needs to know, as long as that can change what it says.
+    async fn judge_with_look_ups(&mut self, recipient: &str) -> Result<(), Reply> {
+        let mut verdict = self.verdict(Some(recipient));
+        while let Verdict::Undecided { needs } = &verdict {
+            if needs.is_empty() || !self.look_up(needs).await {
+                break;
+            }
+            verdict = self.verdict(Some(recipient));
+        }
+        self.carry_out("rcpt", 550, Some(recipient), verdict)
+    }
+
+    /// Whether all of it was asked for; with an answer or without, it need not be asked for again in this transaction.
+    async fn look_up(&mut self, needs: &BTreeSet<Need>) -> bool {
+        let Some(transaction) = &self.transaction else { return false };
+        let Transaction { id, envelope } = transaction;
+        let hostname = &self.live.snapshot.hostname;
+        let subject = Subject { hostname, id: *id, session: &self.facts, envelope, original: None };
+        let findings = self.found.get_mut();
+        self.live.examiner.examine(needs, &subject, findings).await;
+        let is_complete = needs.iter().all(|need| findings.has(need));
+        self.facts.client_host = findings.client_host.known().cloned().flatten();
+        is_complete
+    }
+
+    /// What the policy says with what is known.
+    fn verdict(&self, recipient: Option<&str>) -> Verdict {
         let transaction = self.transaction.as_ref();
-        let facts = PolicyFacts {
+        self.endpoint.policy.judge(&PolicyFacts {
             client_ip: self.facts.client_ip,
             helo: if self.facts.helo.is_empty() { Known::NotYet } else { Known::Value(&self.facts.helo) },
             // STARTTLS can come until MAIL (RFC 3207 §4).
@@ -107,31 +137,48 @@ impl<D: Intake> Connection<'_, D> {
                 (tls, _) => Known::Value(tls.as_ref().map(|tls| tls.version)),
             },
             mail_from: transaction.map_or(Known::NotYet, |transaction| Known::Value(&transaction.envelope.reverse_path)),
-            recipient,
-        };
-        let (effect, statement) = match self.endpoint.policy.judge(&facts) {
-            Verdict::Decided(effect, statement) => (effect, statement),
-            // With all facts given nothing is undecided; if it were, nothing is let in.
-            Verdict::Undecided if stage == "rcpt" => (Effect::Deny, None),
-            Verdict::Undecided => return Ok(()),
+            recipient: recipient.map_or(Known::NotYet, Known::Value),
+            findings: self.found.get(),
+        })
+    }
+
+    /// What can no longer change is carried out now; at RCPT there is nothing more to wait for.
+    fn carry_out(&self, stage: &'static str, code: u16, recipient: Option<&str>, verdict: Verdict) -> Result<(), Reply> {
+        let (effect, statement, detail) = match verdict {
+            Verdict::Decided(effect, statement) => (Some(effect), statement, self.found.summary()),
+            Verdict::Undecided { .. } | Verdict::Unknown { .. } if stage != "rcpt" => return Ok(()),
+            // With all that is said given, only look-ups leave something undecided; if it were otherwise, nothing is let in.
+            Verdict::Undecided { needs } if needs.is_empty() => (Some(Effect::Deny), None, None),
+            Verdict::Undecided { needs } => (None, None, Some(format!("nobody can find out {needs:?}"))),
+            Verdict::Unknown { statement, detail } => (None, Some(statement), Some(detail)),
         };
         // An allowance is of interest for a recipient; before, it only means that nothing stands against it yet.
-        if effect == Effect::Allow && stage != "rcpt" {
+        if effect == Some(Effect::Allow) && stage != "rcpt" {
             return Ok(());
         }
-        let refusal = (effect == Effect::Deny)
-            .then(|| Reply::new(code, Some(Status(5, 7, 1)), format!("Not accepted by the policy of this gateway ({})", self.id)));
+        let (word, refusal) = match effect {
+            Some(Effect::Allow) => ("allow", None),
+            Some(Effect::Deny) => {
+                let text = format!("Not accepted by the policy of this gateway ({})", self.id);
+                ("deny", Some(Reply::new(code, Some(Status(5, 7, 1)), text)))
+            }
+            None => {
+                ("defer", Some(Reply::new(451, Some(Status(4, 7, 1)), format!("Cannot be checked now, try again later ({})", self.id))))
+            }
+        };
+        let transaction = self.transaction.as_ref();
         self.ingress.log.emit(&Event::Policy {
             session: self.id,
             message: transaction.map(|transaction| transaction.id),
             config: &self.live.snapshot.hash,
             policy: &self.endpoint.policy.name,
             stage,
-            verdict: if refusal.is_some() { "deny" } else { "allow" },
+            verdict: word,
             statement: statement.as_deref().unwrap_or("default"),
             client: self.facts.client_ip,
             mail_from: transaction.map(|transaction| transaction.envelope.reverse_path.as_str()),
-            recipient: if let Known::Value(recipient) = recipient { Some(recipient) } else { None },
+            recipient,
+            detail: detail.as_deref(),
             reply: refusal.as_ref(),
         });
         refusal.map_or(Ok(()), Err)

@@ -22,6 +22,11 @@ pub struct Edits {
 }
 
 impl Edits {
+    /// The removal of the fields that are not believed ([`Original::disbelieving`]); no rule is asked for it.
+    pub(super) fn of_disbelieved(original: &Original) -> Self {
+        Self { removed: original.disbelieved().to_vec(), ..Self::default() }
+    }
+
     /// Whether the message is still as it was received.
     pub fn is_empty(&self) -> bool {
         self.added.is_empty() && self.removed.is_empty() && self.replaced.is_empty()

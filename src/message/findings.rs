@@ -92,9 +92,8 @@ macro_rules! words {
     ($($(#[doc = $doc:literal])+ $name:ident { $($word:ident = $text:literal),+ $(,)? })+) => {$(
         $(#[doc = $doc])+
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
-        #[serde(rename_all = "lowercase")]
         #[allow(missing_docs, reason = "the words are those of the RFC")]
-        pub enum $name { $($word),+ }
+        pub enum $name { $(#[serde(rename = $text)] $word),+ }
 
         impl $name {
             /// As header fields, rules and the log write it.
@@ -121,7 +120,8 @@ words! {
 }
 
 /// Which name SPF was asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum SpfIdentity {
     /// The domain of MAIL FROM.
     MailFrom,
@@ -130,7 +130,7 @@ pub enum SpfIdentity {
 }
 
 /// The verdict of SPF.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct SpfVerdict {
     /// The result.
     pub result: SpfResult,
@@ -145,11 +145,12 @@ pub struct SpfVerdict {
     /// What the domain's owner says to a `fail` (`exp=`), printable ASCII; a stranger's words.
     pub explanation: Option<Box<str>>,
     /// The DNS questions.
+    #[serde(skip)]
     pub asked: Box<[Asked]>,
 }
 
 /// The verdict on all DKIM signatures.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct DkimVerdict {
     /// The best of the signatures' results.
     pub result: DkimResult,
@@ -158,11 +159,12 @@ pub struct DkimVerdict {
     /// Each that was looked at, from the top of the header.
     pub signatures: Box<[DkimSignature]>,
     /// The DNS questions.
+    #[serde(skip)]
     pub asked: Box<[Asked]>,
 }
 
 /// One DKIM signature.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct DkimSignature {
     /// Its result.
     pub result: DkimResult,
@@ -179,11 +181,12 @@ pub struct DkimSignature {
     /// Whether the domain aligns with From (relaxed).
     pub aligned: bool,
     /// Why, in one line of ASCII without control characters; empty for a pass.
+    #[serde(skip_serializing_if = "str::is_empty")]
     pub reason: Box<str>,
 }
 
 /// The verdict of DMARC.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct DmarcVerdict {
     /// The result.
     pub result: DmarcResult,
@@ -196,6 +199,7 @@ pub struct DmarcVerdict {
     /// Where the record was found; empty without one.
     pub policy_domain: Box<str>,
     /// The record's text; empty without one.
+    #[serde(skip)]
     pub record: Box<str>,
     /// SPF passes and aligns.
     pub spf_aligned: bool,
@@ -204,11 +208,12 @@ pub struct DmarcVerdict {
     /// Why, in one line of ASCII without control characters.
     pub reason: Box<str>,
     /// The DNS questions.
+    #[serde(skip)]
     pub asked: Box<[Asked]>,
 }
 
 /// The verdict on the ARC chain.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct ArcVerdict {
     /// The result.
     pub result: ArcResult,
@@ -221,18 +226,21 @@ pub struct ArcVerdict {
     /// Why, in one line of ASCII without control characters.
     pub reason: Box<str>,
     /// The DNS questions.
+    #[serde(skip)]
     pub asked: Box<[Asked]>,
 }
 
 /// What an analyzer found, by field.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Serialize)]
+#[serde(transparent)]
 pub struct Analysis {
     /// Fields without a value are not there.
     pub fields: BTreeMap<Box<str>, FieldValue>,
 }
 
 /// The value of a field of an analysis.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize)]
+#[serde(untagged)]
 pub enum FieldValue {
     /// One text or several.
     Texts(Vec<Text>),

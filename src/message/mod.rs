@@ -2,7 +2,11 @@
 //!
 //! A message is parsed once and borrowed from then on. No I/O here.
 
+mod addresses;
+mod author;
+mod claims;
 mod content;
+mod domain_name;
 mod edits;
 mod encode;
 mod envelope;
@@ -10,11 +14,15 @@ mod findings;
 mod id;
 mod mime;
 mod original;
+mod results;
 mod text;
 mod trace;
 mod view;
 
+pub use addresses::Mailbox;
+pub use author::Author;
 pub use content::Content;
+pub use domain_name::a_labels;
 pub use edits::Edits;
 pub use envelope::{ClientCertificate, Envelope, SessionFacts, TlsFacts, TlsVersion};
 pub use findings::{
@@ -24,6 +32,7 @@ pub use findings::{
 pub use id::{MessageId, NotAnId, SessionId, SessionIds};
 pub use mime::Attachment;
 pub use original::{Field, HeaderError, Original, is_field_name};
+pub use results::{arc_authentication_results, authentication_results, received_spf};
 pub use text::{Text, fold};
 pub use trace::received;
-pub use view::{Mailbox, MailboxField, View};
+pub use view::{MailboxField, View};

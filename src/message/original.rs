@@ -16,6 +16,7 @@ use crate::limits::{HEADER_BYTES_MAX, HEADER_FIELDS_MAX};
 pub struct Original {
     bytes: Bytes,
     header: Header,
+    disbelieved: Vec<usize>,
 }
 
 /// The header of a message or of one of its MIME parts.
@@ -64,7 +65,20 @@ impl Original {
     /// what begins without a field is all body.
     pub fn parse(bytes: Bytes) -> Result<Self, HeaderError> {
         let header = Header::scan(&bytes, 0)?;
-        Ok(Self { bytes, header })
+        Ok(Self { bytes, header, disbelieved: Vec::new() })
+    }
+
+    /// The same with those Authentication-Results fields marked that claim to be of this host, which nobody but the client can have
+    /// written (RFC 8601 §5): a view does not see them and a rendering leaves them out.
+    #[must_use]
+    pub fn disbelieving(self, hostname: &str) -> Self {
+        let disbelieved = super::claims::claims(&self, hostname);
+        Self { disbelieved, ..self }
+    }
+
+    /// Positions of the fields that are so marked, ascending.
+    pub fn disbelieved(&self) -> &[usize] {
+        &self.disbelieved
     }
 
     /// All of it.

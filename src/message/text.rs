@@ -1,6 +1,6 @@
 //! A text of a message as conditions need it: as it stands, and folded for comparison without regard to case.
 
-use std::cell::OnceCell;
+use std::sync::OnceLock;
 
 /// Lower case, character by character, so that the result of a part does not depend on what stands around it; the two
 /// small sigmas are one.
@@ -11,17 +11,23 @@ pub fn fold(text: &str) -> Box<str> {
     text.chars().flat_map(char::to_lowercase).map(|c| if c == 'ς' { 'σ' } else { c }).collect::<String>().into()
 }
 
-/// A text that is folded at most once, and not at all when nobody asks.
+/// A text that is folded at most once, and not at all when nobody asks. In the log it is as it stands.
 #[derive(Clone, Debug, Default)]
 pub struct Text {
     plain: Box<str>,
-    folded: OnceCell<Box<str>>,
+    folded: OnceLock<Box<str>>,
+}
+
+impl serde::Serialize for Text {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.plain)
+    }
 }
 
 impl Text {
     /// A text.
     pub fn new(plain: impl Into<Box<str>>) -> Self {
-        Self { plain: plain.into(), folded: OnceCell::new() }
+        Self { plain: plain.into(), folded: OnceLock::new() }
     }
 
     /// As it stands.

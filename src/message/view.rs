@@ -8,11 +8,13 @@ use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use mail_parser::HeaderValue;
 use mail_parser::parsers::MessageStream;
-use mail_parser::{Addr, HeaderValue};
 
+use super::addresses::{self, Mailbox};
 use super::mime::{Attachment, attachments};
 use super::{Edits, Original, Text};
+use crate::limits::MAILBOXES_MAX;
 
 /// A message with its changes.
 #[derive(Clone, Debug)]
@@ -40,19 +42,11 @@ pub enum MailboxField {
     Cc,
 }
 
-/// An address of the header, RFC 5322 §3.4.
-#[derive(Clone, Debug, Default)]
-pub struct Mailbox {
-    /// Without display name and angle brackets.
-    pub address: Option<Text>,
-    /// Display name, decoded.
-    pub name: Option<Text>,
-}
-
 impl<'a> View<'a> {
-    /// The message as it was received.
+    /// The message as it was received, but for the fields that are not believed.
     pub fn new(original: &'a Original) -> Self {
-        Self { original, edits: Arc::default(), mailboxes: Default::default(), texts: RefCell::default(), attachments: Rc::default() }
+        let edits = Arc::new(Edits::of_disbelieved(original));
+        Self { original, edits, mailboxes: Default::default(), texts: RefCell::default(), attachments: Rc::default() }
     }
 
     /// The received message.
@@ -93,7 +87,7 @@ impl<'a> View<'a> {
         texts
     }
 
-    /// The addresses of all fields of a kind, groups dissolved.
+    /// The addresses of all fields of a kind, groups dissolved: all that some mail reader may show, at most [`MAILBOXES_MAX`].
     pub fn mailboxes(&self, field: MailboxField) -> &[Mailbox] {
         let [sender, from, to, cc] = &self.mailboxes;
         let cell = match field {
@@ -102,7 +96,7 @@ impl<'a> View<'a> {
             MailboxField::To => to,
             MailboxField::Cc => cc,
         };
-        cell.get_or_init(|| self.values(field.name()).flat_map(mailboxes).collect())
+        cell.get_or_init(|| self.values(field.name()).flat_map(|value| addresses::read(value).mailboxes).take(MAILBOXES_MAX).collect())
     }
 
     /// The identifiers of all Message-ID fields, without angle brackets (RFC 5322 §3.6.4).
@@ -148,14 +142,6 @@ impl MailboxField {
     }
 }
 
-impl Mailbox {
-    /// What stands behind the last `@` of the address, folded.
-    pub fn domain(&self) -> Option<&str> {
-        let (_, domain) = self.address.as_ref()?.folded().rsplit_once('@')?;
-        (!domain.is_empty()).then_some(domain)
-    }
-}
-
 /// An unstructured value, unfolded, with its encoded-words read.
 pub(super) fn decoded(value: &[u8]) -> String {
     let trimmed = value.trim_ascii();
@@ -174,19 +160,6 @@ pub(super) fn decoded(value: &[u8]) -> String {
 /// The parser gives nothing for a value without a line end.
 pub(super) fn with_line_end(value: &[u8]) -> Cow<'_, [u8]> {
     if value.ends_with(b"\n") { Cow::Borrowed(value) } else { Cow::Owned([value, b"\r\n"].concat()) }
-}
-
-fn mailboxes(value: &[u8]) -> Vec<Mailbox> {
-    let value = with_line_end(value);
-    let HeaderValue::Address(list) = MessageStream::new(&value).parse_address() else {
-        return Vec::new();
-    };
-    list.iter().map(mailbox).collect()
-}
-
-fn mailbox(addr: &Addr<'_>) -> Mailbox {
-    let text = |value: &Option<Cow<'_, str>>| value.as_deref().map(str::trim).filter(|value| !value.is_empty()).map(Text::new);
-    Mailbox { address: text(&addr.address), name: text(&addr.name) }
 }
 
 #[cfg(test)]

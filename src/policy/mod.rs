@@ -1,15 +1,17 @@
 //! Traffic policies: who may connect, and to whom mail may be sent, judged with what is known so far.
 //!
 //! Deny statements come first, then allow statements, then the default, whatever the order in the file. A condition whose
-//! fact is not known yet is undecided; a verdict is given as soon as the unknown can no longer change it.
+//! fact is not known yet is undecided; a verdict is given as soon as the unknown can no longer change it. What must be looked up
+//! is asked for only where it still can.
 
 mod judge;
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::message::TlsVersion;
-use crate::rules::{IpTest, TextTest};
+use crate::message::{Findings, Need, TlsVersion};
+use crate::rules::{AnalysisCondition, IpTest, TextTest};
 use crate::smtp::ReversePath;
 
 /// A traffic policy: `policies/NAME.yaml`.
@@ -58,6 +60,17 @@ pub enum PolicyCondition {
     Helo(TextTest),
     /// The session's TLS.
     TlsProtocol(TlsTest),
+    /// The client's forward-confirmed host name.
+    ClientHost(TextTest),
+    /// The result of SPF, by its word; trouble with DNS is a result too.
+    SpfResult {
+        /// `not_equals`.
+        negated: bool,
+        /// The words.
+        values: Vec<Box<str>>,
+    },
+    /// What an analyzer found that needs no message.
+    Analysis(AnalysisCondition),
 }
 
 /// A test of the TLS version. Plain text is below every version.
@@ -91,13 +104,25 @@ pub struct PolicyFacts<'a> {
     pub mail_from: Known<&'a ReversePath>,
     /// Known at RCPT; without needless quoting ([`crate::smtp::Address::canonical`]), which must not evade a statement.
     pub recipient: Known<&'a str>,
+    /// What was looked up.
+    pub findings: &'a Findings,
 }
 
 /// What the policy says with what is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It depends on what is not known yet.
-    Undecided,
+    /// It depends on what is not known yet: on these, if they are asked for, on what the client has not said, or on both.
+    Undecided {
+        /// What nobody has asked for, and can make a difference.
+        needs: BTreeSet<Need>,
+    },
+    /// It depends on what was asked for without an answer, and on nothing else: nobody is let in or sent away for good by this.
+    Unknown {
+        /// The first statement that is concerned.
+        statement: Arc<str>,
+        /// Who did not answer, and why.
+        detail: String,
+    },
     /// Decided by this statement; `None` is the default.
     Decided(Effect, Option<Arc<str>>),
 }

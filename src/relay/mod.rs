@@ -31,6 +31,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
+use crate::dns::Dns;
 use crate::failure::Failure;
 use crate::message::{Content, TlsVersion};
 use crate::secrets::{SecretRef, Secrets};
@@ -49,7 +50,7 @@ struct Inner {
     pools: Mutex<Pools>,
     tls_anyone: tls::LazyConfig,
     tls_system: tls::LazyConfig,
-    exchangers: internet::MailExchangers,
+    dns: Dns,
 }
 
 #[derive(Debug, Default)]
@@ -59,14 +60,14 @@ struct Pools {
 }
 
 impl Relays {
-    /// No connection is made yet. `hostname` is what EHLO says.
-    pub fn new(hostname: Arc<str>, secrets: Arc<Secrets>) -> Self {
-        Self::with_source(hostname, secrets)
+    /// No connection is made yet. `hostname` is what EHLO says; `dns` finds mail exchangers.
+    pub fn new(hostname: Arc<str>, secrets: Arc<Secrets>, dns: Dns) -> Self {
+        Self::with_source(hostname, secrets, dns)
     }
 
-    fn with_source(hostname: Arc<str>, secrets: Arc<dyn login::CredentialSource>) -> Self {
-        let (tls_anyone, tls_system, exchangers) = Default::default();
-        Self { inner: Arc::new(Inner { hostname, secrets, pools: Mutex::default(), tls_anyone, tls_system, exchangers }) }
+    fn with_source(hostname: Arc<str>, secrets: Arc<dyn login::CredentialSource>, dns: Dns) -> Self {
+        let (tls_anyone, tls_system) = Default::default();
+        Self { inner: Arc::new(Inner { hostname, secrets, pools: Mutex::default(), tls_anyone, tls_system, dns }) }
     }
 
     /// Delivers to one relay. Every recipient has an outcome when it returns, which is at `deadline` at the latest.
@@ -150,7 +151,7 @@ impl NextHops for Relays {
     }
 
     async fn exchangers(&self, domain: &str) -> Result<Arc<RelayConfig>, Failure> {
-        self.inner.exchangers.find(domain).await
+        internet::find(&self.inner.dns, domain).await
     }
 
     async fn close(&self) {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use regex::Regex;
 
+use super::AnalysisCondition;
 use super::lists::{AddressList, IpSet};
 
 /// A text made ready for comparison without regard to case: as [`crate::message::fold`] makes it.
@@ -48,6 +49,8 @@ pub enum Condition {
         /// The words.
         values: Vec<Box<str>>,
     },
+    /// What an analyzer found.
+    Analysis(AnalysisCondition),
     /// At least one holds.
     Any(Vec<Condition>),
     /// Every one holds.

@@ -3,21 +3,33 @@
 //! Recipients that see the same message are judged together. A change forks the message for the recipients that the rule
 //! matched; recipients whose messages are alike are put together again after each rule, so that a later action is one step.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::facts::{Facts, Message};
+use super::answer::Answer;
+use super::facts::{Facts, Lack, Message};
 use super::group::{Group, Member, originals, united};
 use super::plan::{Disposition, Plan, PlannedRecipient, RuleMatch, Step, StepAction, StepRecipient};
 use super::{Action, Mode, OnFailure, Otherwise, Rule, RuleSet, Template};
-use crate::message::{Edits, View};
+use crate::message::{Edits, Need, View};
 use crate::smtp::{Reply, Status};
 
 /// Stands for the rule's name where no rule disposed of a recipient.
 const OTHERWISE: &str = "otherwise";
+/// For a recipient that depends on what has no answer now.
+const UNKNOWN: Reply = Reply::fixed(451, Status(4, 7, 1), "Cannot be checked now, try again later");
+
+/// What comes of judging a message with what was found out so far.
+#[derive(Debug)]
+pub enum Judgement {
+    /// What is to happen; nothing that could still be found out would change it.
+    Decided(Plan),
+    /// It depends on these, which nobody has asked for yet. Never empty; once they are asked for, the message is judged again.
+    Needs(BTreeSet<Need>),
+}
 
 /// Judges a message and says what is to happen to it.
-pub fn evaluate(set: &RuleSet, message: &Message<'_>) -> Plan {
+pub fn evaluate(set: &RuleSet, message: &Message<'_>) -> Judgement {
     let mut run = Run::new(*message);
     for rule in &set.rules {
         if run.groups.is_empty() {
@@ -27,7 +39,7 @@ pub fn evaluate(set: &RuleSet, message: &Message<'_>) -> Plan {
             run.judge(rule);
         }
     }
-    run.finish(set.otherwise)
+    if run.needs.is_empty() { Judgement::Decided(run.finish(set.otherwise)) } else { Judgement::Needs(run.needs) }
 }
 
 struct Run<'a> {
@@ -38,6 +50,19 @@ struct Run<'a> {
     matches: Vec<RuleMatch>,
     /// One for each envelope recipient.
     fates: Vec<Fate>,
+    /// What must be asked for before there is a plan.
+    needs: BTreeSet<Need>,
+}
+
+/// A rule and whoever is still being judged. Answers are by the place of the group, none of them [`Answer::None`].
+#[derive(Default)]
+struct Look {
+    /// The rule matches these.
+    matching: Vec<(usize, Answer)>,
+    /// Whether it matches these depends on what was asked for without an answer, and on nothing else.
+    unanswered: Vec<(usize, Answer)>,
+    /// What nobody has asked for, and can make a difference.
+    needs: BTreeSet<Need>,
 }
 
 /// What was decided for an envelope recipient so far.
@@ -59,31 +84,26 @@ impl<'a> Run<'a> {
         let fates = vec![Fate::default(); members.len()];
         let group = Group { view: View::new(message.original), members };
         let groups = if group.members.is_empty() { Vec::new() } else { vec![group] };
-        Self { facts: Facts::new(message), groups, steps: Vec::new(), matches: Vec::new(), fates }
+        Self { facts: Facts::new(message), groups, steps: Vec::new(), matches: Vec::new(), fates, needs: BTreeSet::new() }
     }
 
     fn judge(&mut self, rule: &Rule) {
-        let mut answers = Vec::new();
-        for (place, group) in self.groups.iter().enumerate() {
-            let answer = self.facts.matching(rule, group);
-            if answer != super::group::Answer::None {
-                answers.push((place, answer));
+        let (answers, needs) = loop {
+            let Look { matching, unanswered, needs } = self.look(rule);
+            if unanswered.is_empty() {
+                break (matching, needs);
             }
-        }
+            self.defer(rule, unanswered);
+        };
+        // For whom it is not known whether the rule matches, the next ones are judged as if it did not: only to hear what they
+        // need, so that it can be asked for at the same time.
+        self.needs.extend(needs);
         if answers.is_empty() {
             return;
         }
         let is_audit = rule.mode == Mode::Audit;
-        let mut answers = answers.into_iter().peekable();
-        let (mut matched, mut others) = (Vec::new(), Vec::new());
-        for (place, group) in std::mem::take(&mut self.groups).into_iter().enumerate() {
-            let answer = answers.next_if(|(matching, _)| *matching == place).map_or(super::group::Answer::None, |(_, answer)| answer);
-            let (yes, no) = group.split(answer);
-            matched.extend(yes);
-            others.extend(no);
-        }
+        let mut matched = self.take_out(answers);
         matched.sort_by_key(Group::first_original);
-        self.groups = others;
         self.matches.push(RuleMatch {
             rule: Arc::clone(&rule.name),
             audit: is_audit,
@@ -96,6 +116,42 @@ impl<'a> Run<'a> {
             }
         }
         self.put_back(matched);
+    }
+
+    /// For whom the rule matches, and for whom that cannot be said.
+    fn look(&self, rule: &Rule) -> Look {
+        let mut look = Look::default();
+        for (place, group) in self.groups.iter().enumerate() {
+            let bounds = self.facts.matching(rule, group);
+            let open = bounds.open();
+            if open != Answer::None {
+                let Lack { needs, waiting } = self.facts.lack(rule, group, &open);
+                look.needs.extend(needs);
+                look.unanswered.extend(Some((place, open.and(waiting.not()))).filter(|(_, answer)| *answer != Answer::None));
+            }
+            look.matching.extend(Some((place, bounds.surely())).filter(|(_, answer)| *answer != Answer::None));
+        }
+        look
+    }
+
+    /// Whether the rule matches them depends on what has no answer now: the sender is to try again.
+    fn defer(&mut self, rule: &Rule, unanswered: Vec<(usize, Answer)>) {
+        let deferred = self.take_out(unanswered);
+        self.refuse(&deferred, &Disposition::Deferred { rule: Arc::clone(&rule.name), reply: UNKNOWN });
+    }
+
+    /// Takes the members for whom the answers hold out of those who are judged. The answers are by the place of the group, ascending.
+    fn take_out(&mut self, answers: Vec<(usize, Answer)>) -> Vec<Group<'a>> {
+        let mut answers = answers.into_iter().peekable();
+        let (mut taken, mut others) = (Vec::new(), Vec::new());
+        for (place, group) in std::mem::take(&mut self.groups).into_iter().enumerate() {
+            let answer = answers.next_if(|(concerned, _)| *concerned == place).map_or(Answer::None, |(_, answer)| answer);
+            let (yes, no) = group.split(answer);
+            taken.extend(yes);
+            others.extend(no);
+        }
+        self.groups = others;
+        taken
     }
 
     /// Carries out an action for the groups that matched; gives back those that go on.
@@ -132,7 +188,10 @@ impl<'a> Run<'a> {
     }
 
     /// A text with a recipient in it forks the message for each of them, so that none learns of another.
-    fn add_header(&self, name: &str, value: &Template, groups: Vec<Group<'a>>) -> Vec<Group<'a>> {
+    fn add_header(&mut self, name: &str, value: &Template, groups: Vec<Group<'a>>) -> Vec<Group<'a>> {
+        if value.names_client_host() && self.facts.message.findings.client_host.is_open() {
+            self.needs.insert(Need::ClientHost);
+        }
         let mut groups: Vec<Group<'a>> =
             if value.depends_on_recipient() { groups.into_iter().flat_map(Group::into_singles).collect() } else { groups };
         for group in &mut groups {

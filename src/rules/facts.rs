@@ -1,15 +1,17 @@
 //! What conditions ask: the values of attributes, and the conditions judged with them.
 
 use std::cell::OnceCell;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use super::group::{Answer, Group, Member};
+use super::answer::{Answer, Bounds};
+use super::group::{Group, Member};
 use super::test::Value;
 use super::{
-    AttachmentPart, CertificateAttribute, Condition, Flag, IpTest, NumberAttribute, NumberOperator, Rule, Template, TemplatePart,
-    TextAttribute, TextTest,
+    AttachmentPart, CertificateAttribute, Condition, Flag, IpTest, Mode, NumberAttribute, NumberOperator, OnError, Rule, Template,
+    TemplatePart, TextAttribute, TextTest, Truth,
 };
-use crate::message::{ClientCertificate, Envelope, Mailbox, MailboxField, Original, SessionFacts, Text};
+use crate::message::{ClientCertificate, Envelope, Findings, Mailbox, MailboxField, Need, Original, SessionFacts, Text};
 use crate::smtp::ReversePath;
 
 /// A message that is judged by a rule set.
@@ -21,6 +23,19 @@ pub struct Message<'a> {
     pub envelope: &'a Envelope,
     /// The message as it was received.
     pub original: &'a Original,
+    /// What was found out about it so far.
+    pub findings: &'a Findings,
+}
+
+/// What of an address in the header is looked at.
+#[derive(Clone, Copy, Debug)]
+enum Look {
+    /// The address as it stands there.
+    Shown,
+    /// The address in all its spellings.
+    Addresses,
+    /// And the display name.
+    AddressesAndNames,
 }
 
 /// The facts of a message; texts are folded at most once.
@@ -29,18 +44,45 @@ pub(super) struct Facts<'a> {
     pub(super) message: Message<'a>,
     mail_from: OnceCell<Text>,
     helo: OnceCell<Text>,
-    client_host: OnceCell<Option<Text>>,
+}
+
+/// How a condition bears on the rule that it belongs to.
+#[derive(Clone, Copy)]
+struct Bearing {
+    /// Where it holds, the rule does not match: below `unless` or `not`.
+    against: bool,
+    /// The rule is only logged, and never holds up a message.
+    is_audit: bool,
+}
+
+/// What is missing to say whether a rule matches.
+#[derive(Debug)]
+pub(super) struct Lack {
+    /// What nobody has asked for yet.
+    pub(super) needs: BTreeSet<Need>,
+    /// The members for whom the needs make a difference.
+    pub(super) waiting: Answer,
 }
 
 impl<'a> Facts<'a> {
     pub(super) fn new(message: Message<'a>) -> Self {
-        Self { message, mail_from: OnceCell::new(), helo: OnceCell::new(), client_host: OnceCell::new() }
+        Self { message, mail_from: OnceCell::new(), helo: OnceCell::new() }
     }
 
     /// For which members of the group the rule matches. What does not depend on the recipient is judged once.
-    pub(super) fn matching(&self, rule: &Rule, group: &Group<'_>) -> Answer {
-        let when = self.all(&rule.when, group);
-        if when == Answer::None || rule.unless.is_empty() { when } else { when.and(self.any(&rule.unless, group).not()) }
+    pub(super) fn matching(&self, rule: &Rule, group: &Group<'_>) -> Bounds {
+        let (with, against) = Bearing::of(rule);
+        let when = self.all(&rule.when, group, with);
+        if when.is_none() || rule.unless.is_empty() { when } else { when.and(self.any(&rule.unless, group, against).not()) }
+    }
+
+    /// What is missing to say whether the rule matches those members for whom that is `open`.
+    pub(super) fn lack(&self, rule: &Rule, group: &Group<'_>, open: &Answer) -> Lack {
+        let (with, against) = Bearing::of(rule);
+        let mut lack = Lack { needs: BTreeSet::new(), waiting: Answer::None };
+        self.gather(&rule.when, group, with, open, &mut lack);
+        self.gather(&rule.unless, group, against, open, &mut lack);
+        lack
     }
 
     /// The text of a template for the first member of the group: whoever gets a text with a recipient in it must be alone.
@@ -51,7 +93,7 @@ impl<'a> Facts<'a> {
             TemplatePart::MessageSize => out.push_str(&self.message.original.len().to_string()),
             TemplatePart::Attribute(attribute) => {
                 let mut separator = "";
-                self.find(*attribute, group, group.members.first(), false, &mut |value| {
+                self.find(*attribute, group, group.members.first(), Look::Shown, &mut |value| {
                     out.push_str(std::mem::replace(&mut separator, ", "));
                     out.push_str(value.plain());
                     false
@@ -60,33 +102,36 @@ impl<'a> Facts<'a> {
         })
     }
 
-    fn all(&self, conditions: &[Condition], group: &Group<'_>) -> Answer {
-        let mut answer = Answer::All;
+    fn all(&self, conditions: &[Condition], group: &Group<'_>, bearing: Bearing) -> Bounds {
+        let mut bounds = Bounds::from(true);
         for condition in conditions {
-            answer = answer.and(self.judge(condition, group));
-            if answer == Answer::None {
+            bounds = bounds.and(self.judge(condition, group, bearing));
+            if bounds.is_none() {
                 break;
             }
         }
-        answer
+        bounds
     }
 
-    fn any(&self, conditions: &[Condition], group: &Group<'_>) -> Answer {
-        let mut answer = Answer::None;
+    fn any(&self, conditions: &[Condition], group: &Group<'_>, bearing: Bearing) -> Bounds {
+        let mut bounds = Bounds::from(false);
         for condition in conditions {
-            answer = answer.or(self.judge(condition, group));
-            if answer == Answer::All {
+            bounds = bounds.or(self.judge(condition, group, bearing));
+            if bounds.is_all() {
                 break;
             }
         }
-        answer
+        bounds
     }
 
-    fn judge(&self, condition: &Condition, group: &Group<'_>) -> Answer {
-        match condition {
-            Condition::Any(conditions) => self.any(conditions, group),
-            Condition::All(conditions) => self.all(conditions, group),
-            Condition::Not(condition) => self.judge(condition, group).not(),
+    fn judge(&self, condition: &Condition, group: &Group<'_>, bearing: Bearing) -> Bounds {
+        if let Some(truth) = condition.looked_up(self.message.findings) {
+            return bearing.bounds(&truth);
+        }
+        Bounds::Known(match condition {
+            Condition::Any(conditions) => return self.any(conditions, group, bearing),
+            Condition::All(conditions) => return self.all(conditions, group, bearing),
+            Condition::Not(condition) => return self.judge(condition, group, bearing.turned()).not(),
             Condition::Text(attribute, test) if attribute.depends_on_recipient() => {
                 group.members.iter().map(|member| self.text(*attribute, test, group, Some(member))).collect()
             }
@@ -97,13 +142,34 @@ impl<'a> Facts<'a> {
             Condition::Number(attribute, operator, values) => operator.holds(self.number(*attribute), values).into(),
             Condition::SourceIp(test) => test.holds(self.message.session.client_ip).into(),
             Condition::Flag(flag, wanted) => (self.flag(*flag, group) == *wanted).into(),
-            // No verdict is known, so no word fits.
-            Condition::Verdict { negated, .. } => (*negated).into(),
+            // Both are looked up.
+            Condition::Verdict { .. } | Condition::Analysis(_) => return Bounds::OPEN,
+        })
+    }
+
+    /// Where a list of conditions is open for a member, none of them decides it, and each that is open for him can change it.
+    fn gather(&self, conditions: &[Condition], group: &Group<'_>, bearing: Bearing, open: &Answer, lack: &mut Lack) {
+        for condition in conditions {
+            let open = open.clone().and(self.judge(condition, group, bearing).open());
+            if open == Answer::None {
+                continue;
+            }
+            match condition {
+                Condition::Any(conditions) | Condition::All(conditions) => self.gather(conditions, group, bearing, &open, lack),
+                Condition::Not(condition) => self.gather(std::slice::from_ref(&**condition), group, bearing.turned(), &open, lack),
+                condition => {
+                    if let Some(Truth::NotAsked(need)) = condition.looked_up(self.message.findings) {
+                        lack.needs.insert(need);
+                        lack.waiting = std::mem::replace(&mut lack.waiting, Answer::None).or(open);
+                    }
+                }
+            }
         }
     }
 
     fn text(&self, attribute: TextAttribute, test: &TextTest, group: &Group<'_>, member: Option<&Member>) -> bool {
-        test.outcome(self.find(attribute, group, member, test.reads_display_names(), &mut |value| test.fits(value)))
+        let look = if test.reads_display_names() { Look::AddressesAndNames } else { Look::Addresses };
+        test.outcome(self.find(attribute, group, member, look, &mut |value| test.fits(value)))
     }
 
     /// Whether `fits` says so of any value of the attribute; no value is shown to it after the first that does.
@@ -112,7 +178,7 @@ impl<'a> Facts<'a> {
         attribute: TextAttribute,
         group: &Group<'_>,
         member: Option<&Member>,
-        names: bool,
+        look: Look,
         fits: &mut dyn FnMut(Value<'_>) -> bool,
     ) -> bool {
         let mailboxes = |field| group.view.mailboxes(field).iter();
@@ -125,19 +191,22 @@ impl<'a> Facts<'a> {
                 !helo.plain().is_empty() && fits(Value::Text(helo))
             }
             TextAttribute::ClientHost => {
-                let host = self.client_host.get_or_init(|| self.message.session.client_host.as_deref().map(Text::new));
-                host.as_ref().is_some_and(|host| fits(Value::Text(host)))
+                let host = self.message.findings.client_host.known().and_then(Option::as_deref);
+                host.is_some_and(|host| fits(Value::Text(&Text::new(host))))
             }
             TextAttribute::Recipient => member.is_some_and(|member| fits(Value::Text(member.text()))),
             TextAttribute::RecipientBase => member.is_some_and(|member| fits(Value::Text(member.base()))),
             TextAttribute::RecipientDomain => {
                 member.and_then(|member| domain(member.text())).is_some_and(|domain| fits(Value::Folded(domain)))
             }
-            TextAttribute::Sender => mailboxes(MailboxField::Sender).any(|mailbox| mailbox_fits(mailbox, names, fits)),
-            TextAttribute::From => mailboxes(MailboxField::From).any(|mailbox| mailbox_fits(mailbox, names, fits)),
-            TextAttribute::To => mailboxes(MailboxField::To).any(|mailbox| mailbox_fits(mailbox, names, fits)),
-            TextAttribute::Cc => mailboxes(MailboxField::Cc).any(|mailbox| mailbox_fits(mailbox, names, fits)),
-            TextAttribute::FromDomain => mailboxes(MailboxField::From).filter_map(Mailbox::domain).map(Value::Folded).any(fits),
+            TextAttribute::Sender => mailboxes(MailboxField::Sender).any(|mailbox| mailbox_fits(mailbox, look, fits)),
+            TextAttribute::From => mailboxes(MailboxField::From).any(|mailbox| mailbox_fits(mailbox, look, fits)),
+            TextAttribute::To => mailboxes(MailboxField::To).any(|mailbox| mailbox_fits(mailbox, look, fits)),
+            TextAttribute::Cc => mailboxes(MailboxField::Cc).any(|mailbox| mailbox_fits(mailbox, look, fits)),
+            TextAttribute::FromDomain => match look {
+                Look::Shown => mailboxes(MailboxField::From).filter_map(Mailbox::domain).map(Value::Folded).any(fits),
+                _ => mailboxes(MailboxField::From).flat_map(Mailbox::domains).map(Value::Folded).any(fits),
+            },
             TextAttribute::Subject => texts(group.view.header("Subject"), fits),
             TextAttribute::MessageId => group.view.message_ids().iter().map(Value::Text).any(fits),
         }
@@ -176,6 +245,27 @@ impl<'a> Facts<'a> {
     }
 }
 
+impl Bearing {
+    /// How the conditions below `when` bear on a rule, and how those below `unless`.
+    fn of(rule: &Rule) -> (Self, Self) {
+        let with = Self { against: false, is_audit: rule.mode == Mode::Audit };
+        (with, with.turned())
+    }
+
+    fn turned(self) -> Self {
+        Self { against: !self.against, ..self }
+    }
+
+    /// What can be said of a condition with this truth. One that is to be skipped lets the rule match as little as it can.
+    fn bounds(self, truth: &Truth) -> Bounds {
+        match truth {
+            Truth::Known(holds) => (*holds).into(),
+            Truth::NoAnswer { on_error, .. } if *on_error == OnError::Skip || self.is_audit => self.against.into(),
+            Truth::NotAsked(_) | Truth::NoAnswer { .. } => Bounds::OPEN,
+        }
+    }
+}
+
 impl IpTest {
     /// Whether the test holds for this address.
     pub fn holds(&self, address: std::net::IpAddr) -> bool {
@@ -189,7 +279,7 @@ impl IpTest {
 
 impl NumberOperator {
     /// Whether the operator holds for `number`: for any of the values, and for all of them if it is `not_equals`.
-    pub fn holds(self, number: u64, values: &[u64]) -> bool {
+    pub fn holds<N: PartialOrd>(self, number: N, values: &[N]) -> bool {
         match self {
             Self::Equals => values.contains(&number),
             Self::NotEquals => !values.contains(&number),
@@ -225,9 +315,12 @@ fn attachment(part: AttachmentPart, test: &TextTest, group: &Group<'_>) -> bool 
     test.holds(values.map(Value::Text))
 }
 
-fn mailbox_fits(mailbox: &Mailbox, names: bool, fits: &mut dyn FnMut(Value<'_>) -> bool) -> bool {
-    let name = mailbox.name.as_ref().filter(|_| names);
-    mailbox.address.iter().chain(name).map(Value::Text).any(fits)
+fn mailbox_fits(mailbox: &Mailbox, look: Look, fits: &mut dyn FnMut(Value<'_>) -> bool) -> bool {
+    match look {
+        Look::Shown => mailbox.address.iter().map(Value::Text).any(fits),
+        Look::Addresses => mailbox.addresses().map(Value::Text).any(fits),
+        Look::AddressesAndNames => mailbox.addresses().chain(&mailbox.name).map(Value::Text).any(fits),
+    }
 }
 
 fn domain(address: &Text) -> Option<&str> {

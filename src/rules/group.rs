@@ -3,6 +3,7 @@
 use std::cell::OnceCell;
 use std::collections::HashMap;
 
+use super::answer::Answer;
 use super::{MapFrom, MapTo, Replacement};
 use crate::message::{Text, View};
 use crate::smtp::Address;
@@ -22,17 +23,6 @@ pub(super) struct Member {
     pub(super) originals: Vec<usize>,
     text: OnceCell<Text>,
     base: OnceCell<Text>,
-}
-
-/// For which members of a group something holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Answer {
-    /// For none.
-    None,
-    /// For all.
-    All,
-    /// One entry for each member, not all of them the same.
-    Some(Vec<bool>),
 }
 
 impl<'a> Group<'a> {
@@ -103,50 +93,6 @@ impl Member {
                 _ => Text::new(&*address),
             }
         })
-    }
-}
-
-impl From<bool> for Answer {
-    fn from(holds: bool) -> Self {
-        if holds { Self::All } else { Self::None }
-    }
-}
-
-impl FromIterator<bool> for Answer {
-    fn from_iter<I: IntoIterator<Item = bool>>(flags: I) -> Self {
-        let mut flags = flags.into_iter();
-        let Some(first) = flags.next() else { return Self::None };
-        let mut same: usize = 1;
-        while let Some(flag) = flags.next() {
-            if flag != first {
-                let begin = std::iter::repeat_n(first, same).chain([flag]);
-                return Self::Some(begin.chain(flags).collect());
-            }
-            same = same.saturating_add(1);
-        }
-        first.into()
-    }
-}
-
-impl Answer {
-    pub(super) fn and(self, other: Self) -> Self {
-        match (self, other) {
-            (Self::None, _) | (_, Self::None) => Self::None,
-            (Self::All, answer) | (answer, Self::All) => answer,
-            (Self::Some(one), Self::Some(other)) => one.iter().zip(&other).map(|(one, other)| *one && *other).collect(),
-        }
-    }
-
-    pub(super) fn or(self, other: Self) -> Self {
-        self.not().and(other.not()).not()
-    }
-
-    pub(super) fn not(self) -> Self {
-        match self {
-            Self::None => Self::All,
-            Self::All => Self::None,
-            Self::Some(flags) => Self::Some(flags.into_iter().map(|flag| !flag).collect()),
-        }
     }
 }
 

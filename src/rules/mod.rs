@@ -2,11 +2,13 @@
 //!
 //! Pure: what a condition asks is a fact, time is not one of them. `config` builds the types from YAML.
 
+mod answer;
 mod condition;
 mod evaluate;
 mod facts;
 mod group;
 mod lists;
+mod looked_up;
 mod plan;
 mod template;
 mod test;
@@ -17,9 +19,10 @@ pub use condition::{
     AttachmentPart, CertificateAttribute, Condition, Flag, Folded, IpTest, NumberAttribute, NumberOperator, TextAttribute, TextTest,
     VerdictAttribute,
 };
-pub use evaluate::evaluate;
+pub use evaluate::{Judgement, evaluate};
 pub use facts::Message;
 pub use lists::{AddressList, AddressListError, IpSet};
+pub use looked_up::{AnalysisCondition, FieldTest, OnError, Truth, client_host, verdict};
 pub use plan::{Disposition, Plan, PlannedRecipient, RuleMatch, Step, StepAction, StepRecipient};
 pub use template::{TemplateError, TemplateErrorKind};
 pub use test::{Value, regex};

@@ -21,6 +21,7 @@ pub(super) enum Key {
     Username,
     Password,
     Users,
+    Private,
     Other,
 }
 
@@ -44,7 +45,7 @@ pub(super) fn credential(members: Vec<(Key, Json)>) -> Result<(Option<Json>, Opt
         let (place, twice) = match key {
             Key::Username => (&mut username, "it has username twice"),
             Key::Password => (&mut password, "it has password twice"),
-            Key::Users | Key::Other => return Err("it has a key besides username and password"),
+            Key::Users | Key::Private | Key::Other => return Err("it has a key besides username and password"),
         };
         if place.replace(value).is_some() {
             return Err(twice);
@@ -71,6 +72,10 @@ pub(super) const PASSWORD: [&str; 4] =
 /// The same of a user name.
 pub(super) const USERNAME: [&str; 4] =
     ["it has no username", "its username is not a text", "its username is empty", "its username holds a NUL"];
+
+/// The same of a private key.
+pub(super) const PRIVATE_KEY: [&str; 4] =
+    ["it has no private_key", "its private_key is not a text", "its private_key is empty", "its private_key holds a NUL"];
 
 /// Levels that are still looked into.
 #[derive(Clone, Copy)]
@@ -155,6 +160,7 @@ impl<'de> Deserialize<'de> for Key {
                     "username" => Key::Username,
                     "password" => Key::Password,
                     "users" => Key::Users,
+                    "private_key" => Key::Private,
                     _ => Key::Other,
                 })
             }

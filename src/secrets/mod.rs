@@ -1,7 +1,7 @@
 //! Credentials: from AWS Secrets Manager, a file or the environment; cached, refreshed when they are refused, never printed.
 //!
 //! - Every source gives the same JSON, read strictly: for a next hop an object of exactly `username` and `password` (see
-//!   `credential`), for the clients of an endpoint whoever may log in (see `accounts`).
+//!   `credential`), for the clients of an endpoint whoever may log in (see `accounts`), or a private key (see `signing_key`).
 //! - One fetch at a time for each secret; a source that fails is left alone for longer and longer, and the last good credential
 //!   is served meanwhile, for up to a day.
 //! - No password is tried in a loop: a refusal leads to at most one refresh in ten seconds, and to each version once.
@@ -13,10 +13,12 @@ mod json;
 mod local;
 mod manager;
 mod refusal;
+mod signing_key;
 mod versions;
 
 pub use accounts::{Accounts, Claim};
 pub use credential::Credential;
+pub use signing_key::SigningKey;
 pub use versions::AccountVersions;
 
 use std::collections::HashMap;
@@ -74,12 +76,14 @@ pub struct Secrets {
     slots: Mutex<HashMap<SecretRef, Arc<Slot>>>,
     /// The same for those that say who may log in.
     doors: Mutex<HashMap<SecretRef, Arc<versions::Door>>>,
+    /// The same for keys.
+    keys: Mutex<HashMap<SecretRef, Arc<Refreshed<Held<SigningKey>>>>>,
 }
 
 impl Secrets {
     /// Secrets of this account; `observer` hears when a source fails and when it is back.
     pub fn new(aws: Arc<Aws>, observer: Option<Observer>) -> Self {
-        Self { manager: Manager::new(aws), observer, slots: Mutex::default(), doors: Mutex::default() }
+        Self { manager: Manager::new(aws), observer, slots: Mutex::default(), doors: Mutex::default(), keys: Mutex::default() }
     }
 
     /// The credential to try first.
@@ -106,17 +110,40 @@ impl Secrets {
         slot.refusals().next_after(&current)
     }
 
+    /// The key to sign with, as of now or of the last few minutes.
+    pub async fn signing_key(&self, secret: &SecretRef) -> Result<Arc<SigningKey>, SecretError> {
+        let place = {
+            let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+            let fresh = || Arc::new(Refreshed::new(secret.to_string(), self.observer.clone()));
+            Arc::clone(keys.entry(secret.clone()).or_insert_with(fresh))
+        };
+        let usual = patience(secret);
+        // A variable cannot change, and checking a key again for every message costs more than signing with it.
+        let fresh_for = if matches!(secret, SecretRef::Environment(_)) { SECRET_TTL } else { usual.fresh_for };
+        let fetch = |older| self.fetch_as(secret, older, SigningKey::from_text);
+        let held = place.get(Patience { fresh_for, ..usual }, fetch).await.map_err(SecretError)?;
+        Ok(held.value)
+    }
+
     async fn fetch(&self, secret: &SecretRef, older: Option<Held<Credential>>) -> Result<Held<Credential>, Arc<str>> {
+        self.fetch_as(secret, older, Credential::from_json).await
+    }
+
+    async fn fetch_as<T: Send + Sync + 'static>(
+        &self,
+        secret: &SecretRef,
+        older: Option<Held<T>>,
+        parse: Parse<T>,
+    ) -> Result<Held<T>, Arc<str>> {
+        let alone = |value| Held { value: Arc::new(value), stamp: None };
         let found = match secret {
-            SecretRef::SecretsManager(id) => match self.manager.fetch(id, Stage::Current, Credential::from_json).await {
-                Ok(Some(credential)) => Ok(Held { value: Arc::new(credential), stamp: None }),
+            SecretRef::SecretsManager(id) => match self.manager.fetch(id, Stage::Current, parse).await {
+                Ok(Some(value)) => Ok(alone(value)),
                 Ok(None) => Err("it does not exist".into()),
                 Err(problem) => Err(problem),
             },
-            SecretRef::File(path) => local::file(path.clone(), older, Credential::from_json).await,
-            SecretRef::Environment(variable) => {
-                local::environment(variable, Credential::from_json).map(|credential| Held { value: Arc::new(credential), stamp: None })
-            }
+            SecretRef::File(path) => local::file(path.clone(), older, parse).await,
+            SecretRef::Environment(variable) => local::environment(variable, parse).map(alone),
         };
         found.map_err(|problem| format!("{secret}: {problem}").into())
     }
@@ -249,6 +276,25 @@ mod tests {
         let second = secrets.after_refusal(&secret, &first).await.unwrap();
         assert_eq!(second.password.as_str(), "changed");
         assert_eq!(secrets.after_refusal(&secret, &second).await, None);
+    }
+
+    #[tokio::test]
+    async fn a_rotated_key_is_used_at_once_and_a_broken_one_leaves_the_last_good_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("arc.pem");
+        let secret = SecretRef::File(path.clone());
+        let (secrets, reports) = observed();
+        let error = secrets.signing_key(&secret).await.map(|_| ()).unwrap_err();
+        assert_eq!(error.to_string(), format!("secret file {}: it does not exist", path.display()));
+        let pem = || rcgen::KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, rcgen::RsaKeySize::_2048).unwrap().serialize_pem();
+        let mut signatures = Vec::new();
+        for content in [pem(), pem(), "-----BEGIN half a key".to_owned()] {
+            std::fs::write(&path, content).unwrap();
+            signatures.push(secrets.signing_key(&secret).await.unwrap().rsa_sha256(b"octets").unwrap());
+        }
+        assert!(signatures[0] != signatures[1] && signatures[1] == signatures[2]);
+        let told = reports.lock().unwrap().last().cloned().unwrap();
+        assert!(told.ends_with("it holds no private key in PEM; what was known before stays in use"), "{told}");
     }
 
     #[tokio::test]

@@ -3,6 +3,7 @@
 mod expiries;
 mod open_files;
 mod reload;
+mod reporting;
 mod watched;
 
 use std::collections::HashMap;
@@ -21,7 +22,9 @@ use crate::admin;
 use crate::aws::Aws;
 use crate::config::Snapshot;
 use crate::dispatch::{Dispatcher, unix_millis};
+use crate::dns::{Dns, DnsError};
 use crate::domains::AcceptedDomains;
+use crate::examination::{Examiner, Sealing};
 use crate::ingress::{Admission, Ingress, Listeners, Live, LoginFailures, MessageMemory, TurnedAway, look_at_credentials};
 use crate::limits::DRAIN_TIMEOUT;
 use crate::message::SessionIds;
@@ -34,6 +37,7 @@ use crate::telemetry::{Event, Log};
 
 use expiries::report_expiries;
 use open_files::{raise_file_limit, within};
+use reporting::Reporting;
 use watched::House;
 
 /// The way of mail, with the rooms that it leads through.
@@ -46,6 +50,9 @@ pub struct Service {
     spool: Arc<LocalSpool>,
     aws: Arc<Aws>,
     acme: Manager,
+    dns: Dns,
+    examiner: ArcSwap<Examiner>,
+    reporting: Reporting,
     /// Where challenges are answered, as the configuration said at the start.
     challenges: Option<Vec<SocketAddr>>,
     log: Log,
@@ -63,6 +70,8 @@ pub enum StartError {
     Bind(BindError),
     /// The spool cannot be opened.
     Spool(PathBuf, SpoolError),
+    /// The resolver cannot be made.
+    Dns(DnsError),
 }
 
 impl fmt::Display for StartError {
@@ -70,6 +79,7 @@ impl fmt::Display for StartError {
         match self {
             Self::Bind(error) => error.fmt(f),
             Self::Spool(path, error) => write!(f, "the spool at {} cannot be opened: {error}", path.display()),
+            Self::Dns(error) => write!(f, "DNS cannot be asked: {error}"),
         }
     }
 }
@@ -89,8 +99,10 @@ impl Service {
         let ids = Arc::new(SessionIds::new(random_seed()));
         let aws = Arc::new(Aws::default());
         let secrets = Arc::new(Secrets::new(Arc::clone(&aws), Some(observer(&log, "secret"))));
-        let relays = Relays::new(Arc::clone(&snapshot.hostname), Arc::clone(&secrets));
-        let dispatcher = Dispatcher::new(Arc::clone(&spool), relays, log.clone(), Arc::clone(&ids), Arc::clone(&snapshot));
+        let dns = Dns::new(&snapshot.resolver).map_err(StartError::Dns)?;
+        let relays = Relays::new(Arc::clone(&snapshot.hostname), Arc::clone(&secrets), dns.clone());
+        let sealing = Sealing::new(Arc::clone(&secrets));
+        let dispatcher = Dispatcher::new(Arc::clone(&spool), relays, sealing, log.clone(), Arc::clone(&ids), Arc::clone(&snapshot));
         let domains = Arc::new(AcceptedDomains::new(&snapshot.domains, Arc::clone(&aws), Some(observer(&log, "domains"))));
         // An account that cannot be listed yet costs 451 at RCPT, not the mail that waits in the spool.
         if let Err(error) = domains.prepare().await {
@@ -101,8 +113,9 @@ impl Service {
         let challenges = snapshot.acme.as_ref().map(|acme| acme.listen.clone());
         let acme = Manager::new(log.clone());
         acme.adopt(snapshot.acme.as_ref()).await;
+        let examiner = Arc::new(Examiner::new(dns.clone(), snapshot.analyzers.clone(), log.clone()));
         let ingress = Arc::new(Ingress {
-            live: ArcSwap::from_pointee(Live { snapshot, domains }),
+            live: ArcSwap::from_pointee(Live { snapshot, domains, examiner: Arc::clone(&examiner) as _ }),
             intake: Arc::clone(&dispatcher),
             log: log.clone(),
             ids,
@@ -115,6 +128,7 @@ impl Service {
             sessions: TaskTracker::new(),
             presented_as,
         });
+        let reporting = Reporting::start(&ingress.live.load().snapshot, &dispatcher, dns.clone(), log.clone());
         let addresses = listeners.addresses();
         dispatcher.start();
         listeners.serve(&ingress);
@@ -126,10 +140,11 @@ impl Service {
         let admin = CancellationToken::new();
         if let Some((address, listener)) = admin_listener {
             log.emit(&Event::Listening { endpoint: "(admin)", address });
-            let watched = Arc::new(House { ingress: Arc::clone(&ingress), spool: Arc::clone(&spool) });
+            let watched = Arc::new(House { ingress: Arc::clone(&ingress), spool: Arc::clone(&spool), dns: dns.clone() });
             tokio::spawn(admin::serve(listener, watched, log.clone(), admin.clone()));
         }
-        Ok(Self { ingress, dispatcher, spool, aws, acme, challenges, log, addresses, admin, files })
+        let examiner = ArcSwap::new(examiner);
+        Ok(Self { ingress, dispatcher, spool, aws, acme, dns, examiner, reporting, challenges, log, addresses, admin, files })
     }
 
     /// Where it listens.
@@ -152,6 +167,7 @@ impl Service {
         self.log.emit(&Event::Draining { sessions: self.ingress.admission.total() });
         self.ingress.drain(DRAIN_TIMEOUT).await;
         self.dispatcher.drain(DRAIN_TIMEOUT).await;
+        self.reporting.stop().await;
         let spooled = self.spool.stats().await.map_or(0, |stats| stats.entries);
         self.spool.close().await;
         self.admin.cancel();

@@ -40,12 +40,18 @@ impl Service {
         } else {
             Arc::new(AcceptedDomains::new(&snapshot.domains, Arc::clone(&self.aws), Some(observer(&self.log, "domains"))))
         };
+        if let Err(error) = self.dns.reconfigure(&snapshot.resolver) {
+            self.log.emit(&Event::Problem { what: "reload", detail: &format!("DNS is asked as before: {error}") });
+        }
         self.ingress.set_limits(within(self.files, snapshot.limits, &self.log));
         // Before the first handshake looks for them.
         self.acme.adopt(snapshot.acme.as_ref()).await;
         self.dispatcher.reload(Arc::clone(&snapshot));
+        self.reporting.reconfigure(&snapshot);
         let hash = Arc::clone(&snapshot.hash);
-        self.ingress.live.store(Arc::new(Live { snapshot, domains }));
+        let examiner = Arc::new(self.examiner.load().renewed(snapshot.analyzers.clone()));
+        self.examiner.store(Arc::clone(&examiner));
+        self.ingress.live.store(Arc::new(Live { snapshot, domains, examiner }));
         read_credentials(&self.ingress);
         // Said when it is true: who has read this line and connects is judged by the new configuration.
         self.log.emit(&Event::Reloaded { config: &hash, previous: &previous.hash });

@@ -4,14 +4,16 @@ use std::sync::Arc;
 
 use super::Mail;
 use crate::admin::{Health, Watched};
+use crate::dns::{Dns, Figures};
 use crate::ingress::Level;
 use crate::spool::{LocalSpool, Spool};
-use crate::telemetry::Gauge;
+use crate::telemetry::{Counts, Gauge};
 
 /// What the administrative server looks at.
 pub(super) struct House {
     pub(super) ingress: Arc<Mail>,
     pub(super) spool: Arc<LocalSpool>,
+    pub(super) dns: Dns,
 }
 
 impl Watched for House {
@@ -34,9 +36,20 @@ impl Watched for House {
             ("gateway_spool_messages", "Messages in the spool.", spool.entries),
             ("gateway_spool_jobs", "Steps that are left to do for them.", spool.jobs),
             ("gateway_spool_bytes", "Octets that the spool takes on disk.", spool.bytes),
+            ("gateway_dns_open", "DNS questions under way.", self.dns.figures().open),
         ]
         .map(|(name, help, value)| Gauge { name, help, value })
         .into()
+    }
+
+    fn counts(&self) -> Vec<Counts> {
+        let Figures { remembered, answered, nothing, trouble, .. } = self.dns.figures();
+        vec![Counts {
+            name: "gateway_dns_questions_total",
+            help: "DNS questions by what became of them.",
+            label: "outcome",
+            values: vec![("remembered", remembered), ("answered", answered), ("nothing", nothing), ("trouble", trouble)],
+        }]
     }
 
     fn health(&self) -> Health {

@@ -21,6 +21,11 @@ pub(super) fn encode(bytes: &[u8]) -> Secret {
     out
 }
 
+/// Base64 of octets that are no secret.
+pub fn base64_text(bytes: &[u8]) -> String {
+    encode(bytes).iter().copied().map(char::from).collect()
+}
+
 /// Decodes; nothing for anything but the one encoding of some bytes.
 pub(super) fn decode(text: &[u8]) -> Option<Secret> {
     let mut out = Zeroizing::new(Vec::with_capacity(text.len().div_ceil(4).saturating_mul(3)));

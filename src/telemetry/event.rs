@@ -3,12 +3,15 @@
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::Serialize;
 
 use crate::failure::Failure;
 use crate::limits::Limit;
-use crate::message::{ClientCertificate, MessageId, SessionId, TlsVersion};
+use crate::message::{
+    Analysis, ArcVerdict, ClientCertificate, DkimVerdict, DmarcVerdict, Fact, MessageId, SessionId, SpfVerdict, TlsVersion,
+};
 use crate::smtp::{Address, Reply, ReversePath};
 
 /// Something that happened. The JSON field `event` holds the variant's name in snake case.
@@ -86,6 +89,8 @@ pub enum Event<'a> {
         client: IpAddr,
         mail_from: Option<&'a str>,
         recipient: Option<&'a str>,
+        /// What was looked up for it, or who did not answer; `None` when nothing was.
+        detail: Option<&'a str>,
         reply: Option<&'a Reply>,
     },
     /// Something was refused that is not the policy's business.
@@ -99,6 +104,31 @@ pub enum Event<'a> {
     },
     /// The client is gone.
     Disconnected { session: SessionId, messages: u32, duration_ms: u64, reason: &'static str },
+
+    /// What was found out about a session or a message in DNS and by its signatures; what was not asked for is null.
+    Verdicts {
+        session: SessionId,
+        message: MessageId,
+        stage: &'static str,
+        client_host: Option<HostShown<'a>>,
+        spf: Option<&'a SpfVerdict>,
+        dkim: Option<&'a DkimVerdict>,
+        dmarc: Option<&'a DmarcVerdict>,
+        arc: Option<&'a ArcVerdict>,
+        /// DNS questions that stand behind it, answered by the cache or not.
+        questions: usize,
+        duration_ms: u64,
+    },
+    /// What an analyzer found, or why it has no answer.
+    Analysis {
+        session: SessionId,
+        message: MessageId,
+        stage: &'static str,
+        analyzer: &'a str,
+        fields: Option<&'a Analysis>,
+        error: Option<&'a str>,
+        duration_ms: u64,
+    },
 
     /// A message has arrived whole.
     Message {
@@ -171,6 +201,8 @@ pub enum Event<'a> {
         notification: Option<MessageId>,
         detail: Option<&'a str>,
     },
+    /// A DMARC report was made, or why not.
+    DmarcReport { domain: &'a str, to: Option<&'a str>, records: usize, outcome: &'static str, detail: Option<&'a str> },
 }
 
 /// What a load balancer has said of a connection.
@@ -202,6 +234,27 @@ pub struct CertificateShown<'a> {
 impl<'a> From<&'a ClientCertificate> for CertificateShown<'a> {
     fn from(certificate: &'a ClientCertificate) -> Self {
         Self { cn: &certificate.cn, serial_number: certificate.serial_number.first().map_or("", String::as_str) }
+    }
+}
+
+/// The client's host name, as far as it is known.
+#[derive(Debug, Serialize)]
+pub struct HostShown<'a> {
+    /// Forward-confirmed; null: there is none, or it could not be found out.
+    pub name: Option<&'a str>,
+    /// Why it could not be found out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<&'a str>,
+}
+
+impl<'a> HostShown<'a> {
+    /// Nothing for what nobody has asked.
+    pub fn new(fact: &'a Fact<Option<Arc<str>>>) -> Option<Self> {
+        match fact {
+            Fact::NotAsked => None,
+            Fact::Unknown(why) => Some(Self { name: None, error: Some(why) }),
+            Fact::Known(name) => Some(Self { name: name.as_deref(), error: None }),
+        }
     }
 }
 

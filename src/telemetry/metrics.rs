@@ -18,6 +18,8 @@ pub struct Metrics {
     tls_ok: Counter,
     tls_failed: Counter,
     policy_denials: Counter,
+    verdicts: [[Counter; RESULTS.len()]; METHODS.len()],
+    analyses: [Counter; ANALYSES.len()],
     messages: [Counter; REPLY_CLASSES.len()],
     message_bytes: Counter,
     reply_time: Histogram,
@@ -40,8 +42,25 @@ pub struct Gauge {
     pub value: u64,
 }
 
+/// A counter of a room that tells no events, by one label.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counts {
+    /// Its name, which ends with `_total`.
+    pub name: &'static str,
+    /// What it is.
+    pub help: &'static str,
+    /// The label's name.
+    pub label: &'static str,
+    /// The label's values, and how often each was counted.
+    pub values: Vec<(&'static str, u64)>,
+}
+
 const REPLY_CLASSES: [&str; 3] = ["2xx", "4xx", "5xx"];
 const OUTCOMES: [&str; 7] = ["delivered", "rejected", "deferred", "dropped", "bounced", "failed", "expired"];
+
+const METHODS: [&str; 4] = ["spf", "dkim", "dmarc", "arc"];
+const RESULTS: [&str; 8] = ["none", "pass", "fail", "policy", "neutral", "softfail", "temperror", "permerror"];
+const ANALYSES: [&str; 2] = ["answered", "unknown"];
 
 #[derive(Debug, Default)]
 struct Counter(AtomicU64);
@@ -101,6 +120,20 @@ impl Metrics {
                 self.refused.add(1);
                 limit.iter().for_each(|limit| self.limit_reached(*limit));
             }
+            Event::Verdicts { spf, dkim, dmarc, arc, .. } => {
+                let results = [
+                    spf.map(|spf| spf.result.as_str()),
+                    dkim.map(|dkim| dkim.result.as_str()),
+                    dmarc.map(|dmarc| dmarc.result.as_str()),
+                    arc.map(|arc| arc.result.as_str()),
+                ];
+                for (counters, result) in self.verdicts.iter().zip(results) {
+                    count_word(&RESULTS, counters, result);
+                }
+            }
+            Event::Analysis { error, .. } => {
+                count_word(&ANALYSES, &self.analyses, Some(if error.is_some() { "unknown" } else { "answered" }))
+            }
             Event::Message { size, .. } => self.message_bytes.add(u64::try_from(*size).unwrap_or(u64::MAX)),
             Event::Replied { reply, duration_ms, limit, .. } => {
                 let class = usize::from(reply.code >= 400).saturating_add(usize::from(reply.code >= 500));
@@ -110,10 +143,7 @@ impl Metrics {
             }
             Event::Disconnected { reason: "client does not read", .. } => self.limit_reached(Limit::IdleTimeout),
             Event::Attempt { .. } => self.attempts.add(1),
-            Event::Outcome { outcome, .. } => {
-                let place = OUTCOMES.iter().position(|known| known == outcome);
-                place.and_then(|place| self.outcomes.get(place)).into_iter().for_each(|counter| counter.add(1));
-            }
+            Event::Outcome { outcome, .. } => count_word(&OUTCOMES, &self.outcomes, Some(outcome)),
             Event::Dsn { notification: Some(_), .. } => self.notifications.add(1),
             Event::ReloadRefused { .. } => self.reloads_refused.add(1),
             Event::Problem { .. } => self.problems.add(1),
@@ -127,7 +157,7 @@ impl Metrics {
     }
 
     /// All figures, in the text format 0.0.4 of Prometheus.
-    pub fn render(&self, gauges: &[Gauge]) -> String {
+    pub fn render(&self, gauges: &[Gauge], counts: &[Counts]) -> String {
         let mut page = Page::default();
         for gauge in gauges {
             page.metric(gauge.name, "gauge", gauge.help);
@@ -148,6 +178,18 @@ impl Metrics {
             "result",
             ["ok", "failed"].into_iter().zip([&self.tls_ok, &self.tls_failed]),
         );
+        page.metric("gateway_verdicts_total", "counter", "Verdicts on senders by method and result.");
+        for (method, counters) in METHODS.iter().zip(&self.verdicts) {
+            for (result, counter) in RESULTS.iter().zip(counters) {
+                page.value("gateway_verdicts_total", &format!("{{method=\"{method}\",result=\"{result}\"}}"), counter.get());
+            }
+        }
+        page.labelled(
+            "gateway_analyses_total",
+            "Questions to analyzers by what came of them.",
+            "result",
+            ANALYSES.into_iter().zip(&self.analyses),
+        );
         page.labelled(
             "gateway_messages_total",
             "Replies to complete messages by class.",
@@ -167,8 +209,20 @@ impl Metrics {
         page.counter("gateway_reloads_refused_total", "Changed configurations with mistakes.", &self.reloads_refused);
         page.counter("gateway_problems_total", "Events `problem` of the log.", &self.problems);
         page.counter("gateway_log_lines_lost_total", "Log lines that nobody took in time.", &self.log_lost);
+        for Counts { name, help, label, values } in counts {
+            page.metric(name, "counter", help);
+            for (word, value) in values {
+                page.value(name, &format!("{{{label}=\"{word}\"}}"), *value);
+            }
+        }
         page.0
     }
+}
+
+/// Adds one to the counter that stands where the word does.
+fn count_word(words: &[&str], counters: &[Counter], word: Option<&str>) {
+    let place = words.iter().position(|known| Some(*known) == word);
+    place.and_then(|place| counters.get(place)).into_iter().for_each(|counter| counter.add(1));
 }
 
 #[derive(Default)]
@@ -224,7 +278,7 @@ mod tests {
         for (times, limit) in Limit::ALL.iter().enumerate() {
             (0..times).for_each(|_| metrics.turned_away(*limit));
         }
-        let page = metrics.render(&[]);
+        let page = metrics.render(&[], &[]);
         for (times, limit) in Limit::ALL.iter().enumerate() {
             let line = format!("gateway_limit_reached_total{{limit=\"{}\"}} {times}\n", limit.name());
             assert!(page.contains(&line), "{line} in {page}");
@@ -242,7 +296,7 @@ mod tests {
             metrics.count(&Event::Replied { session, message, reply: &reply, spooled: false, limit, duration_ms });
         }
         let gauge = Gauge { name: "gateway_connections", help: "Connections now.", value: 7 };
-        let page = metrics.render(&[gauge]);
+        let page = metrics.render(&[gauge], &[]);
         for line in [
             "gateway_connections 7",
             "gateway_messages_total{reply=\"2xx\"} 2",

@@ -12,9 +12,9 @@ mod lines;
 mod metrics;
 mod sink;
 
-pub use event::{Announced, AttemptRecipient, Event, Try};
+pub use event::{Announced, AttemptRecipient, Event, HostShown, Try};
 pub use human::line as human_line;
 #[cfg(test)]
 pub(crate) use lines::Lines;
-pub use metrics::{Gauge, Metrics};
+pub use metrics::{Counts, Gauge, Metrics};
 pub use sink::{Format, Log};

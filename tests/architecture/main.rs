@@ -34,13 +34,34 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("spool", &["telemetry", "message", "limits"]),
     ("authentication", &["dns", "message", "smtp", "limits"]),
     ("analyzers", &["dns", "message", "smtp", "limits"]),
+    // Destinations are asked for in DNS; the dispatcher sends, behind a trait.
+    ("dmarc_reports", &["dns", "telemetry", "message", "smtp", "limits"]),
     // The typed snapshot holds what the rooms are configured by; it starts nothing.
-    ("config", &["acme", "analyzers", "certificates", "dns", "policy", "relay", "rules", "secrets", "message", "smtp", "limits"]),
+    (
+        "config",
+        &["acme", "analyzers", "certificates", "dmarc_reports", "dns", "policy", "relay", "rules", "secrets", "message", "smtp", "limits"],
+    ),
     // Asks for what is needed, and tells the log what came of it.
     ("examination", &["analyzers", "authentication", "config", "dns", "secrets", "telemetry", "message", "smtp", "limits"]),
     ("domains", &["config", "aws", "refreshed", "telemetry", "limits"]),
     ("actions", &["config", "relay", "rules", "telemetry", "failure", "message", "smtp", "limits"]),
-    ("dispatch", &["actions", "examination", "spool", "relay", "config", "rules", "telemetry", "failure", "message", "smtp", "limits"]),
+    (
+        "dispatch",
+        &[
+            "actions",
+            "dmarc_reports",
+            "examination",
+            "spool",
+            "relay",
+            "config",
+            "rules",
+            "telemetry",
+            "failure",
+            "message",
+            "smtp",
+            "limits",
+        ],
+    ),
     (
         "ingress",
         &[
@@ -74,6 +95,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "certificates",
             "config",
             "dispatch",
+            "dmarc_reports",
             "dns",
             "domains",
             "examination",

@@ -20,8 +20,7 @@ fn addresses(received: &str) -> Vec<IpAddr> {
 }
 
 fn top_field(data: &[u8]) -> String {
-    let rest = data.len() - mail::below_received(data).len();
-    mail::text(&data[..rest])
+    mail::received_field(data)
 }
 
 #[test]

@@ -312,8 +312,7 @@ fn failed(gateway: &Gateway, why: &str) {
 #[track_caller]
 fn assert_trace(sink: &Sink, address: &str) {
     let data = sink.only().data;
-    let text = mail::text(&data);
-    let field = &text[..text.len() - mail::text(mail::below_received(&data)).len()];
+    let field = mail::received_field(&data);
     let literal = if address.contains(':') { format!("[IPv6:{address}]") } else { format!("[{address}]") };
     assert!(field.starts_with("Received: from client.example ") && field.contains(&literal), "{field}");
     assert!(address == "127.0.0.1" || !field.contains("127.0.0.1"), "{field}");

@@ -118,6 +118,13 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             outcomes: &["bob@acme.example rejected"],
         },
         Scenario {
+            title: "Forged: another host says that it is partner.example",
+            client: GMAIL,
+            mail: Mail { helo: "mail.forger.example", ..mail(alice, &["bob@acme.example"], "Please change our bank account") },
+            reply: "550",
+            outcomes: &["bob@acme.example rejected"],
+        },
+        Scenario {
             title: "Refused by the next hop: the sender hears its words at once",
             client: PARTNER,
             mail: mail(alice, &[UNKNOWN], "To whom it may concern"),

@@ -1,10 +1,11 @@
-//! `gateway demo`: the shipped deployment on loopback, with stand-ins for its next hops and real mail over real SMTP.
+//! `gateway demo`: the shipped deployment on loopback, with stand-ins for its next hops and for DNS, and real mail over real SMTP.
 //!
 //! The configuration is the operator's own file; only addresses, certificates, credentials and waiting times are replaced,
 //! because those of the file belong to the world outside.
 
 mod client;
 mod mails;
+mod names;
 mod report;
 mod standin;
 mod world;

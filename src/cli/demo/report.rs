@@ -50,6 +50,7 @@ impl Trail {
             let whom = event["recipient"].as_str().map(|recipient| format!(" for {recipient}")).unwrap_or_default();
             ("policy", format!("{} by `{}`{whom} ({})", text(&event["verdict"]), text(&event["statement"]), text(&event["stage"])))
         });
+        let verdicts = self.of("verdicts").map(|event| ("verdict", verdicts(event)));
         let refused = self.of("refused").map(|event| ("refused", format!("at {}: {}", text(&event["stage"]), reply_text(&event["reply"]))));
         let rules = self.of("rule").map(|event| ("rule", format!("`{}` for {}", text(&event["rule"]), list(&event["recipients"]))));
         let actions = self.of("action").map(|event| {
@@ -64,7 +65,7 @@ impl Trail {
             })
         });
         let outcomes = self.of("outcome").map(|event| ("outcome", format!("{}: {}", text(&event["recipient"]), text(&event["outcome"]))));
-        lines.extend(policy.chain(refused).chain(rules).chain(actions).chain(attempts).chain(outcomes));
+        lines.extend(policy.chain(refused).chain(verdicts).chain(rules).chain(actions).chain(attempts).chain(outcomes));
         lines.push(("reply", reply.to_owned()));
         lines
     }
@@ -72,6 +73,17 @@ impl Trail {
 
 fn text(value: &Value) -> &str {
     value.as_str().unwrap_or("-")
+}
+
+/// The results, each with what it is a result of.
+fn verdicts(event: &Value) -> String {
+    let of = |method: &str, what: &str| {
+        let found = event[method].as_object()?;
+        let of = found.get(what).and_then(Value::as_str).filter(|of| !of.is_empty()).map(|of| format!(" ({of})")).unwrap_or_default();
+        Some(format!("{method}={}{of}", text(found.get("result")?)))
+    };
+    let all = [of("spf", "domain"), of("dkim", "domain"), of("dmarc", "policy"), of("arc", "sealer")];
+    all.into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
 fn list(value: &Value) -> String {

@@ -12,8 +12,10 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::client;
 use super::mails::{self, BUSY, CLIENTS, Scenario, UNKNOWN};
+use super::names;
 use super::standin::{self, Manners};
-use crate::config::{self, DeliveryMode, Endpoint, EndpointKind, EndpointTls, Snapshot};
+use crate::config::{self, DeliveryMode, Endpoint, EndpointFields, EndpointKind, EndpointTls, Snapshot};
+use crate::dns::ResolverConfig;
 use crate::relay::{RelayConfig, TlsMode};
 use crate::secrets::SecretRef;
 use crate::service::Service;
@@ -45,9 +47,11 @@ impl World {
             *relay = Arc::new(redirected(relay, stand_in, &folder)?);
         }
         snapshot.endpoints = snapshot.endpoints.values().map(|endpoint| on_loopback(endpoint, &server)).collect();
-        // The endpoints have the certificate of the moment; no authority is to hear of a demonstration.
+        // The endpoints have the certificate of the moment; no authority and no domain is to hear of a demonstration.
         snapshot.acme = None;
+        snapshot.dmarc_reports = None;
         snapshot.spool = folder.0.join("spool");
+        snapshot.resolver = ResolverConfig { servers: vec![names::start().await?], ..snapshot.resolver };
         let (sender, events) = unbounded_channel();
         let log = Log::new(Format::Json, Lines { sender, rest: Vec::new() });
         let clients = CLIENTS.iter().map(|(local, presented)| (IpAddr::V4(*local), *presented)).collect();
@@ -92,6 +96,8 @@ fn on_loopback(endpoint: &Endpoint, server: &Arc<rustls::ServerConfig>) -> (Arc<
         delivery: DeliveryMode::Inline,
         // The demonstration's clients come by themselves.
         load_balancers: Vec::new(),
+        // It has no key to seal with.
+        fields: EndpointFields { arc_seal: None, ..endpoint.fields.clone() },
     };
     (name, Arc::new(endpoint))
 }

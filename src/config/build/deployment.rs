@@ -9,8 +9,9 @@ use ipnet::IpNet;
 use time::OffsetDateTime;
 
 use super::tls::{self, Material};
-use super::{acme, edge, submission};
+use super::{acme, analyzers, edge, fields, resolver, submission};
 use crate::acme::AcmeConfig;
+use crate::analyzers::AnalyzerConfig;
 use crate::certificates::{Expiry, Trust};
 use crate::config::diagnostic::{Code, Sink};
 use crate::config::model::deployment as model;
@@ -18,8 +19,11 @@ use crate::config::model::{Domain, FilePath};
 use crate::config::source::Span;
 use crate::config::tree::Node;
 use crate::config::typed::typed;
-use crate::config::{DeliveryMode, Domains, EndpointKind, EndpointTls, Limits};
+use crate::config::{DeliveryMode, Domains, EndpointFields, EndpointKind, EndpointTls, Limits};
+use crate::dmarc_reports::DmarcReportsConfig;
+use crate::dns::ResolverConfig;
 use crate::limits;
+use crate::message;
 use crate::relay::{RelayConfig, RetrySchedule, TlsMode};
 use crate::secrets::SecretRef;
 
@@ -32,10 +36,13 @@ pub(crate) struct Deployment {
     pub(crate) relays: BTreeMap<Arc<str>, Arc<RelayConfig>>,
     pub(crate) address_lists: BTreeMap<String, ListPath>,
     pub(crate) ip_lists: BTreeMap<String, ListPath>,
+    pub(crate) analyzers: BTreeMap<Arc<str>, AnalyzerConfig>,
     pub(crate) bounce_relay: Option<Arc<str>>,
     pub(crate) acme: Option<AcmeConfig>,
+    pub(crate) dmarc_reports: Option<DmarcReportsConfig>,
     pub(crate) spool: PathBuf,
     pub(crate) limits: Limits,
+    pub(crate) resolver: ResolverConfig,
     pub(crate) admin: Option<SocketAddr>,
     /// What ends on some date.
     pub(crate) expiries: Vec<Expiry>,
@@ -54,6 +61,7 @@ pub(crate) struct Endpoint {
     pub(crate) tls: Option<EndpointTls>,
     pub(crate) delivery: DeliveryMode,
     pub(crate) load_balancers: Vec<IpNet>,
+    pub(crate) fields: EndpointFields,
 }
 
 /// A list's file and where it is named.
@@ -75,6 +83,7 @@ pub(crate) fn build(tree: &Node, folder: &Path, now: OffsetDateTime, sink: &mut 
         deployment.endpoints.extend(built.map(|endpoint| (entry.key.clone(), endpoint)));
     }
     deployment.acme = acme::build(tree, &mut listening, &mut material, sink);
+    deployment.analyzers = analyzers::build(tree, &mut material, sink);
     (deployment.files, deployment.expiries) = (material.files, material.expiries);
     for entry in tree.get("relays").map(Node::entries).unwrap_or_default() {
         let built = relay(&entry.key, &entry.value, folder, sink);
@@ -90,13 +99,36 @@ pub(crate) fn build(tree: &Node, folder: &Path, now: OffsetDateTime, sink: &mut 
     if let Some(node) = tree.get("limits") {
         deployment.limits = edge::limits(node, sink);
     }
+    if let Some(node) = tree.get("resolver") {
+        deployment.resolver = resolver::resolver(node, sink);
+    }
     deployment.admin = tree.get("admin").and_then(|node| admin(node, sink));
     if let Some(node) = tree.get("spool")
         && let Some(model::Spool { path: Some(path), .. }) = typed::<model::Spool>(node, sink)
     {
         deployment.spool = folder.join(path.0);
     }
+    deployment.dmarc_reports = tree.get("dmarc_reports").and_then(|node| dmarc_reports(node, folder, &deployment.spool, sink));
     deployment
+}
+
+fn dmarc_reports(node: &Node, folder: &Path, spool: &Path, sink: &mut Sink) -> Option<DmarcReportsConfig> {
+    let model: model::DmarcReports = typed(node, sink)?;
+    let from = model.from.0;
+    // The submitter is a name that readers of reports look up, and a report must come from a domain that can be authenticated.
+    if message::a_labels(from.domain()).is_none_or(|name| !from.is_ascii() || *name != *from.domain().to_ascii_lowercase()) {
+        let span = node.get("from").map_or_else(|| node.head(), |from| from.span.clone());
+        sink.error(Code::BadValue, span, "reports come from an address in ASCII of a domain")
+            .help("write for example `dmarc-reports@acme.example`");
+        return None;
+    }
+    Some(DmarcReportsConfig {
+        relay: Arc::from(model.relay.0),
+        from,
+        organization: Arc::from(model.organization.0),
+        contact: model.contact.map(|contact| Arc::from(contact.0)),
+        folder: model.path.map_or_else(|| spool.parent().unwrap_or(folder).join("dmarc-reports"), |path| folder.join(path.0)),
+    })
 }
 
 fn domains(node: &Node, sink: &mut Sink) -> Option<Domains> {
@@ -155,6 +187,7 @@ fn endpoint(node: &Node, listening: &mut HashMap<SocketAddr, Span>, material: &m
             Some(EndpointTls { required: tls.required || asks_for_login, ..tls })
         }
     };
+    let fields = fields::endpoint(&model, node, material.folder, sink);
     let (kind, _) = kind?;
     Some(Endpoint {
         kind,
@@ -167,6 +200,7 @@ fn endpoint(node: &Node, listening: &mut HashMap<SocketAddr, Span>, material: &m
             model::Delivery::Queue => DeliveryMode::Queue,
         },
         load_balancers: load_balancers(model.proxy_protocol.as_ref(), node, sink),
+        fields,
     })
 }
 

@@ -1,11 +1,25 @@
 //! From models to what the other rooms work with, with the checks that need to understand what is meant.
 
 mod acme;
+pub(crate) mod analysis;
+mod analyzers;
 pub(crate) mod deployment;
 mod edge;
+mod fields;
 pub(crate) mod lists;
 pub(crate) mod policy;
+mod resolver;
 pub(crate) mod rules;
 mod submission;
 mod tests_of;
 mod tls;
+
+use analysis::Analyzers;
+use lists::Lists;
+
+/// What `gateway.yaml` defines for conditions.
+#[derive(Clone, Copy)]
+pub(crate) struct Defined<'a> {
+    pub(crate) lists: &'a Lists,
+    pub(crate) analyzers: &'a Analyzers,
+}

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::lists::Lists;
 use super::tests_of::{self, Operators};
+use super::{Defined, analysis};
 use crate::config::diagnostic::{Code, Sink};
 use crate::config::formats;
 use crate::config::model::{OneOrMany, Size, actions, rules as model};
@@ -19,7 +19,7 @@ use crate::rules::{
 use crate::smtp::{Reply, Status};
 
 /// Builds a rule set; `None` when something is wrong, which has been reported.
-pub(crate) fn build(name: &str, tree: &Node, lists: &Lists, sink: &mut Sink) -> Option<RuleSet> {
+pub(crate) fn build(name: &str, tree: &Node, defined: Defined<'_>, sink: &mut Sink) -> Option<RuleSet> {
     let otherwise = match tree.get("otherwise") {
         None => Some(model::Otherwise::default()),
         Some(node) => typed(node, sink),
@@ -34,7 +34,7 @@ pub(crate) fn build(name: &str, tree: &Node, lists: &Lists, sink: &mut Sink) -> 
                 .note(at.clone(), "ended here")
                 .help("put this rule before it, or give that one conditions");
         }
-        let built = rule(node, lists, sink);
+        let built = rule(node, defined, sink);
         if let Some(rule) = &built
             && ended_by.is_none()
             && rule.mode == Mode::Enforce
@@ -70,10 +70,10 @@ fn ends(action: &Action) -> bool {
     matches!(action, Action::Drop | Action::Stop | Action::Reject(_) | Action::Defer(_))
 }
 
-fn rule(node: &Node, lists: &Lists, sink: &mut Sink) -> Option<Rule> {
+fn rule(node: &Node, defined: Defined<'_>, sink: &mut Sink) -> Option<Rule> {
     let model: model::Rule = typed(node, sink)?;
-    let when = conditions(&model.when, node.get("when"), 1, lists, sink);
-    let unless = conditions(&model.unless, node.get("unless"), 1, lists, sink);
+    let when = conditions(&model.when, node.get("when"), 1, defined, sink);
+    let unless = conditions(&model.unless, node.get("unless"), 1, defined, sink);
     let nodes = node.get("actions").map(Node::items).unwrap_or_default();
     let mut actions = Vec::new();
     let mut ended = false;
@@ -94,13 +94,20 @@ fn rule(node: &Node, lists: &Lists, sink: &mut Sink) -> Option<Rule> {
     Some(Rule { name: Arc::from(model.name.0.as_str()), mode, when: when?, unless: unless?, actions })
 }
 
-fn conditions(models: &[model::Condition], node: Option<&Node>, depth: usize, lists: &Lists, sink: &mut Sink) -> Option<Vec<Condition>> {
+fn conditions(
+    models: &[model::Condition],
+    node: Option<&Node>,
+    depth: usize,
+    defined: Defined<'_>,
+    sink: &mut Sink,
+) -> Option<Vec<Condition>> {
     let nodes = node.map(Node::items).unwrap_or_default();
-    let built: Vec<Option<Condition>> = models.iter().zip(nodes).map(|(model, node)| condition(model, node, depth, lists, sink)).collect();
+    let built: Vec<Option<Condition>> =
+        models.iter().zip(nodes).map(|(model, node)| condition(model, node, depth, defined, sink)).collect();
     built.into_iter().collect()
 }
 
-fn condition(model: &model::Condition, node: &Node, depth: usize, lists: &Lists, sink: &mut Sink) -> Option<Condition> {
+fn condition(model: &model::Condition, node: &Node, depth: usize, defined: Defined<'_>, sink: &mut Sink) -> Option<Condition> {
     let entry = node.entries().first()?;
     if depth > limits::CONDITION_DEPTH_MAX {
         let message = format!("conditions are nested more than {} levels deep", limits::CONDITION_DEPTH_MAX);
@@ -109,7 +116,7 @@ fn condition(model: &model::Condition, node: &Node, depth: usize, lists: &Lists,
     }
     let at = &entry.value;
     let deeper = depth.saturating_add(1);
-    let mut address = |attribute, test| Some(Condition::Text(attribute, tests_of::address(test, at, lists, sink)?));
+    let mut address = |attribute, test| Some(Condition::Text(attribute, tests_of::address(test, at, defined.lists, sink)?));
     let text = |attribute, test| Some(Condition::Text(attribute, tests_of::text(test)?));
     match model {
         model::Condition::MailFrom(test) => address(TextAttribute::MailFrom, test),
@@ -131,7 +138,7 @@ fn condition(model: &model::Condition, node: &Node, depth: usize, lists: &Lists,
         model::Condition::ClientCertificate(test) => certificate(test),
         model::Condition::MessageSize(test) => Some(size(test)),
         model::Condition::RecipientCount(test) => Some(count(test)),
-        model::Condition::SourceIp(test) => Some(Condition::SourceIp(tests_of::ip(test, lists))),
+        model::Condition::SourceIp(test) => Some(Condition::SourceIp(tests_of::ip(test, defined.lists))),
         model::Condition::Tls(wanted) => Some(Condition::Flag(Flag::Tls, *wanted)),
         model::Condition::TlsWrapped(wanted) => Some(Condition::Flag(Flag::TlsWrapped, *wanted)),
         model::Condition::ReadReceiptRequested(wanted) => Some(Condition::Flag(Flag::ReadReceiptRequested, *wanted)),
@@ -144,11 +151,10 @@ fn condition(model: &model::Condition, node: &Node, depth: usize, lists: &Lists,
         model::Condition::DmarcResult(_) => verdict(VerdictAttribute::DmarcResult, at),
         model::Condition::ArcResult(_) => verdict(VerdictAttribute::ArcResult, at),
         model::Condition::DmarcPolicy(_) => verdict(VerdictAttribute::DmarcPolicy, at),
-        // Reported as not available when the shape was checked.
-        model::Condition::Analysis(_) => None,
-        model::Condition::Any(models) => conditions(models, Some(at), deeper, lists, sink).map(Condition::Any),
-        model::Condition::All(models) => conditions(models, Some(at), deeper, lists, sink).map(Condition::All),
-        model::Condition::Not(model) => condition(model, at, deeper, lists, sink).map(|inner| Condition::Not(Box::new(inner))),
+        model::Condition::Analysis(test) => analysis::of_rule(test, at, defined.analyzers, sink).map(Condition::Analysis),
+        model::Condition::Any(models) => conditions(models, Some(at), deeper, defined, sink).map(Condition::Any),
+        model::Condition::All(models) => conditions(models, Some(at), deeper, defined, sink).map(Condition::All),
+        model::Condition::Not(model) => condition(model, at, deeper, defined, sink).map(|inner| Condition::Not(Box::new(inner))),
     }
 }
 
@@ -210,11 +216,9 @@ fn count(test: &model::NumberTest) -> Condition {
     Condition::Number(NumberAttribute::RecipientCount, operator, values)
 }
 
-/// The words are taken as they stand: the shape has seen that each is one of the attribute's.
 fn verdict(attribute: VerdictAttribute, node: &Node) -> Option<Condition> {
-    let entry = node.entries().first()?;
-    let values = entry.value.one_or_many().iter().filter_map(Node::text).map(Box::from).collect();
-    Some(Condition::Verdict { attribute, negated: entry.key == "not_equals", values })
+    let (negated, values) = tests_of::words(node)?;
+    Some(Condition::Verdict { attribute, negated, values })
 }
 
 fn action(model: &actions::Action, node: &Node, sink: &mut Sink) -> Option<Action> {

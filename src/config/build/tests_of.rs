@@ -54,6 +54,13 @@ pub(super) fn ip(test: &model::IpTest, lists: &Lists) -> IpTest {
     }
 }
 
+/// A test of a verdict: whether it is negated, and the words as they stand: the shape has seen that each is one of the attribute's.
+pub(super) fn words(node: &Node) -> Option<(bool, Vec<Box<str>>)> {
+    let entry = node.entries().first()?;
+    let values = entry.value.one_or_many().iter().filter_map(Node::text).map(Box::from).collect();
+    Some((entry.key == "not_equals", values))
+}
+
 /// Networks as a set; v4-mapped ones become plain IPv4, as the addresses that are looked up do.
 pub(super) fn set(networks: impl Iterator<Item = IpNet>) -> IpSet {
     IpSet::new(networks.map(|net| match net {
@@ -69,7 +76,8 @@ fn folded(values: &OneOrMany<String>) -> Vec<Folded> {
     values.0.iter().map(|text| Folded::new(text)).collect()
 }
 
-fn expressions(patterns: &OneOrMany<Pattern>) -> Option<Vec<regex::Regex>> {
+/// Compiled expressions; `None` when one of them is wrong, which has been reported.
+pub(super) fn expressions(patterns: &OneOrMany<Pattern>) -> Option<Vec<regex::Regex>> {
     patterns.0.iter().map(|pattern| formats::pattern(&pattern.0).ok()).collect()
 }
 

@@ -28,10 +28,9 @@ pub(crate) struct DeploymentFile {
     /// Lists of networks, by name.
     #[serde(default)]
     pub(crate) ip_lists: BTreeMap<String, ListFile>,
-    /// Content analyzers, by name.
+    /// Who is asked about clients and messages, by name ([analyzers](analyzers.md)).
     #[serde(default)]
-    #[schemars(extend("x-not-available" = "warning"))]
-    pub(crate) analyzers: BTreeMap<String, Analyzer>,
+    pub(crate) analyzers: BTreeMap<String, super::analyzers::Analyzer>,
     /// Archives, by name.
     #[serde(default)]
     #[schemars(extend("x-not-available" = "warning"))]
@@ -44,12 +43,13 @@ pub(crate) struct DeploymentFile {
     pub(crate) acme: Option<super::acme::Acme>,
     /// How notifications to senders leave.
     pub(crate) bounces: Option<Bounces>,
+    /// Daily reports to the owners of domains with DMARC; absent, none are sent.
+    pub(crate) dmarc_reports: Option<DmarcReports>,
     /// Where accepted mail waits; `{ path: var/spool }` unless said.
     pub(crate) spool: Option<Spool>,
     /// What clients may take.
     pub(crate) limits: Option<super::edge::EdgeLimits>,
-    /// DNS servers; absent, the system's.
-    #[schemars(extend("x-not-available" = "warning"))]
+    /// Which DNS servers are asked; absent, the system's.
     pub(crate) resolver: Option<Resolver>,
     /// The administrative HTTP server; absent, there is none.
     pub(crate) admin: Option<Admin>,
@@ -61,6 +61,24 @@ pub(crate) struct DeploymentFile {
 pub(crate) struct Bounces {
     /// The relay that takes them, whatever their recipient's domain.
     pub(crate) relay: RelayName,
+}
+
+/// DMARC aggregate reports (RFC 9990): once a day the owners of domains whose DMARC records ask for it (`rua`) learn which hosts have
+/// sent mail in their name, and how it fared.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DmarcReports {
+    /// The relay that takes the reports; it must deliver anywhere.
+    pub(crate) relay: RelayName,
+    /// Sender of the reports, in From and in MAIL FROM: a mailbox that exists, of a domain whose SPF record lets the relay send. Its domain
+    /// is the submitter that reports name.
+    pub(crate) from: MailAddress,
+    /// Who reports, in words.
+    pub(crate) organization: Line,
+    /// Where the readers of a report find help: a URL or an address.
+    pub(crate) contact: Option<Line>,
+    /// The folder of the figures that are not sent yet; `dmarc-reports` beside the spool's folder unless said.
+    pub(crate) path: Option<FilePath>,
 }
 
 /// Accepted domains: a list, or `{ ses: true }`.
@@ -130,8 +148,11 @@ pub(crate) struct Endpoint {
     pub(crate) credentials: Option<Secret>,
     /// Whose clients an `mtls` endpoint lets in; of several, each has CRLs of its own.
     pub(crate) trust: Option<OneOrMany<Trust>>,
-    /// Whether messages get an ARC seal.
-    #[schemars(extend("x-not-available" = "error"))]
+    /// Whether messages get a field `Authentication-Results` that says what was found out about them.
+    pub(crate) authentication_results: Option<bool>,
+    /// Whether they get a field `Received-SPF` besides.
+    pub(crate) received_spf: Option<bool>,
+    /// The ARC seal that messages get, made after all changes by rules; absent, there is none.
     pub(crate) arc_seal: Option<ArcSeal>,
 }
 
@@ -217,16 +238,16 @@ pub(crate) struct Trust {
     pub(crate) crl: Option<FilePath>,
 }
 
-/// The seal of RFC 8617.
+/// The ARC seal of RFC 8617, with `rsa-sha256`. A message that cannot be sealed because its key cannot be had is deferred.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ArcSeal {
     /// The domain that seals.
-    pub(crate) domain: Domain,
-    /// The selector of its key.
-    pub(crate) selector: Line,
-    /// PEM file with the private key.
-    pub(crate) key: FilePath,
+    pub(crate) domain: DnsName,
+    /// The selector of its key: verifiers look for it at `SELECTOR._domainkey.DOMAIN`.
+    pub(crate) selector: DnsName,
+    /// The private key: RSA of 2048 to 8192 bits in PEM (PKCS#1 or PKCS#8), alone or as `{"private_key": …}`.
+    pub(crate) key: Secret,
 }
 
 /// Where mail goes. One of `host`, `hosts`, `mx` or `preset` says to whom.
@@ -311,11 +332,12 @@ pub(crate) enum RelayTls {
 #[schemars(extend("x-secret" = true))]
 #[allow(clippy::enum_variant_names, reason = "the names are the keys")]
 pub(crate) enum Secret {
-    /// Name or ARN in AWS Secrets Manager; the secret is `{"username": …, "password": …}`, or what `credentials` allows besides.
+    /// Name or ARN in AWS Secrets Manager; the secret is `{"username": …, "password": …}`, what `credentials` allows besides, or for `arc_seal` a private
+    /// key.
     Secret(Line),
-    /// A file with the same JSON.
+    /// A file with the same content.
     File(FilePath),
-    /// An environment variable with the same JSON.
+    /// An environment variable with the same content.
     Env(Line),
 }
 
@@ -360,32 +382,6 @@ pub(crate) struct ListFile {
     pub(crate) file: FilePath,
 }
 
-/// A content analyzer.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Analyzer {
-    /// Its kind.
-    pub(crate) r#type: AnalyzerType,
-    /// Zone of a DNS list.
-    pub(crate) zone: Option<Domain>,
-    /// Where it answers.
-    pub(crate) url: Option<Line>,
-    /// How long an answer is waited for.
-    pub(crate) timeout: Option<TimeSpan>,
-}
-
-/// Kind of an analyzer.
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum AnalyzerType {
-    /// A DNS list.
-    Dnsbl,
-    /// Rspamd.
-    Rspamd,
-    /// ClamAV.
-    Clamav,
-}
-
 /// An archive.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -420,13 +416,13 @@ pub(crate) struct Spool {
     pub(crate) blobs: Option<Line>,
 }
 
-/// DNS servers.
+/// Which DNS servers are asked, for verdicts, host names of clients, DNS lists and mail exchangers.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Resolver {
-    /// Addresses and ports.
-    pub(crate) servers: OneOrMany<Listen>,
-    /// How long an answer is waited for.
+    /// Addresses, with a port where it is not 53; absent, the servers of /etc/resolv.conf. They must resolve for others (recursion).
+    pub(crate) servers: Option<OneOrMany<NameServer>>,
+    /// How long one server is waited for, 1s to 30s; a question takes twice that at most; `3s` unless said.
     pub(crate) timeout: Option<TimeSpan>,
 }
 

@@ -60,13 +60,10 @@ pub(crate) enum PolicyCondition {
     /// The TLS version of the session.
     TlsProtocol(TlsTest),
     /// The client's host name, forward-confirmed.
-    #[schemars(extend("x-not-available" = "error"))]
     ClientHost(TextTest),
-    /// The SPF result.
-    #[schemars(extend("x-not-available" = "error"))]
+    /// The SPF result (RFC 8601 §2.7.2): of MAIL FROM, or of HELO for the null sender.
     SpfResult(VerdictTest<SpfResult>),
-    /// What an analyzer found.
-    #[schemars(extend("x-not-available" = "error"))]
+    /// What an analyzer found that does not need the message.
     Analysis(Box<AnalysisTest>),
 }
 

@@ -94,7 +94,6 @@ pub(crate) enum Condition {
     /// The subject, decoded.
     Subject(TextTest),
     /// The client's host name, forward-confirmed.
-    #[schemars(extend("x-no-verdict" = true))]
     ClientHost(TextTest),
     /// The Message-ID field.
     MessageId(TextTest),
@@ -121,28 +120,20 @@ pub(crate) enum Condition {
     /// Whether the client logged in or showed a verified certificate.
     Authenticated(bool),
     /// Mail Manager's SPF verdict.
-    #[schemars(extend("x-no-verdict" = true))]
     Spf(VerdictTest<Verdict>),
     /// Mail Manager's DKIM verdict.
-    #[schemars(extend("x-no-verdict" = true))]
     Dkim(VerdictTest<Verdict>),
     /// The SPF result (RFC 8601 §2.7.2).
-    #[schemars(extend("x-no-verdict" = true))]
     SpfResult(VerdictTest<SpfResult>),
     /// The DKIM result (RFC 8601 §2.7.1).
-    #[schemars(extend("x-no-verdict" = true))]
     DkimResult(VerdictTest<DkimResult>),
     /// The DMARC result.
-    #[schemars(extend("x-no-verdict" = true))]
     DmarcResult(VerdictTest<DmarcResult>),
     /// The ARC result.
-    #[schemars(extend("x-no-verdict" = true))]
     ArcResult(VerdictTest<ArcResult>),
-    /// What the DMARC record of the From domain asks for.
-    #[schemars(extend("x-no-verdict" = true))]
+    /// What the DMARC record of the From domain asks for, whether the message passes or not; `absent`: there is none.
     DmarcPolicy(VerdictTest<DmarcPolicy>),
     /// What an analyzer found.
-    #[schemars(extend("x-not-available" = "error"))]
     Analysis(Box<AnalysisTest>),
     /// At least one of these matches.
     Any(#[schemars(length(min = 1))] Vec<Condition>),
@@ -325,6 +316,7 @@ pub(crate) enum IpTest {
 /// A test of a verdict.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "{W}Test")]
 pub(crate) enum VerdictTest<W> {
     /// One of these.
     Equals(OneOrMany<W>),
@@ -357,11 +349,12 @@ words! {
     DmarcPolicy { None, Quarantine, Reject, Absent }
 }
 
-/// What an analyzer found: `analyzer`, `field` and one operator.
+/// What an analyzer found: `analyzer`, `field` and one operator that fits the type of the field.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(extend("x-one-of" = [
-    "equals", "not_equals", "starts_with", "ends_with", "contains", "less_than", "greater_than", "less_than_or_equal", "greater_than_or_equal"
+    "equals", "not_equals", "starts_with", "ends_with", "contains", "matches", "exists", "less_than", "greater_than", "less_than_or_equal",
+    "greater_than_or_equal"
 ]))]
 pub(crate) struct AnalysisTest {
     /// An analyzer of `gateway.yaml`.
@@ -378,6 +371,10 @@ pub(crate) struct AnalysisTest {
     pub(crate) ends_with: Option<OneOrMany<String>>,
     /// This stands in the text.
     pub(crate) contains: Option<OneOrMany<String>>,
+    /// This regular expression finds something in the text.
+    pub(crate) matches: Option<OneOrMany<Pattern>>,
+    /// Whether the field has a value.
+    pub(crate) exists: Option<bool>,
     /// Less than this.
     pub(crate) less_than: Option<f64>,
     /// More than this.
@@ -386,7 +383,7 @@ pub(crate) struct AnalysisTest {
     pub(crate) less_than_or_equal: Option<f64>,
     /// At least this.
     pub(crate) greater_than_or_equal: Option<f64>,
-    /// What happens when the analyzer does not answer.
+    /// What happens when the analyzer does not answer, and that matters; `defer` unless said.
     pub(crate) on_error: Option<OnError>,
 }
 
@@ -394,8 +391,8 @@ pub(crate) struct AnalysisTest {
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum OnError {
-    /// The client is asked to come again.
+    /// The client is asked to come again: 451 4.7.1.
     Defer,
-    /// The statement or rule does not match.
+    /// The statement or rule does not match because of it.
     Skip,
 }

@@ -54,12 +54,22 @@ text_format! {
     Ip(IpAddr) = "ip", formats::ip;
     /// An address and port: `0.0.0.0:25`, `[::]:25`.
     Listen(SocketAddr) = "listen", formats::listen;
+    /// The address of a DNS server: `192.0.2.53`, `127.0.0.1:5353`, `[2001:db8::53]:53`.
+    NameServer(SocketAddr) = "name-server", formats::name_server;
     /// A domain: `acme.example`.
     Domain(String) = "domain", formats::domain;
+    /// A name as it stands in DNS.
+    DnsName(String) = "dns-name", formats::dns_name;
     /// A host name that a certificate can be issued for.
     CertificateName(String) = "certificate-name", formats::certificate_name;
     /// A URL with `https`.
     HttpsUrl(String) = "https-url", formats::https_url;
+    /// A URL with `http` or `https`.
+    HttpUrl(String) = "http-url", formats::http_url;
+    /// The domain of a DNS list.
+    ListZone(String) = "list-zone", formats::list_zone;
+    /// `127.0.0.1:3310`, `clamd.example:3310` or `unix:/run/clamav/clamd.ctl`.
+    ServiceAddress(formats::ServiceAddress) = "service-address", formats::service_address;
     /// A host name or an IP address.
     Host(String) = "host", formats::host;
     /// A path; a relative one begins at the folder of `gateway.yaml`.
@@ -230,6 +240,30 @@ impl JsonSchema for AddressMap {
             "minProperties": 1,
             "propertyNames": { "format": "map-address" },
             "additionalProperties": { "type": "string", "format": "map-address" },
+        })
+    }
+}
+
+/// Answers of a DNS list and their names.
+#[derive(Clone, Debug, serde::Deserialize)]
+#[serde(transparent)]
+pub(crate) struct ListCodes(pub(crate) std::collections::BTreeMap<String, Line>);
+
+impl JsonSchema for ListCodes {
+    fn schema_name() -> Cow<'static, str> {
+        "ListCodes".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "object",
+            "minProperties": 1,
+            "propertyNames": { "format": "list-code" },
+            "additionalProperties": { "type": "string", "format": "line" },
         })
     }
 }

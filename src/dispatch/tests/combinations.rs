@@ -8,7 +8,7 @@ use crate::dispatch::Intake;
 use crate::dispatch::decide::{Decision, decide};
 use crate::limits::SPOOL_SICK_TIME;
 use crate::message::Original;
-use crate::rules::{self, Action, OnFailure, Otherwise, RuleSet};
+use crate::rules::{Action, OnFailure, Otherwise, RuleSet};
 use crate::spool::{Spool, SpoolError};
 use crate::telemetry::Lines;
 
@@ -17,8 +17,7 @@ fn decided(mode: DeliveryMode, recipients: &[&str]) -> String {
     let snapshot = Arc::new(setting::usual());
     let incoming = setting::incoming(1, "s@sender.example", recipients, &snapshot, &setting::endpoint(setting::rule_set(), mode));
     let original = Original::parse(incoming.data.clone()).unwrap();
-    let message = rules::Message { session: &incoming.session, envelope: &incoming.envelope, original: &original };
-    match decide(&rules::evaluate(&incoming.endpoint.rules, &message), mode) {
+    match decide(&setting::plan(&incoming, &original), mode) {
         Decision::Refuse(reply) => format!("refuse {}", reply.code),
         Decision::Drop(_) => "drop".to_owned(),
         Decision::Inline(relay) => format!("inline {relay}"),

@@ -5,6 +5,7 @@ mod faulty;
 mod hops;
 mod notify;
 mod queueing;
+mod reports;
 mod setting;
 mod simulation;
 

@@ -1,19 +1,24 @@
 //! A dispatcher with everything it needs: configuration, rules, messages, and the log it leaves.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
 
 use tokio::time::Instant;
 
 use super::faulty::{Faults, Faulty};
 use super::hops::{self, Hops};
-use crate::config::{DeliveryMode, Domains, Endpoint, EndpointKind, Limits, Snapshot};
+use crate::config::{DeliveryMode, Domains, Endpoint, EndpointFields, EndpointKind, Limits, Snapshot};
 use crate::dispatch::{Clock, Dispatcher, Incoming, Intake};
-use crate::message::{Envelope, MessageId, SessionFacts, SessionIds};
+use crate::examination::{Examine, Sealing, Subject as Examined};
+use crate::message::{Envelope, Findings, MessageId, Need, Original, SessionFacts, SessionIds};
 use crate::policy::{Effect, Policy};
 use crate::relay::RelayConfig;
-use crate::rules::{Action, Condition, Folded, MailFrom, Mode, OnFailure, Otherwise, Rule, RuleSet, Template, TextAttribute, TextTest};
+use crate::rules::{
+    self, Action, Condition, Folded, Judgement, MailFrom, Mode, OnFailure, Otherwise, Plan, Rule, RuleSet, Template, TextAttribute,
+    TextTest,
+};
 use crate::smtp::{Address, MailTerms, Notify, OriginalRecipient, RcptParameters, Recipient, Reply, ReversePath, Status};
 use crate::spool::{LocalSpool, Spool, UnixMillis};
 use crate::telemetry::{Format, Lines, Log};
@@ -54,7 +59,7 @@ impl Setting {
         hops.world().now = Some(Arc::clone(&clock));
         let ids = Arc::new(SessionIds::new(u32::try_from(begin % 1_000_000).unwrap()));
         let own = Clock(Arc::clone(&clock));
-        let dispatcher = Dispatcher::with_clock(Arc::clone(&spool), hops.clone(), log.clone(), ids, snapshot, own);
+        let dispatcher = Dispatcher::with_clock(Arc::clone(&spool), hops.clone(), Sealing::default(), log.clone(), ids, snapshot, own);
         Self { dispatcher, hops, faults, spool, clock, log }
     }
 
@@ -97,10 +102,13 @@ pub(super) fn snapshot(relays: Vec<RelayConfig>, bounce_relay: Option<&str>) -> 
         domains: Domains::List(vec!["here.example".into()]),
         endpoints: BTreeMap::new(),
         relays: relays.into_iter().map(|relay| (Arc::clone(&relay.name), Arc::new(relay))).collect(),
+        analyzers: BTreeMap::new(),
         bounce_relay: bounce_relay.map(Into::into),
         acme: None,
+        dmarc_reports: None,
         spool: PathBuf::new(),
         limits: Limits::default(),
+        resolver: Default::default(),
         admin: None,
         files: Vec::new(),
         expiries: Vec::new(),
@@ -123,6 +131,7 @@ pub(super) fn endpoint(rules: Arc<RuleSet>, delivery: DeliveryMode) -> Arc<Endpo
         tls: None,
         delivery,
         load_balancers: Vec::new(),
+        fields: EndpointFields::default(),
     })
 }
 
@@ -198,6 +207,32 @@ pub(super) fn incoming(number: u32, sender: &str, recipients: &[&str], snapshot:
             eight_bit: false,
             terms: MailTerms::default(),
         },
+        examiner: Arc::new(Nobody),
+        findings: Findings::default(),
         data: data.into(),
+    }
+}
+
+/// Knows nothing: what these rules need stands in the message.
+#[derive(Debug)]
+struct Nobody;
+
+impl Examine for Nobody {
+    fn examine<'a>(
+        &'a self,
+        _: &'a BTreeSet<Need>,
+        _: &'a Examined<'a>,
+        _: &'a mut Findings,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+        Box::pin(std::future::ready(()))
+    }
+}
+
+/// The plan for a message about which nothing needs to be found out.
+pub(super) fn plan(incoming: &Incoming, original: &Original) -> Plan {
+    let Incoming { session, envelope, findings, .. } = incoming;
+    match rules::evaluate(&incoming.endpoint.rules, &rules::Message { session, envelope, original, findings }) {
+        Judgement::Decided(plan) => plan,
+        Judgement::Needs(needs) => panic!("not decided: {needs:?}"),
     }
 }

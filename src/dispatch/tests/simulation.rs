@@ -16,7 +16,7 @@ use crate::limits::DSN_PER_MINUTE_MAX;
 use crate::message::{MessageId, Original};
 use crate::random::{Random, seeds};
 use crate::relay::{INTERNET, RetrySchedule};
-use crate::rules::{self, Disposition, MailFrom, OnFailure, Plan, StepAction};
+use crate::rules::{Disposition, MailFrom, OnFailure, Plan, StepAction};
 use crate::smtp::{Address, Notify, OriginalRecipient, Reply, ReversePath};
 use crate::spool::UnixMillis;
 use crate::telemetry::Lines;
@@ -274,8 +274,7 @@ impl Message {
     fn plan(&self, snapshot: &Arc<Snapshot>) -> (Original, Plan) {
         let incoming = self.incoming(snapshot);
         let original = Original::parse(incoming.data.clone()).unwrap();
-        let message = rules::Message { session: &incoming.session, envelope: &incoming.envelope, original: &original };
-        let plan = rules::evaluate(&incoming.endpoint.rules, &message);
+        let plan = setting::plan(&incoming, &original);
         (original, plan)
     }
 }

@@ -16,7 +16,7 @@ fn from(address: &str) -> HashMap<IpAddr, IpAddr> {
 }
 
 fn counted(house: &House, limit: &str) -> String {
-    let page = house.ingress.log.metrics().render(&[]);
+    let page = house.ingress.log.metrics().render(&[], &[]);
     let begin = format!("gateway_limit_reached_total{{limit=\"{limit}\"}} ");
     page.lines().find_map(|line| line.strip_prefix(&begin)).unwrap().to_owned()
 }

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use self::hop::{Act, Hop, Script};
 use super::*;
+use crate::dns::ResolverConfig;
 use crate::failure::Retry;
 use crate::limits;
 use crate::message::{MessageId, SessionIds};
@@ -56,8 +57,13 @@ fn delivery(recipients: &[&str]) -> Delivery {
     }
 }
 
+/// Nobody is asked: relays have hosts.
+fn dns() -> Dns {
+    Dns::new(&ResolverConfig::default()).unwrap()
+}
+
 fn relays() -> Relays {
-    Relays::new("mx.example".into(), Arc::new(Secrets::default()))
+    Relays::new("mx.example".into(), Arc::new(Secrets::default()), dns())
 }
 
 async fn deliver(relays: &Relays, config: RelayConfig, recipients: &[&str]) -> DeliveryReport {

@@ -144,7 +144,7 @@ impl CredentialSource for Source {
 
 async fn log_in(hop: &Hop, passwords: &[&'static str]) -> DeliveryReport {
     let source = Source(Mutex::new(passwords.iter().copied().collect()));
-    let relays = Relays::with_source("mx.example".into(), Arc::new(source));
+    let relays = Relays::with_source("mx.example".into(), Arc::new(source), dns());
     let config = RelayConfig { auth: Some(secret()), ..config(hop) };
     deliver(&relays, config, &["x@y.example"]).await
 }
@@ -211,7 +211,7 @@ async fn auth_that_is_not_offered_or_login_alone() {
 async fn login_over_tls_once_for_a_connection() {
     let (tls, _) = server(&["127.0.0.1"]);
     let hop = Hop::start(with_tls(tls).keywords(&["AUTH PLAIN"])).await;
-    let relays = Relays::with_source("mx.example".into(), Arc::new(Source(Mutex::new(["good"].into()))));
+    let relays = Relays::with_source("mx.example".into(), Arc::new(Source(Mutex::new(["good"].into()))), dns());
     let config = RelayConfig { auth: Some(secret()), ..mode(&hop, TlsMode::Required) };
     for reused in [false, true] {
         let report = deliver(&relays, config.clone(), &["x@y.example"]).await;

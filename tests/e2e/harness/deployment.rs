@@ -3,9 +3,10 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use super::Gateway;
+use crate::common::dns::StubDns;
 use crate::common::temporary_folder;
 
 /// A folder with a deployment. Without more words it takes mail for acme.example and acme.org and gives it to the relay `next`.
@@ -15,7 +16,11 @@ pub struct Deployment {
     endpoint: String,
     relays: String,
     variables: Vec<(String, String)>,
+    resolver: SocketAddr,
 }
+
+/// Without more words a gateway asks this server, for which no name exists: no test asks the world.
+static NOTHING: LazyLock<StubDns> = LazyLock::new(StubDns::launch);
 
 const RULES: &str = "rules:\n  - name: all\n    actions:\n      - SMTPRelay: { relay: next }\n";
 
@@ -28,6 +33,7 @@ impl Deployment {
             endpoint: format!("delivery: {delivery}, "),
             relays: String::new(),
             variables: Vec::new(),
+            resolver: NOTHING.address(),
         };
         deployment.file("policies/edge.yaml", "default: allow\n").file("rules/inbound.yaml", RULES)
     }
@@ -35,6 +41,12 @@ impl Deployment {
     /// Instead of the two domains, and what else stands on the top level of gateway.yaml.
     pub fn top(mut self, yaml: &str) -> Self {
         self.top = format!("{yaml}\n");
+        self
+    }
+
+    /// The DNS server that the gateway asks.
+    pub fn names(mut self, dns: &StubDns) -> Self {
+        self.resolver = dns.address();
         self
     }
 
@@ -105,11 +117,11 @@ impl Deployment {
 
     /// The same with an address to listen on.
     pub fn yaml_listening(&self, listen: &str) -> String {
-        let Self { top, endpoint, relays, .. } = self;
+        let Self { top, endpoint, relays, resolver, .. } = self;
         let relays = if relays.is_empty() { String::new() } else { format!("relays:\n{relays}") };
         format!(
             "hostname: mx1.acme.example\n{top}endpoints:\n  mx: {{ listen: [\"{listen}\"], policy: edge, rules: inbound, {endpoint}}}\n\
-             {relays}spool: {{ path: spool }}\n"
+             {relays}spool: {{ path: spool }}\nresolver: {{ servers: [\"{resolver}\"] }}\n"
         )
     }
 

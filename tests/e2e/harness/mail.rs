@@ -32,18 +32,47 @@ pub fn large(bytes: usize) -> Vec<u8> {
     message
 }
 
-/// What lies below the Received field of mx1.acme.example, which must be there and must be the first.
+/// What lies below the Received field of mx1.acme.example, which must be there, with nothing above it but other fields of the gateway.
 pub fn below_received(data: &[u8]) -> &[u8] {
-    assert!(data.starts_with(b"Received: from "), "no Received field on top: {:?}", text(&data[..data.len().min(200)]));
+    let (above, received) = received(data);
+    &data[above + received..]
+}
+
+/// The Received field of mx1.acme.example alone.
+pub fn received_field(data: &[u8]) -> String {
+    let (above, received) = received(data);
+    text(&data[above..above + received])
+}
+
+/// The fields that the gateway has put above its Received field.
+pub fn above_received(data: &[u8]) -> String {
+    text(&data[..received(data).0])
+}
+
+/// Where the gateway's Received field begins, and how long it is.
+fn received(data: &[u8]) -> (usize, usize) {
+    let mut begin = 0;
+    while !data[begin..].starts_with(b"Received: from ") {
+        let is_ours = ["Authentication-Results: mx1.acme.example;", "Received-SPF: ", "ARC-"]
+            .iter()
+            .any(|name| data[begin..].starts_with(name.as_bytes()));
+        assert!(is_ours, "no Received field on top: {:?}", text(&data[..data.len().min(begin + 200)]));
+        begin += field_len(&data[begin..]);
+    }
+    let length = field_len(&data[begin..]);
+    let field = text(&data[begin..begin + length]);
+    assert!(field.contains("by mx1.acme.example "), "not our Received field: {field}");
+    (begin, length)
+}
+
+fn field_len(data: &[u8]) -> usize {
     let mut end = 0;
     loop {
         end += memchr::memchr(b'\n', &data[end..]).expect("the field ends") + 1;
         if !matches!(data.get(end), Some(b' ' | b'\t')) {
-            break;
+            return end;
         }
     }
-    assert!(text(&data[..end]).contains("by mx1.acme.example "), "not our Received field: {}", text(&data[..end]));
-    &data[end..]
 }
 
 /// Fails with the first difference instead of with megabytes.

@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod deployment;
+pub mod dns;
 pub mod gateway;
 pub mod haproxy;
 pub mod lines;
@@ -9,6 +10,7 @@ pub mod mail;
 pub mod pebble;
 pub mod pki;
 pub mod programs;
+pub mod signatures;
 pub mod sink;
 pub mod tls;
 

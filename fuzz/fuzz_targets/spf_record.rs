@@ -1,0 +1,8 @@
+//! See `entry::spf_record`.
+#![no_main]
+
+#[allow(dead_code)]
+#[path = "../entry.rs"]
+mod entry;
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| entry::spf_record(input));

@@ -1,0 +1,47 @@
+//! Judging a message: the rules say what they must know, the examination finds it out, until there is a plan.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::{Incoming, dmarc};
+use crate::examination::Subject;
+use crate::failure::{Failure, Side};
+use crate::message::{Need, Original};
+use crate::rules::{self, Judgement, Plan};
+use crate::smtp::{Reply, Status};
+
+/// The plan for a message. Afterwards the findings hold all that judging has needed, and for a message that is delivered, all that the
+/// endpoint's header fields and a DMARC report tell.
+pub(super) async fn judge(incoming: &mut Incoming, original: &Original) -> Result<Plan, Failure> {
+    loop {
+        let Incoming { session, envelope, findings, endpoint, .. } = &*incoming;
+        let fields = endpoint.needs_of_fields().into_iter().chain(dmarc::need(incoming)).filter(|need| !findings.has(need));
+        match rules::evaluate(&endpoint.rules, &rules::Message { session, envelope, original, findings }) {
+            Judgement::Needs(mut needs) => {
+                // Most messages are delivered: what their fields need is asked for beside what the rules need.
+                needs.extend(fields);
+                find_out(&needs, incoming, original).await?;
+            }
+            Judgement::Decided(plan) => {
+                let needs: BTreeSet<Need> = fields.filter(|_| !plan.steps.is_empty()).collect();
+                find_out(&needs, incoming, original).await?;
+                return Ok(plan);
+            }
+        }
+    }
+}
+
+async fn find_out(needs: &BTreeSet<Need>, incoming: &mut Incoming, original: &Original) -> Result<(), Failure> {
+    let Incoming { id, snapshot, session, envelope, findings, examiner, .. } = incoming;
+    let subject = Subject { hostname: &snapshot.hostname, id: *id, session, envelope, original: Some(original) };
+    examiner.examine(needs, &subject, findings).await;
+    if let Some(need) = needs.iter().find(|need| !findings.has(need)) {
+        // It cannot happen; if it did, the message would be judged for ever.
+        let reply = Reply::fixed(451, Status(4, 7, 1), "Cannot be checked now, try again later");
+        return Err(Failure::new(Side::Us, reply, format!("nobody can find out {need:?}")));
+    }
+    if session.client_host.is_none() {
+        session.client_host = findings.client_host.known().and_then(|host| host.as_ref().map(Arc::clone));
+    }
+    Ok(())
+}

@@ -110,7 +110,8 @@ const ARROWS: &[(&str, &[&str])] = &[
             "telemetry",
         ],
     ),
-    ("cli", &["service", "config", "relay", "secrets", "telemetry", "limits"]),
+    // The demonstration has a DNS server of its own.
+    ("cli", &["service", "config", "dns", "relay", "secrets", "telemetry", "limits"]),
 ];
 
 /// Arrows against the order, each for the one type that it names.

@@ -82,6 +82,7 @@ fn every_line_stays_one_json_object() {
         "connected",
         "policy",
         "refused",
+        "verdicts",
         "message",
         "rule",
         "action",

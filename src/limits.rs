@@ -320,7 +320,7 @@ pub const DSN_RELAYED_PER_MINUTE_MAX: u32 = 300;
 
 /// Terms of one evaluation that ask DNS, those of included records among them; more are a `permerror` (RFC 7208 §4.6.4).
 pub const SPF_TERMS_MAX: u32 = 10;
-/// Questions of these terms that find nothing; more are a `permerror` (RFC 7208 §4.6.4).
+/// How many of these terms may have a question that finds nothing; more are a `permerror` (RFC 7208 §4.6.4).
 pub const SPF_VOID_LOOKUPS_MAX: u32 = 2;
 /// Mail exchangers of one `mx`; more are a `permerror` (RFC 7208 §4.6.4).
 pub const SPF_MX_NAMES_MAX: usize = 10;

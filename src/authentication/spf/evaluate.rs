@@ -34,7 +34,7 @@ pub(super) struct Outcome {
 
 /// Judges the subject's domain.
 pub(super) async fn evaluate(lookups: &impl Lookups, subject: Subject<'_>) -> Outcome {
-    let mut evaluation = Evaluation { lookups, subject, terms: 0, voids: 0, client_names: None };
+    let mut evaluation = Evaluation { lookups, subject, terms: 0, voids: 0, void_term: 0, client_names: None };
     evaluation.check_host(subject.domain.to_owned(), Explain::Yes).await
 }
 
@@ -56,8 +56,10 @@ struct Evaluation<'e, L> {
     subject: Subject<'e>,
     /// Terms so far that ask DNS.
     terms: u32,
-    /// Their questions so far that found nothing.
+    /// How many of them had a question that found nothing.
     voids: u32,
+    /// The last of those, by its number among the terms.
+    void_term: u32,
     /// Once they were asked for.
     client_names: Option<ClientNames>,
 }
@@ -311,10 +313,15 @@ impl<L: Lookups> Evaluation<'_, L> {
         Ok(answer.records)
     }
 
+    /// RFC 7208 §4.6.4 counts terms, not questions: an `mx` whose three hosts have IPv4 alone is one for a client with IPv6.
     fn another_void(&mut self) -> Result<(), Stop> {
+        if self.void_term == self.terms {
+            return Ok(());
+        }
+        self.void_term = self.terms;
         self.voids = self.voids.saturating_add(1);
         if self.voids > SPF_VOID_LOOKUPS_MAX {
-            return Err(Stop::Permanent(format!("more than {SPF_VOID_LOOKUPS_MAX} DNS questions that find nothing")));
+            return Err(Stop::Permanent(format!("more than {SPF_VOID_LOOKUPS_MAX} terms whose DNS questions find nothing")));
         }
         Ok(())
     }

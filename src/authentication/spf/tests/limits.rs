@@ -55,7 +55,7 @@ fn ten_terms_may_ask() {
 }
 
 #[test]
-fn two_questions_may_find_nothing() {
+fn two_terms_may_find_nothing() {
     let mx: Vec<String> = (0..3).map(|number| format!("MX 10 no{number}.example")).collect();
     let mut others: Vec<_> = mx.iter().map(|record| ("mx.example", record.as_str())).collect();
     others.extend([("empty.example", "AAAA 2001:db8::1"), ("inner.example", "TXT v=spf1 a:no.example -all"), ("exp.example", "TXT why")]);
@@ -67,12 +67,32 @@ fn two_questions_may_find_nothing() {
         ("exists:no.example mx:no.example a:no.example", SpfResult::Permerror),
         ("include:inner.example include:inner.example", SpfResult::Fail),
         ("include:inner.example a:no.example include:inner.example", SpfResult::Permerror),
-        // The hosts of an mx are questions too.
-        ("mx:mx.example", SpfResult::Permerror),
+        // The hosts of an mx are questions too, of one term.
+        ("mx:mx.example", SpfResult::Fail),
+        ("mx:mx.example mx:mx.example", SpfResult::Fail),
+        ("mx:mx.example mx:mx.example mx:mx.example", SpfResult::Permerror),
+        ("mx:mx.example a:no.example include:inner.example", SpfResult::Permerror),
+        ("ptr ptr", SpfResult::Fail),
+        ("ptr a:no.example ptr", SpfResult::Permerror),
         ("a:no.example a:no.example exp=no.example", SpfResult::Fail),
     ] {
         let verdict = result_of(CLIENT, &format!("v=spf1 {terms} -all"), &others);
         assert_eq!(verdict.result, expected, "{terms}: {}", verdict.reason);
+    }
+}
+
+/// Three mail exchangers with IPv4 alone: nothing that the domain did wrong, whatever its client has.
+#[test]
+fn hosts_without_the_addresses_of_the_clients_kind_are_one_term() {
+    let mut zone: Vec<(String, String)> = Vec::new();
+    for number in 0..3 {
+        zone.push(("example.com".to_owned(), format!("MX {number} mx{number}.example")));
+        zone.push((format!("mx{number}.example"), "A 192.0.2.10".to_owned()));
+    }
+    let zone: Vec<_> = zone.iter().map(|(name, record)| (name.as_str(), record.as_str())).collect();
+    for (client, expected) in [(CLIENT, SpfResult::Pass), ("2001:db8::7", SpfResult::Pass), ("2001:db9::7", SpfResult::Fail)] {
+        let verdict = result_of(client, "v=spf1 mx ip6:2001:db8::/32 -all", &zone);
+        assert_eq!(verdict.result, expected, "{client}: {}", verdict.reason);
     }
 }
 

@@ -71,13 +71,14 @@ impl Coverage {
             signed_at: list.get("t").map(|text| number(text).ok_or("t= is not a number")).transpose()?,
             expires_at: list.get("x").map(|text| number(text).ok_or("x= is not a number")).transpose()?,
         };
-        if !coverage.names.iter().any(|name| &**name == "from") {
-            return Err("h= does not name From");
-        }
         if coverage.expires_at.is_some_and(|expires_at| coverage.signed_at.is_some_and(|signed_at| expires_at <= signed_at)) {
             return Err("x= is not after t=");
         }
         Ok(coverage)
+    }
+
+    pub(super) fn has_from(&self) -> bool {
+        self.names.iter().any(|name| &**name == "from")
     }
 
     /// Whether the signature is valid at this time (seconds since 1970), give or take `skew` seconds.
@@ -110,6 +111,10 @@ impl DkimField {
         }
         let signer = Signer::read(list, field)?;
         let coverage = Coverage::read(list, &[Canonicalization::Simple])?;
+        // RFC 6376 §5.4
+        if !coverage.has_from() {
+            return Err("h= does not name From");
+        }
         if list.get("q").is_some_and(|methods| !methods.split(':').any(|method| trim(method) == "dns/txt")) {
             return Err("q= has no dns/txt");
         }

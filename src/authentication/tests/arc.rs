@@ -91,6 +91,8 @@ async fn chains_that_hold() {
         Set::number(1).with("i=1", "i=01"),
         Set::number(1).message("c=relaxed/relaxed", "c=simple/simple"),
         Set::number(1).message("c=relaxed/relaxed; ", ""),
+        Set::number(1).message("h=from:to:subject", "h="),
+        Set::number(1).message("h=from:to:subject", "h=From : to::\r\n\tsubject"),
         Set::number(1).message("subject", "subject:arc-authentication-results:arc-message-signature:x"),
         Set::number(1).message("t=1", "x_unknown=1"),
         Set::number(1).seal("t=1", "x_unknown=1; other=2"),

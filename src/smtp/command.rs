@@ -117,16 +117,17 @@ fn alone(argument: &str, command: Command) -> Result<Command, Reply> {
     if argument.is_empty() { Ok(command) } else { Err(replies::ARGUMENT_UNEXPECTED) }
 }
 
-/// RFC 5321 §4.1.1.1 asks for a domain or an address literal. Clients in the field send bare names, underscores and addresses without
-/// brackets too, so the rule is the alphabet: it has no space, no parenthesis and no bracket but the outer pair, so that a
-/// name cannot pass for the `name [address]` of a Received field.
+/// RFC 5321 §4.1.1.1 asks for a domain or an address literal. Clients in the field send bare names, underscores, template markers (`%h`)
+/// and addresses without brackets too, and §4.1.4 wants no mail lost for it. So the rule is the alphabet, that of atoms and literals
+/// (RFC 5322 §3.2.3): it has no space, no quote, no parenthesis and no bracket but the outer pair, so that a name cannot pass for the
+/// `name [address]` of a Received field. SPF finds nothing to ask for in such a name.
 fn helo_name(argument: &str) -> Result<Arc<str>, Reply> {
     if argument.is_empty() {
         return Err(replies::ARGUMENT_MISSING);
     }
     let inner = argument.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(argument);
-    let good = inner.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':'))
-        && inner.bytes().any(|b| b.is_ascii_alphanumeric() || b == b':')
+    let good = inner.bytes().all(|b| b.is_ascii_alphanumeric() || b".:!#$%&'*+-/=?^_`{|}~".contains(&b))
+        && !inner.bytes().all(|b| matches!(b, b'.' | b'-' | b'_'))
         && argument.len() <= DOMAIN_BYTES_MAX;
     if good { Ok(argument.into()) } else { Err(replies::HELO_INVALID) }
 }
@@ -329,6 +330,8 @@ mod tests {
             ("HELO mx.example", Command::Helo { name: "mx.example".into(), extended: false }),
             ("ehlo  [IPv6:2001:db8::1] ", Command::Helo { name: "[IPv6:2001:db8::1]".into(), extended: true }),
             ("EHLO my_pc", Command::Helo { name: "my_pc".into(), extended: true }),
+            ("EHLO %%%", Command::Helo { name: "%%%".into(), extended: true }),
+            ("HELO ann's_pc/{1}", Command::Helo { name: "ann's_pc/{1}".into(), extended: false }),
             ("EHLO 192.0.2.1", Command::Helo { name: "192.0.2.1".into(), extended: true }),
             ("MAIL FROM:<>", mail("", plain())),
             ("mail from: <a@x>", mail("a@x", plain())),
@@ -426,6 +429,12 @@ mod tests {
             ("EHLO a[9.9.9.9]", "501 5.5.2"),
             ("EHLO []", "501 5.5.2"),
             ("EHLO <a>", "501 5.5.2"),
+            ("EHLO \"a\"", "501 5.5.2"),
+            ("EHLO a\\b", "501 5.5.2"),
+            ("EHLO a;b", "501 5.5.2"),
+            ("EHLO a,b", "501 5.5.2"),
+            ("EHLO a@b", "501 5.5.2"),
+            ("EHLO _._", "501 5.5.2"),
             ("EHLO -", "501 5.5.2"),
             (&long_name, "501 5.5.2"),
             ("DATA x", "501 5.5.4"),

@@ -108,7 +108,8 @@ fn each_group_gets_a_seal_over_its_own_form_of_the_message() {
             // What the rule has changed breaks the sender's signature; that is what the seal is for.
             assert_eq!(found["dkim"], json!([!is_bob]), "{found}");
             let names: Vec<String> = mail::text(&taken.data).lines().filter_map(|line| Some(line.split_once(": ")?.0.to_owned())).collect();
-            let top = ["ARC-Seal", "ARC-Message-Signature", "ARC-Authentication-Results", "Authentication-Results", "Received-SPF", "Received"];
+            let top =
+                ["ARC-Seal", "ARC-Message-Signature", "ARC-Authentication-Results", "Authentication-Results", "Received-SPF", "Received"];
             assert_eq!(names[..6], top);
             assert_eq!(names[6] == "Reply-To", is_bob, "{names:?}");
         }

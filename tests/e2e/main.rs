@@ -29,4 +29,5 @@ mod proxy;
 mod queue;
 mod rules;
 mod senders;
+mod spf;
 mod tls;

@@ -2,7 +2,6 @@
 
 #[path = "../common/mod.rs"]
 mod common;
-mod daemons;
 mod liar;
 
 mod breaker;
@@ -17,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use common::daemons;
 use gateway::analyzers::{Analyzers, Subject};
 use gateway::config::{self, Format};
 use gateway::dns::{Dns, ResolverConfig};

@@ -1,10 +1,11 @@
-//! What integration tests share: the programs that tests/tools fetches, ports, stand-ins for AWS and DNS.
+//! What integration tests share: the programs that tests/tools fetches, ports, stand-ins for AWS and DNS, scanners.
 //!
 //! Everything started here ends with the test process, even when that is killed.
 // Each test file is a program of its own and uses a part of this.
 #![allow(dead_code)]
 
 pub mod canned_http;
+pub mod daemons;
 pub mod dns;
 pub mod moto;
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use serde_json::Value;
 
 use crate::harness::haproxy::{Haproxy, Way};
-use crate::harness::{Client, Deployment, Gateway, Sink, mail, swaks, until};
+use crate::harness::{Client, Deployment, Gateway, Sink, mail, swaks};
 
 const BOB: &str = "bob@acme.example";
 const ADDRESSES: [&str; 4] = ["203.0.113.9", "192.0.2.25", "2001:db8::9", "2001:db8::25"];
@@ -101,7 +101,7 @@ fn health_checks_of_haproxy_are_served_and_nothing_to_worry_about() {
         // HAProxy of itself, and not of whoever looked whether it listens.
         let of_itself = |event: &Value| event["proxy"]["peer"] == format!("127.0.0.1:{}", event["port"]);
         let fits = |event: &Value| event["event"] == "connected" && event["proxy"]["command"] == command && of_itself(event);
-        let session = wait_events(&gateway, 2, fits)[0]["session"].clone();
+        let session = gateway.wait_events(2, fits)[0]["session"].clone();
         let end = gateway.wait_for(|event| event["event"] == "disconnected" && event["session"] == session);
         assert_eq!((&end["reason"], &end["messages"]), (&"closed".into(), &0.into()));
     }
@@ -125,7 +125,7 @@ fn policies_and_rules_see_the_client() {
         let mut client = dial(&gateway, denied.as_bytes());
         client.reply().expect("554 5.7.1");
     }
-    let events = wait_events(&gateway, 3, |event| event["event"] == "policy" && event["statement"] == "listed");
+    let events = gateway.wait_events(3, |event| event["event"] == "policy" && event["statement"] == "listed");
     let clients: Vec<_> = events.iter().map(|event| event["client"].as_str().unwrap()).collect();
     assert_eq!(clients, ["203.0.113.9", "2001:db8:bad::1", "203.0.113.9"]);
     // The load balancer itself is another one, and is judged as well.
@@ -231,7 +231,7 @@ fn who_is_trusted_and_says_nothing_is_not_waited_for() {
     hello(&gateway, b"PROXY UNKNOWN\r\n").command("NOOP").expect("250 ");
     assert_eq!((silent.rest(), half.rest()), (String::new(), String::new()));
     failed(&gateway, "within 5 seconds");
-    wait_events(&gateway, 2, |event| event["event"] == "proxy_failed");
+    gateway.wait_events(2, |event| event["event"] == "proxy_failed");
 }
 
 #[test]
@@ -242,7 +242,7 @@ fn what_the_client_says_before_the_banner_is_early_whatever_stood_before_it() {
     for early in [&b"EHLO early.example\r\n"[..], b"\r\n", header, &v2(0x21, 0x11, &[198, 51, 100, 1, 0, 0, 0, 0, 0, 0, 0, 0])] {
         dial(&gateway, &[header, early].concat()).reply().expect("554 5.5.1");
     }
-    let connected = wait_events(&gateway, 4, |event| event["event"] == "connected");
+    let connected = gateway.wait_events(4, |event| event["event"] == "connected");
     assert!(connected.iter().all(|event| event["client"] == "203.0.113.9"), "{connected:?}");
 }
 
@@ -264,7 +264,7 @@ fn from_who_is_not_trusted_a_header_is_not_read() {
     }
     Client::hello(gateway.address()).send("a@example.org", &[BOB], &mail::small("one")).expect("250 ");
     assert_trace(&sink, "127.0.0.1");
-    let connected = wait_events(&gateway, 9, |event| event["event"] == "connected");
+    let connected = gateway.wait_events(9, |event| event["event"] == "connected");
     assert!(connected.iter().all(|event| event["client"] == "127.0.0.1" && event["proxy"].is_null()), "{connected:?}");
 }
 
@@ -289,11 +289,6 @@ fn hello(gateway: &Gateway, header: &[u8]) -> Client {
     client.reply().expect("220 ");
     client.command("EHLO client.example").expect("250 ");
     client
-}
-
-/// So many such events, waited for.
-fn wait_events(gateway: &Gateway, count: usize, fits: impl Fn(&Value) -> bool) -> Vec<Value> {
-    until("so many events", || Some(gateway.events(&fits)).filter(|events| events.len() >= count))
 }
 
 /// The event that says so.

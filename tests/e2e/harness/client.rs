@@ -1,7 +1,7 @@
 //! A client that sends exactly what it is told.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::Arc;
 
 use rustls::pki_types::CertificateDer;
@@ -87,6 +87,15 @@ impl Client {
         client.reply().expect("220 ");
         client.command("EHLO client.example").expect("250 ");
         client
+    }
+
+    /// The same for a client of this address behind a load balancer, which says so in this version of the PROXY protocol.
+    pub fn behind(gateway: SocketAddr, version: u8, client: &str, helo: &str) -> Self {
+        let mut session = Self::dial(gateway);
+        session.write(&announcement(version, client.parse().expect("an address")));
+        session.reply().expect("220 ");
+        session.command(&format!("EHLO {helo}")).expect("250 ");
+        session
     }
 
     /// Connects with TLS from the first byte, asking for a server of this name; the banner is still to be read.
@@ -208,6 +217,21 @@ impl Client {
         // The gateway may have closed it already.
         let _ = stream.shutdown(std::net::Shutdown::Write);
     }
+}
+
+/// The PROXY header of a connection from port 4711 of this address.
+fn announcement(version: u8, client: IpAddr) -> Vec<u8> {
+    let to: IpAddr = if client.is_ipv4() { "192.0.2.25".parse().unwrap() } else { "2001:db8::25".parse().unwrap() };
+    if version == 1 {
+        return format!("PROXY {} {client} {to} 4711 25\r\n", if client.is_ipv4() { "TCP4" } else { "TCP6" }).into_bytes();
+    }
+    let octets = |address| match address {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    };
+    let block = [octets(client), octets(to), vec![0x12, 0x67, 0, 25]].concat();
+    let family = if client.is_ipv4() { 0x11 } else { 0x21 };
+    [b"\r\n\r\n\0\r\nQUIT\n\x21", &[family, 0, u8::try_from(block.len()).unwrap()][..], &block].concat()
 }
 
 /// A message as it goes over the wire (RFC 5321 §4.5.2).

@@ -16,7 +16,7 @@ pub struct Deployment {
     endpoint: String,
     relays: String,
     variables: Vec<(String, String)>,
-    resolver: SocketAddr,
+    resolver: String,
 }
 
 /// Without more words a gateway asks this server, for which no name exists: no test asks the world.
@@ -33,7 +33,7 @@ impl Deployment {
             endpoint: format!("delivery: {delivery}, "),
             relays: String::new(),
             variables: Vec::new(),
-            resolver: NOTHING.address(),
+            resolver: servers(NOTHING.address()),
         };
         deployment.file("policies/edge.yaml", "default: allow\n").file("rules/inbound.yaml", RULES)
     }
@@ -45,8 +45,13 @@ impl Deployment {
     }
 
     /// The DNS server that the gateway asks.
-    pub fn names(mut self, dns: &StubDns) -> Self {
-        self.resolver = dns.address();
+    pub fn names(self, dns: &StubDns) -> Self {
+        self.resolver(&servers(dns.address()))
+    }
+
+    /// What stands in `resolver:`, in flow style.
+    pub fn resolver(mut self, yaml: &str) -> Self {
+        yaml.clone_into(&mut self.resolver);
         self
     }
 
@@ -121,7 +126,7 @@ impl Deployment {
         let relays = if relays.is_empty() { String::new() } else { format!("relays:\n{relays}") };
         format!(
             "hostname: mx1.acme.example\n{top}endpoints:\n  mx: {{ listen: [\"{listen}\"], policy: edge, rules: inbound, {endpoint}}}\n\
-             {relays}spool: {{ path: spool }}\nresolver: {{ servers: [\"{resolver}\"] }}\n"
+             {relays}spool: {{ path: spool }}\nresolver: {{ {resolver} }}\n"
         )
     }
 
@@ -153,4 +158,9 @@ impl Deployment {
         files.sort();
         files
     }
+}
+
+/// In `resolver:`, this server alone.
+fn servers(address: SocketAddr) -> String {
+    format!("servers: [\"{address}\"]")
 }

@@ -63,6 +63,11 @@ impl Gateway {
         self.wait_for(|event| event["event"] == "outcome" && event["recipient"] == recipient && event["outcome"] == outcome)
     }
 
+    /// So many events that fit, waited for.
+    pub fn wait_events(&self, count: usize, fits: impl Fn(&Value) -> bool) -> Vec<Value> {
+        until("so many events", || Some(self.events(&fits)).filter(|events| events.len() >= count))
+    }
+
     /// The events so far that fit.
     pub fn events(&self, fits: impl Fn(&Value) -> bool) -> Vec<Value> {
         self.log.all(|line| Some(event(line)).filter(&fits))

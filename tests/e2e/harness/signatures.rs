@@ -6,6 +6,7 @@ use std::process::Stdio;
 
 use serde_json::{Value, json};
 
+use crate::common::dns::Zone;
 use crate::common::{temporary_folder, tool};
 
 /// RSA keys of one domain, known to the verifier.
@@ -22,6 +23,13 @@ impl Keys {
             std::fs::write(keys.folder.path().join(name), pem()).unwrap();
         }
         keys
+    }
+
+    /// Puts the public keys where their names say.
+    pub fn publish(&self, zone: &Zone) {
+        for (name, record) in self.records() {
+            zone.txt(&name, record.as_str().expect("a text"));
+        }
     }
 
     /// The file with the private key.
@@ -61,14 +69,17 @@ impl Keys {
             std::fs::write(&path, content).unwrap();
             path.display().to_string()
         };
-        let records: serde_json::Map<String, Value> =
-            serde_json::from_slice(&run(&json!({ "do": "records", "keys": self.known() }), b"")).expect("JSON");
-        let records: String = records.iter().map(|(name, record)| format!("{name} {}\n", record.as_str().unwrap())).collect();
+        let records: String = self.records().iter().map(|(name, record)| format!("{name} {}\n", record.as_str().unwrap())).collect();
         let known = file("opendkim.keys", records.as_bytes());
         let configuration = file("opendkim.conf", format!("Mode v\nSyslog no\nTestPublicKeys {known}\n").as_bytes());
         let arguments = ["-f", "-x", &configuration, "-t", &file("message.eml", message), "-v"];
         let output = tool("opendkim").args(arguments).output().expect("OpenDKIM starts");
         String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+    }
+
+    /// As DNS has them.
+    fn records(&self) -> serde_json::Map<String, Value> {
+        serde_json::from_slice(&run(&json!({ "do": "records", "keys": self.known() }), b"")).expect("JSON")
     }
 
     fn known(&self) -> Value {

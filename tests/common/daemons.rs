@@ -1,4 +1,4 @@
-//! The real daemons, from Debian's packages, with configurations that fetch nothing.
+//! The real daemons that analyzers ask, from Debian's packages, with configurations that fetch nothing.
 
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::common::{DEADLINE, free_address, temporary_folder, tool, tools};
+use super::{DEADLINE, free_address, temporary_folder, tool, tools};
 
 /// A daemon; it and its children end when this is dropped, and when the test process does.
 pub struct Daemon {

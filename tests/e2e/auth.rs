@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::common::dns::StubDns;
 use crate::common::moto::Moto;
 use crate::common::tool;
 use crate::credentials::put_secret;
@@ -240,6 +241,33 @@ fn several_users_and_a_user_without_a_name() {
         let gateway = deployment.start();
         session(gateway.address()).command(&plain_of(right.0, right.1)).expect("235 ");
         session(gateway.address()).command(&plain_of(wrong.0, wrong.1)).expect("535 ");
+    }
+}
+
+#[test]
+fn who_has_logged_in_is_not_looked_up_and_may_not_speak_for_us() {
+    let (dns, forged) = (StubDns::launch(), b"Authentication-Results: mx1.acme.example; spf=pass\r\n");
+    dns.txt("_dmarc.acme.example", "v=DMARC1; p=reject; rua=mailto:x@acme.example");
+    let top = "domains: [acme.example]\ndmarc_reports: { relay: next, from: x@acme.example, organization: Acme, path: figures }";
+    for (more, expected) in [("", ""), ("authentication_results: true", "auth=pass")] {
+        let sink = Sink::accepting();
+        let mut deployment =
+            deployment(&sink, "credentials: { file: users.json }").file("users.json", &secret(PASSWORD)).names(&dns).top(top);
+        if !more.is_empty() {
+            deployment = deployment.endpoint(more);
+        }
+        let gateway = deployment.start();
+        let mut session = session(gateway.address());
+        session.command(&plain(PASSWORD)).expect("235 ");
+        session.send(TIM, &[OUTSIDE], &[&forged[..], &mail::small("ours")].concat()).expect("250 ");
+        let taken = sink.only();
+        mail::assert_same(taken.original(), &mail::small("ours"));
+        let above = mail::above_received(&taken.data);
+        assert!(above.contains(expected) && above.is_empty() == expected.is_empty(), "{above}");
+        assert_eq!(dns.questions().is_empty(), expected.is_empty(), "{:?}", dns.questions());
+        // Nor is he in anybody's report.
+        gateway.stop();
+        assert!(!deployment.path("figures").exists());
     }
 }
 

@@ -87,6 +87,23 @@ fn a_policy_that_cannot_know_neither_lets_in_nor_refuses_for_good() {
 }
 
 #[test]
+fn a_stop_waits_no_longer_than_a_look_up() {
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let sink = Sink::accepting();
+    let policy = "default: allow\ndeny:\n  - name: x\n    when: [{ client_host: { exists: false } }]\n";
+    let gateway = deployment(&sink, &silent.local_addr().unwrap().to_string()).policy(policy).start();
+    let mut session = client(&gateway);
+    session.command("MAIL FROM:<a@example.org>").expect("250 ");
+    session.write(format!("RCPT TO:<{BOB}>\r\n").as_bytes());
+    // It is asked for.
+    silent.recv_from(&mut [0; 512]).unwrap();
+    let begun = Instant::now();
+    let (status, _) = gateway.stop();
+    assert!(status.success() && begun.elapsed() < BOUND, "{status} after {:?}", begun.elapsed());
+    assert!(matches!(session.reply().code, 421 | 451));
+}
+
+#[test]
 fn mail_passes_when_dns_comes_back() {
     let dns = StubDns::launch();
     let sick = ["example.org", "_dmarc.example.org", "9.113.0.203.in-addr.arpa"];

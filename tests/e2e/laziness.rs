@@ -118,6 +118,36 @@ fn a_policy_that_decides_by_what_it_knows_asks_nothing() {
 }
 
 #[test]
+fn only_the_recipients_that_it_concerns_make_a_policy_ask() {
+    let dns = zone();
+    let policy =
+        "default: allow\ndeny:\n  - name: x\n    when: [{ recipient: { starts_with: carol } }, { spf_result: { equals: fail } }]\n";
+    let (_sink, gateway) = start(&dns, policy, "", NO_FIELDS);
+    let mut client = client(&gateway);
+    client.command("MAIL FROM:<a@example.org>").expect("250 ");
+    client.command(&format!("RCPT TO:<{BOB}>")).expect("250 ");
+    assert_eq!(dns.questions(), [""; 0]);
+    for _ in 0..2 {
+        client.command("RCPT TO:<carol@acme.example>").expect("250 ");
+        assert_eq!(dns.questions(), ["example.org TXT", "_spf.example.org TXT"]);
+    }
+}
+
+#[test]
+fn a_text_with_the_clients_name_asks_for_it() {
+    let dns = zone();
+    let rules = "  - name: x\n    when: [{ recipient: { equals: bob@acme.example } }]\n    \
+                 actions: [{ AddHeader: { name: X-Host, value: \"<{{ client_host }}>\" } }]\n";
+    let (sink, gateway) = start(&dns, "default: allow\n", rules, NO_FIELDS);
+    client(&gateway).send("a@example.org", &["carol@acme.example"], &mail::small("x")).expect("250 ");
+    assert_eq!(dns.questions(), [""; 0]);
+    client(&gateway).send("a@example.org", &[BOB], &mail::small("x")).expect("250 ");
+    let data = mail::text(&sink.wait_taken(2)[1].data);
+    assert!(data.contains("X-Host: <mail.example.org>\r\n"), "{data}");
+    assert_eq!(dns.questions(), ["9.113.0.203.in-addr.arpa PTR", "mail.example.org A"]);
+}
+
+#[test]
 fn each_question_is_asked_once_for_a_message_whoever_needs_it() {
     let dns = zone();
     dns.load(&[("9.113.0.203.bl.example", "A", "127.0.0.2")]);

@@ -42,11 +42,12 @@ fn a_strangers_chain_goes_on_with_our_seal() {
     let once = keys.seal(&signed, "far.example", "a");
     let twice = keys.seal(&once, "near.example", "n");
     let other = "Authentication-Results: mx.other.example; spf=fail smtp.mailfrom=x.example\r\n";
-    for delivery in ["inline", "queue"] {
+    for (delivery, instances) in [("inline", 0..3), ("queue", 2..3)] {
         let (sink, _deployment, gateway) = start(&dns, &keys, delivery);
-        for (instances, message) in [(0, &signed), (1, &once), (2, &twice)] {
+        for (number, instances) in instances.enumerate() {
+            let message = [&signed, &once, &twice][instances];
             send(&gateway, &[FORGED.as_bytes(), other.as_bytes(), message].concat());
-            let data = sink.wait_taken(instances + 1).pop().unwrap().data;
+            let data = sink.wait_taken(number + 1).pop().unwrap().data;
             let text = mail::text(&data);
             assert!(text.contains("X-Others: seen\r\n") && !text.contains("spf=pass; arc=pass"), "{text}");
             let found = keys.verify(&data);
@@ -58,10 +59,12 @@ fn a_strangers_chain_goes_on_with_our_seal() {
             let seal = text.split("\r\nARC-Message-Signature").next().unwrap();
             assert!(seal.starts_with(&format!("ARC-Seal: i={};", instances + 1)) && seal.contains(cv), "{seal}");
             // Others go on from there.
-            let on = keys.verify(&keys.seal(&data, "near.example", "n"));
-            assert_eq!((&on["arc"], on["instances"].as_array().map(Vec::len)), (&json!("pass"), Some(instances + 2)), "{on}");
+            if delivery == "inline" && instances == 2 {
+                let on = keys.verify(&keys.seal(&data, "near.example", "n"));
+                assert_eq!((&on["arc"], on["instances"].as_array().map(Vec::len)), (&json!("pass"), Some(instances + 2)), "{on}");
+            }
         }
-        let event = gateway.wait_events(3, |event| event["event"] == "verdicts").pop().unwrap();
+        let event = gateway.wait_for(|event| event["event"] == "verdicts" && event["arc"]["instances"] == 2);
         assert_eq!(
             (&event["arc"]["result"], &event["arc"]["sealers"]),
             (&json!("pass"), &json!(["far.example", "near.example"])),

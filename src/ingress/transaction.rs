@@ -6,7 +6,7 @@ use super::driver::Connection;
 use crate::config::{Domains, EndpointKind};
 use crate::dispatch::Intake;
 use crate::examination::Subject;
-use crate::message::{Envelope, MessageId, Need};
+use crate::message::{Envelope, Findings, MessageId, Need, SpfResult};
 use crate::policy::{Effect, Known, PolicyFacts, Verdict};
 use crate::smtp::{Address, MailParameters, Recipient, Reply, ReversePath, Status};
 use crate::telemetry::Event;
@@ -127,6 +127,17 @@ impl<D: Intake> Connection<'_, D> {
 
     /// What the policy says with what is known.
     fn verdict(&self, recipient: Option<&str>) -> Verdict {
+        self.verdict_by(recipient, self.found.get())
+    }
+
+    /// Whether a refusal of this recipient hangs on an SPF record that could not be had: without that result nothing would be decided.
+    fn hangs_on_spf_trouble(&self, recipient: Option<&str>) -> bool {
+        let found = self.found.get();
+        let is_trouble = found.spf.as_ref().is_some_and(|spf| spf.result == SpfResult::Temperror);
+        is_trouble && !matches!(self.verdict_by(recipient, &Findings { spf: None, ..found.clone() }), Verdict::Decided(Effect::Deny, _))
+    }
+
+    fn verdict_by(&self, recipient: Option<&str>, findings: &Findings) -> Verdict {
         let transaction = self.transaction.as_ref();
         self.endpoint.policy.judge(&PolicyFacts {
             client_ip: self.facts.client_ip,
@@ -138,13 +149,19 @@ impl<D: Intake> Connection<'_, D> {
             },
             mail_from: transaction.map_or(Known::NotYet, |transaction| Known::Value(&transaction.envelope.reverse_path)),
             recipient: recipient.map_or(Known::NotYet, Known::Value),
-            findings: self.found.get(),
+            findings,
         })
     }
 
     /// What can no longer change is carried out now; at RCPT there is nothing more to wait for.
     fn carry_out(&self, stage: &'static str, code: u16, recipient: Option<&str>, verdict: Verdict) -> Result<(), Reply> {
+        let mut deferral = Status(4, 7, 1);
         let (effect, statement, detail) = match verdict {
+            Verdict::Decided(Effect::Deny, statement) if self.hangs_on_spf_trouble(recipient) => {
+                // RFC 7208 §8.6: who refuses for that asks the client to come again.
+                deferral = Status(4, 4, 3);
+                (None, statement, self.found.summary())
+            }
             Verdict::Decided(effect, statement) => (Some(effect), statement, self.found.summary()),
             Verdict::Undecided { .. } | Verdict::Unknown { .. } if stage != "rcpt" => return Ok(()),
             // With all that is said given, only look-ups leave something undecided; if it were otherwise, nothing is let in.
@@ -162,9 +179,7 @@ impl<D: Intake> Connection<'_, D> {
                 let text = format!("Not accepted by the policy of this gateway ({})", self.id);
                 ("deny", Some(Reply::new(code, Some(Status(5, 7, 1)), text)))
             }
-            None => {
-                ("defer", Some(Reply::new(451, Some(Status(4, 7, 1)), format!("Cannot be checked now, try again later ({})", self.id))))
-            }
+            None => ("defer", Some(Reply::new(451, Some(deferral), format!("Cannot be checked now, try again later ({})", self.id)))),
         };
         let transaction = self.transaction.as_ref();
         self.ingress.log.emit(&Event::Policy {

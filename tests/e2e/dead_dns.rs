@@ -87,6 +87,40 @@ fn a_policy_that_cannot_know_neither_lets_in_nor_refuses_for_good() {
 }
 
 #[test]
+fn an_spf_record_that_cannot_be_had_is_no_reason_to_refuse_for_good() {
+    let dns = StubDns::launch();
+    dns.add("example.org", "SERVFAIL", "");
+    let sink = Sink::accepting();
+    for (policy, replies) in [
+        ("default: allow\ndeny:\n  - name: x\n    when: [{ spf_result: { equals: [fail, softfail] } }]\n", ["250 ", "250 "]),
+        (
+            "default: allow\ndeny:\n  - name: x\n    when: [{ spf_result: { equals: temperror } }]\n",
+            ["451 4.4.3 Cannot be checked now", "250 "],
+        ),
+        ("default: allow\ndeny:\n  - name: x\n    when: [{ spf_result: { not_equals: pass } }]\n", ["451 4.4.3", "550 5.7.1"]),
+        ("default: deny\nallow:\n  - name: x\n    when: [{ spf_result: { equals: pass } }]\n", ["451 4.4.3", "550 5.7.1"]),
+        ("default: deny\nallow:\n  - name: x\n    when: [{ spf_result: { equals: temperror } }]\n", ["250 ", "550 5.7.1"]),
+        // What is denied for another reason is denied.
+        (
+            "default: allow\ndeny:\n  - name: x\n    when: [{ spf_result: { equals: temperror } }]\n  - name: y\n    \
+             when: [{ recipient: { starts_with: bob } }]\n",
+            ["550 5.7.1", "550 5.7.1"],
+        ),
+    ] {
+        let gateway = deployment(&sink, &dns.address().to_string()).policy(policy).start();
+        for (sender, reply) in ["a@example.org", "a@nothing.example"].into_iter().zip(replies) {
+            let mut session = client(&gateway);
+            session.command(&format!("MAIL FROM:<{sender}>")).expect("250 ");
+            session.command(&format!("RCPT TO:<{BOB}>")).expect(reply);
+        }
+        if replies[0].starts_with("451") {
+            let event = gateway.wait_for(|event| event["event"] == "policy" && event["verdict"] == "defer");
+            assert_eq!(event["detail"], "spf temperror", "{event}");
+        }
+    }
+}
+
+#[test]
 fn a_stop_waits_no_longer_than_a_look_up() {
     let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
     let sink = Sink::accepting();

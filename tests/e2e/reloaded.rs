@@ -47,6 +47,37 @@ fn other_servers_are_asked_from_now_on() {
 }
 
 #[test]
+fn reports_begin_and_end_with_the_configuration() {
+    let dns = StubDns::launch();
+    dns.txt("_dmarc.example.org", "v=DMARC1; p=none; rua=mailto:dmarc@example.org");
+    let sink = Sink::accepting();
+    let endpoint = format!("{FOREIGN}, authentication_results: false");
+    let deployment = Deployment::new("inline").names(&dns).relay("next", sink.address()).endpoint(&endpoint);
+    let gateway = deployment.start();
+    let send = || client(&gateway).send("a@example.org", &[BOB], &mail::small("counted")).expect("250 ").code;
+    send();
+    assert_eq!(dns.questions(), [""; 0]);
+    let reports = "dmarc_reports: { relay: next, from: x@acme.example, organization: Acme }\n";
+    reload(&deployment, &gateway, |yaml| yaml + reports);
+    send();
+    assert_eq!(dns.asked("_dmarc.example.org", "TXT"), 1, "{:?}", dns.questions());
+    reload(&deployment, &gateway, |yaml| yaml + "# without\n");
+    dns.forget_questions();
+    send();
+    assert_eq!(dns.questions(), [""; 0]);
+    reload(&deployment, &gateway, |yaml| yaml + reports);
+    send();
+    gateway.stop();
+    // Beside the spool.
+    let files =
+        std::fs::read_dir(deployment.path("dmarc-reports")).unwrap().map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap());
+    let counted: Vec<u64> = files
+        .flat_map(|text| text.lines().filter_map(|line| line.strip_prefix('[')?.split(',').next()?.parse().ok()).collect::<Vec<_>>())
+        .collect();
+    assert_eq!(counted.iter().sum::<u64>(), 2, "{counted:?}");
+}
+
+#[test]
 fn analyzers_change_and_an_unknown_one_is_refused() {
     let says = |bad: bool| CannedHttp::start(move |_, _| (200, format!("{{ \"bad\": {bad} }}")));
     let (good, bad) = (says(false), says(true));

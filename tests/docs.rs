@@ -107,9 +107,21 @@ fn anchors(text: &str) -> BTreeSet<String> {
     headings.map(|heading| heading.chars().filter_map(keep).collect()).collect()
 }
 
+/// The files of `src/limits/`, in the order of a message's way.
+fn limits() -> String {
+    const FILES: [&str; 6] = ["session", "load", "message", "verdicts", "delivery", "deployment"];
+    let folder = root().join("src/limits");
+    let others = ["mod", "name"];
+    let there: BTreeSet<String> =
+        fs::read_dir(&folder).unwrap().map(|file| file.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned()).collect();
+    let known: BTreeSet<String> = FILES.into_iter().chain(others).map(str::to_owned).collect();
+    assert_eq!(there, known, "a file of src/limits/ has no place in the page");
+    FILES.map(|name| fs::read_to_string(folder.join(name).with_extension("rs")).unwrap()).concat()
+}
+
 #[test]
 fn the_limits_are_those_of_the_source() {
-    let source = fs::read_to_string(root().join("src/limits.rs")).unwrap();
+    let source = limits();
     let path = root().join("docs/limits.md");
     let page = fs::read_to_string(&path).unwrap();
     let (before, _) = page.split_once(MADE).expect("the page has a mark");
@@ -117,11 +129,11 @@ fn the_limits_are_those_of_the_source() {
     if std::env::var_os("BLESS").is_some() {
         fs::write(&path, made).unwrap();
     } else {
-        assert!(page == made, "docs/limits.md differs from src/limits.rs (BLESS=1 rewrites it)");
+        assert!(page == made, "docs/limits.md differs from src/limits/ (BLESS=1 rewrites it)");
     }
 }
 
-const MADE: &str = "<!-- made from src/limits.rs -->\n";
+const MADE: &str = "<!-- made from src/limits/ -->\n";
 
 fn limit_tables(source: &str) -> String {
     // What it is for, source, metric; lines go on with what the last one began.
@@ -158,7 +170,7 @@ fn limit_tables(source: &str) -> String {
 
 #[test]
 fn every_limit_that_refuses_is_counted_under_a_name_and_every_figure_is_explained() {
-    let source = fs::read_to_string(root().join("src/limits.rs")).unwrap();
+    let source = limits();
     let page = fs::read_to_string(root().join("docs/metrics.md")).unwrap();
     let log = Log::new(LogFormat::Json, std::io::sink());
     let figures = log.metrics().render(&[], &[]);
@@ -168,9 +180,9 @@ fn every_limit_that_refuses_is_counted_under_a_name_and_every_figure_is_explaine
     // Each name that a limit gives is one of the log's, or a figure's; and each of the log's is given by a limit.
     let figure = |name: &&str| name.starts_with("gateway_") && page.contains(&format!("`{name}`"));
     let wrong: Vec<_> = names.iter().filter(|name| !known.contains(*name) && !figure(name)).collect();
-    assert!(wrong.is_empty(), "src/limits.rs names metrics that are not there: {wrong:?}");
+    assert!(wrong.is_empty(), "src/limits/ names metrics that are not there: {wrong:?}");
     let missing: Vec<_> = known.difference(&names).collect();
-    assert!(missing.is_empty(), "no limit of src/limits.rs has the metric: {missing:?}");
+    assert!(missing.is_empty(), "no limit of src/limits/ has the metric: {missing:?}");
     // A limit whose own words say that something is refused has a metric.
     let refusing = Regex::new(r"(?m)((?:^///.*\n)+)pub const (\w+)").unwrap();
     let reply = Regex::new(r"\b(?:421|452|500|552|554)\b").unwrap();

@@ -1,6 +1,6 @@
 //! The ARC sets of a message as they stand in its header, before anything is verified.
 
-use crate::limits::ARC_INSTANCES_MAX;
+use crate::limits::ARC_SETS_MAX;
 
 /// A field: name and value.
 type Field<'a> = (&'a [u8], &'a [u8]);
@@ -85,7 +85,7 @@ fn instance(value: &[u8]) -> Option<u32> {
         return None;
     }
     let instance = std::str::from_utf8(&digits).ok()?.parse().ok()?;
-    (1..=ARC_INSTANCES_MAX).contains(&instance).then_some(instance)
+    (1..=ARC_SETS_MAX).contains(&instance).then_some(instance)
 }
 
 /// The value of the first tag of this name, without white space (RFC 6376 §3.2).

@@ -9,7 +9,7 @@ mod relaxed;
 use bytes::Bytes;
 
 use self::chain::{Chain, Set};
-use crate::limits::{ARC_INSTANCES_MAX, ARC_SIGNED_FIELDS_OF_A_NAME_MAX};
+use crate::limits::{ARC_SETS_MAX, ARC_SIGNED_FIELDS_OF_A_NAME_MAX};
 use crate::message::{ArcResult, ArcVerdict, Edits, Original};
 use crate::smtp::base64_text;
 
@@ -160,7 +160,7 @@ fn next(chain: &Chain<'_>, verdict: Option<&ArcVerdict>) -> Result<(u32, &'stati
     if chain.is_ended() {
         return Err(Unsealed::Ended);
     }
-    if chain.highest >= ARC_INSTANCES_MAX {
+    if chain.highest >= ARC_SETS_MAX {
         return Err(Unsealed::Full);
     }
     let instance = chain.highest.saturating_add(1);

@@ -1,0 +1,145 @@
+//! From the final dot to the next hop, and what is reported of it.
+
+use std::time::Duration;
+
+// ---- delivery ----
+
+/// Time that an inline delivery may take while the client waits; its own timer after the final dot is 10 minutes (RFC 5321 §4.5.3.2.6).
+pub const INLINE_BUDGET: Duration = Duration::from_secs(240);
+/// TCP connect to a next hop (Postfix: 30 s).
+pub const RELAY_CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+/// Greeting, EHLO, MAIL, RCPT: 5 minutes (RFC 5321 §4.5.3.2.1 to .3).
+pub const RELAY_COMMAND_TIMEOUT: Duration = Duration::from_secs(300);
+/// Reply to DATA (RFC 5321 §4.5.3.2.4).
+pub const RELAY_DATA_TIMEOUT: Duration = Duration::from_secs(120);
+/// One write of message content (RFC 5321 §4.5.3.2.5).
+pub const RELAY_BLOCK_TIMEOUT: Duration = Duration::from_secs(180);
+/// Reply to the final dot (RFC 5321 §4.5.3.2.6).
+pub const RELAY_FINAL_DOT_TIMEOUT: Duration = Duration::from_secs(600);
+/// QUIT is a courtesy; nobody waits long for its reply.
+pub const RELAY_QUIT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Longest reply of a next hop, all its lines together.
+pub const RELAY_REPLY_BYTES_MAX: usize = 64 * 1024;
+/// Commands sent to a next hop before their replies are read; fits every socket's send buffer (RFC 2920 §3.1).
+pub const RELAY_PIPELINE_BYTES_MAX: usize = 8 * 1024;
+/// Addresses of one host that are tried in one attempt (RFC 5321 §5.1 asks for at least two).
+pub const RELAY_ADDRESSES_MAX: usize = 8;
+/// Resolving a next hop's name; the system's resolver has its own, longer retries.
+pub const RELAY_RESOLVE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Credentials tried in one attempt: the cached one, a fresher one, the one before. Servers lock accounts after some refusals.
+pub const RELAY_CREDENTIALS_MAX: u32 = 3;
+/// Transactions for one group of recipients while the next hop answers 452 4.5.3 to some of them.
+pub const RELAY_SPLITS_MAX: usize = 100;
+/// Content handed to one write.
+pub const RELAY_WRITE_BYTES: usize = 256 * 1024;
+/// Slices handed to one write; below IOV_MAX (1024 on Linux).
+pub const RELAY_WRITE_SLICES: usize = 64;
+/// Default concurrent connections to one relay.
+pub const RELAY_CONNECTIONS_DEFAULT: u32 = 20;
+/// Recipients in one transaction with a next hop. Google publishes none, Exchange Online takes 200; 100 is safe (RFC 5321 §4.5.3.1.8).
+pub const RELAY_RECIPIENTS_DEFAULT: usize = 100;
+/// A pooled connection is not used again after this age; Microsoft closes at 20 minutes.
+pub const RELAY_CONNECTION_AGE_MAX: Duration = Duration::from_secs(600);
+/// Messages on one connection to a next hop.
+pub const RELAY_CONNECTION_MESSAGES_MAX: u32 = 100;
+/// Idle time after which a pooled connection is closed.
+pub const RELAY_CONNECTION_IDLE_MAX: Duration = Duration::from_secs(30);
+/// A host of a relay that could not be reached is tried last for this long.
+pub const RELAY_HOST_PENALTY: Duration = Duration::from_secs(30);
+/// Mail exchangers of one domain that are tried (RFC 5321 §5.1 asks for at least two).
+pub const MX_HOSTS_MAX: usize = 5;
+/// Retry schedule: first wait.
+pub const RETRY_FIRST: Duration = Duration::from_secs(60);
+/// Retry schedule: growth from one wait to the next.
+pub const RETRY_FACTOR: f64 = 2.0;
+/// Retry schedule: longest wait.
+pub const RETRY_LONGEST: Duration = Duration::from_secs(3600);
+/// Retry schedule: age at which the message is bounced. RFC 5321 §4.5.4.1 asks for 4 to 5 days.
+pub const RETRY_GIVE_UP: Duration = Duration::from_secs(4 * 24 * 3600);
+/// One attempt out of the spool, all hosts and transactions of it; above the sum of RFC 5321's timers for one transaction.
+pub const QUEUE_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+/// Pause before the spool is asked again after it failed.
+pub const SPOOL_ERROR_PAUSE: Duration = Duration::from_secs(5);
+/// Delay notice to the sender (sendmail and Exim warn after 4 hours and 24 hours).
+pub const DELAY_NOTICE_AFTER: Duration = Duration::from_secs(4 * 3600);
+/// Header bytes of the original returned in a DSN.
+pub const DSN_HEADER_BYTES_MAX: usize = 64 * 1024;
+/// Characters of a next hop's reply repeated in a DSN; a line must stay under 998 octets (RFC 5322 §2.1.1).
+pub const DSN_REPLY_CHARS_MAX: usize = 500;
+/// Longest ENVID of a transaction, as given (RFC 3461 §5.4).
+pub const DSN_ENVID_BYTES_MAX: usize = 100;
+/// Longest ORCPT of a recipient, as given (RFC 3461 §5.4).
+pub const DSN_ORCPT_BYTES_MAX: usize = 500;
+/// Largest message that a DSN returns whole for RET=FULL; of a larger one it returns the header (RFC 3461 §6.2; Postfix:
+/// bounce_size_limit 50000).
+pub const DSN_MESSAGE_BYTES_MAX: usize = 256 * 1024;
+/// DSNs created in one minute; more are recorded as suppressed.
+pub const DSN_PER_MINUTE_MAX: u32 = 600;
+/// When so many were created in the minute, none tells of a delivery (`NOTIFY=SUCCESS`) any more: a stranger who asks for that
+/// with all his mail must not keep others from hearing of their failures.
+pub const DSN_RELAYED_PER_MINUTE_MAX: u32 = 300;
+
+// ---- spool ----
+
+/// Content above this is a file of its own; below it lives in the segment (measured: the break-even of a second sync is near it).
+pub const SPOOL_INLINE_BYTES_MAX: usize = 128 * 1024;
+/// A segment is closed at this size.
+pub const SPOOL_SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
+/// Free space of the spool's file system below which mail is refused with 452 4.3.1.
+/// Source: Postfix queue_minfree asks for 1.5 times the largest message; four of 40 MiB and their records fit here.
+/// Metric: spool_free
+pub const SPOOL_FREE_BYTES_MIN: u64 = 256 * 1024 * 1024;
+/// Requests that wait for the next group; above it callers wait for a place.
+pub const SPOOL_QUEUE_MAX: usize = 1024;
+/// A group is written when it has this size, whatever still waits: it bounds the time to the first answer.
+pub const SPOOL_GROUP_BYTES_MAX: u64 = 8 * 1024 * 1024;
+/// A record (envelope, states and content of an entry) above this is refused.
+pub const SPOOL_RECORD_BYTES_MAX: u64 = 32 * 1024 * 1024;
+/// A job's state above this is read back from disk instead of being kept in memory.
+pub const SPOOL_STATE_MEMORY_BYTES_MAX: usize = 256;
+/// Live bytes copied out of the oldest segment with one group, unless the group itself is larger.
+pub const SPOOL_COPY_BYTES_PER_GROUP: u64 = 1024 * 1024;
+/// The oldest segment is emptied by copying when less than this share of it is live.
+pub const SPOOL_LIVE_PERCENT_MIN: u64 = 25;
+
+// ---- DMARC reports ----
+
+/// A DMARC record that is remembered for a report; of a longer one nothing is reported.
+/// Source: records have some 200 octets; 512 are what fits into DNS over UDP.
+pub const DMARC_RECORD_BYTES_MAX: usize = 2048;
+/// Rows of DMARC reports in memory until they are written down; about 10 MB. Further ones are not counted, which is logged.
+pub const DMARC_REPORT_ROWS_PENDING_MAX: usize = 10_000;
+/// How long a row stays in memory alone, and how often the gateway looks what reports are due.
+pub const DMARC_REPORT_FLUSH_INTERVAL: Duration = Duration::from_secs(30);
+/// The file of a day's rows.
+/// Source: about 60,000 rows.
+pub const DMARC_REPORT_DAY_BYTES_MAX: u64 = 32 * 1024 * 1024;
+/// A row in that file.
+pub const DMARC_REPORT_LINE_BYTES_MAX: usize = 32 * 1024;
+/// Rows of one domain in a day and in a report, so that no domain takes the room of all.
+pub const DMARC_REPORT_ROWS_PER_DOMAIN_MAX: usize = 10_000;
+/// DKIM signatures of a message that a row has.
+/// Source: as many as are verified at most; those that pass and align come first.
+pub const DMARC_REPORT_SIGNATURES_MAX: usize = 10;
+/// Domains that get a report about one day.
+pub const DMARC_REPORTS_PER_DAY_MAX: usize = 10_000;
+/// Addresses of one record that get a report.
+/// Source: RFC 7489 §6.2 asks for two at least.
+pub const DMARC_REPORT_DESTINATIONS_MAX: usize = 4;
+/// A report as a message, if the destination sets no smaller limit.
+/// Source: most receivers take 10 MB.
+pub const DMARC_REPORT_BYTES_MAX: usize = 10 * 1024 * 1024;
+/// Labels of a domain whose ancestors are asked whether a destination is of the same organization.
+/// Source: RFC 9989 §4.10 walks at most 8 names.
+pub const DMARC_REPORT_LEVELS_MAX: usize = 8;
+/// One question about a destination.
+pub const DMARC_REPORT_DNS_TIMEOUT: Duration = Duration::from_secs(10);
+/// Reports leave in slots of this length after midnight UTC.
+pub const DMARC_REPORT_SPREAD_SLOT: Duration = Duration::from_secs(15 * 60);
+/// Number of these slots: four hours.
+pub const DMARC_REPORT_SPREAD_SLOTS: u64 = 16;
+/// Wait before a report that could not be sent is tried again.
+pub const DMARC_REPORT_RETRY_INTERVAL: Duration = Duration::from_secs(3600);
+/// Days after which figures that could not be sent are thrown away.
+/// Source: reports are daily; what is older helps nobody.
+pub const DMARC_REPORT_DAYS_KEPT: u64 = 3;

@@ -9,7 +9,7 @@ use super::diagnostic::Code;
 use super::suggest::suggest;
 
 use crate::limits::DNSBL_ZONE_BYTES_MAX;
-use crate::message::is_field_name;
+use crate::message::{a_labels, is_field_name};
 use crate::rules::{self, Template, TemplateErrorKind};
 use crate::smtp::{Address, AddressError, Status};
 
@@ -192,14 +192,17 @@ pub(crate) fn domain(text: &str) -> Result<String, Mistake> {
     Ok(text.to_lowercase())
 }
 
-/// What stands in DNS as it is: a domain or a selector of ASCII letters, digits and hyphens (RFC 6376 §3.1).
+/// What stands in DNS as it is: our own name, a domain or a selector of ASCII letters, digits and hyphens (RFC 6376 §3.1).
 pub(crate) fn dns_name(text: &str) -> Result<String, Mistake> {
     let name = domain(text)?;
     if name.is_ascii() {
         return Ok(name);
     }
-    let mistake = Mistake::new(Code::HostName, format!("`{}` is not ASCII, and it stands in a header field and in DNS", clip(text)));
-    Err(mistake.help("write the A-label, which begins with `xn--`"))
+    let mistake = Mistake::new(Code::HostName, format!("`{}` is not ASCII, and it stands in header fields and in DNS", clip(text)));
+    Err(match a_labels(&name) {
+        Some(ascii) => mistake.help(format!("write `{ascii}`")),
+        None => mistake.help("write the A-label, which begins with `xn--`"),
+    })
 }
 
 /// A host name for which HTTP-01 can prove something (RFC 8555 §8.3); internationalised ones as A-labels.
@@ -390,7 +393,7 @@ pub(crate) fn template(text: &str) -> Result<Template, Mistake> {
         match meant {
             Some(name) => mistake.help(format!("did you mean `{name}`?")),
             None => mistake.help(
-                "attributes are written `{{ subject }}`; the text attributes of conditions, `source_ip` and `message_size` can be filled in",
+                "attributes are written `{{ subject }}`; the text attributes and verdicts of conditions, `source_ip` and `message_size` can be filled in",
             ),
         }
     })

@@ -231,3 +231,27 @@ pub enum VerdictAttribute {
     ArcResult,
     DmarcPolicy,
 }
+
+impl VerdictAttribute {
+    /// All of them, in the order of the reference.
+    pub const ALL: [Self; 7] =
+        [Self::Spf, Self::Dkim, Self::SpfResult, Self::DkimResult, Self::DmarcResult, Self::ArcResult, Self::DmarcPolicy];
+
+    /// As rule files write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Spf => "spf",
+            Self::Dkim => "dkim",
+            Self::SpfResult => "spf_result",
+            Self::DkimResult => "dkim_result",
+            Self::DmarcResult => "dmarc_result",
+            Self::ArcResult => "arc_result",
+            Self::DmarcPolicy => "dmarc_policy",
+        }
+    }
+
+    /// The inverse of [`Self::name`].
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|attribute| attribute.name() == name)
+    }
+}

@@ -189,9 +189,7 @@ impl<'a> Run<'a> {
 
     /// A text with a recipient in it forks the message for each of them, so that none learns of another.
     fn add_header(&mut self, name: &str, value: &Template, groups: Vec<Group<'a>>) -> Vec<Group<'a>> {
-        if value.names_client_host() && self.facts.message.findings.client_host.is_open() {
-            self.needs.insert(Need::ClientHost);
-        }
+        self.needs.extend(value.needs().filter(|need| !self.facts.message.findings.has(need)));
         let mut groups: Vec<Group<'a>> =
             if value.depends_on_recipient() { groups.into_iter().flat_map(Group::into_singles).collect() } else { groups };
         for group in &mut groups {

@@ -90,6 +90,7 @@ impl<'a> Facts<'a> {
         template.render(|part, out| match part {
             TemplatePart::Text(text) => out.push_str(text),
             TemplatePart::SourceIp => out.push_str(&self.message.session.client_ip.to_string()),
+            TemplatePart::Verdict(attribute) => out.push_str(attribute.word(self.message.findings).unwrap_or_default()),
             TemplatePart::MessageSize => out.push_str(&self.message.original.len().to_string()),
             TemplatePart::Attribute(attribute) => {
                 let mut separator = "";

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::test::Value;
-use super::{Action, Condition, Mode, Rule, RuleSet, TemplatePart, TextAttribute, TextTest, VerdictAttribute};
+use super::{Action, Condition, Mode, Rule, RuleSet, TextAttribute, TextTest, VerdictAttribute};
 use crate::message::{Fact, FieldValue, Findings, Need, Text, Verdict};
 
 /// A test of what an analyzer found.
@@ -122,7 +122,7 @@ pub fn verdict(attribute: VerdictAttribute, negated: bool, words: &[Box<str>], f
 }
 
 impl VerdictAttribute {
-    fn need(self) -> Need {
+    pub(super) fn need(self) -> Need {
         match self {
             Self::Spf | Self::SpfResult => Need::Spf,
             Self::Dkim | Self::DkimResult => Need::Dkim,
@@ -132,7 +132,7 @@ impl VerdictAttribute {
     }
 
     /// As rule files write it; `None` when nobody has asked.
-    fn word(self, findings: &Findings) -> Option<&'static str> {
+    pub(super) fn word(self, findings: &Findings) -> Option<&'static str> {
         let Findings { spf, dkim, dmarc, arc, .. } = findings;
         match self {
             Self::Spf => spf.as_ref().map(|spf| spf.verdict().as_str()),
@@ -176,16 +176,12 @@ impl RuleSet {
         let mut needs = BTreeSet::new();
         for Rule { when, unless, actions, .. } in self.rules.iter().filter(|rule| rule.mode != Mode::Off) {
             when.iter().chain(unless).for_each(|condition| condition.add_needs(&mut needs));
-            if actions.iter().any(|action| matches!(action, Action::AddHeader { value, .. } if value.names_client_host())) {
-                needs.insert(Need::ClientHost);
+            for action in actions {
+                if let Action::AddHeader { value, .. } = action {
+                    needs.extend(value.needs());
+                }
             }
         }
         needs
-    }
-}
-
-impl super::Template {
-    pub(super) fn names_client_host(&self) -> bool {
-        self.0.contains(&TemplatePart::Attribute(TextAttribute::ClientHost))
     }
 }

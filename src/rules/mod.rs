@@ -197,6 +197,8 @@ pub enum TemplatePart {
     Text(Arc<str>),
     /// The attribute's value; several are joined by `, `.
     Attribute(TextAttribute),
+    /// The verdict's word.
+    Verdict(VerdictAttribute),
     /// The client's address.
     SourceIp,
     /// Octets of the message.

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Template, TemplatePart, TextAttribute};
+use super::{Template, TemplatePart, TextAttribute, VerdictAttribute};
+use crate::message::Need;
 
 /// Why a text is not a template.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,12 +63,22 @@ impl Template {
 
     /// Names that can stand in a template, in the order of the reference; for suggestions.
     pub fn names() -> impl Iterator<Item = &'static str> {
-        TextAttribute::ALL.iter().map(|attribute| attribute.name()).chain(["source_ip", "message_size"])
+        let texts = TextAttribute::ALL.iter().map(|attribute| attribute.name());
+        texts.chain(VerdictAttribute::ALL.iter().map(|attribute| attribute.name())).chain(["source_ip", "message_size"])
     }
 
     /// Whether the text differs from one recipient of a message to another.
     pub fn depends_on_recipient(&self) -> bool {
         self.0.iter().any(|part| matches!(part, TemplatePart::Attribute(attribute) if attribute.depends_on_recipient()))
+    }
+
+    /// What must be looked up before the text can be written.
+    pub fn needs(&self) -> impl Iterator<Item = Need> {
+        self.0.iter().filter_map(|part| match part {
+            TemplatePart::Attribute(TextAttribute::ClientHost) => Some(Need::ClientHost),
+            TemplatePart::Verdict(attribute) => Some(attribute.need()),
+            TemplatePart::Text(_) | TemplatePart::Attribute(_) | TemplatePart::SourceIp | TemplatePart::MessageSize => None,
+        })
     }
 
     /// The text with each part replaced by what `fill` writes for it.
@@ -88,7 +99,7 @@ impl TemplatePart {
         match name {
             "source_ip" => Some(Self::SourceIp),
             "message_size" => Some(Self::MessageSize),
-            name => TextAttribute::from_name(name).map(Self::Attribute),
+            name => TextAttribute::from_name(name).map(Self::Attribute).or_else(|| VerdictAttribute::from_name(name).map(Self::Verdict)),
         }
     }
 }
@@ -124,6 +135,9 @@ mod tests {
         }
         for attribute in TextAttribute::ALL {
             assert_eq!(TextAttribute::from_name(attribute.name()), Some(attribute));
+        }
+        for attribute in VerdictAttribute::ALL {
+            assert_eq!(VerdictAttribute::from_name(attribute.name()), Some(attribute));
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::analyzers::AnalyzerConfig;
 use crate::certificates::{Expiry, Trust};
 use crate::config::diagnostic::{Code, Sink};
 use crate::config::model::deployment as model;
-use crate::config::model::{Domain, FilePath};
+use crate::config::model::{DnsName, Domain, FilePath};
 use crate::config::source::Span;
 use crate::config::tree::Node;
 use crate::config::typed::typed;
@@ -74,7 +74,7 @@ pub(crate) struct ListPath {
 /// Builds what can be built; what is wrong has been reported. `folder` is that of `gateway.yaml`, `now` what dates are compared with.
 pub(crate) fn build(tree: &Node, folder: &Path, now: OffsetDateTime, sink: &mut Sink) -> Deployment {
     let mut deployment = Deployment { spool: folder.join("var/spool"), ..Deployment::default() };
-    deployment.hostname = tree.get("hostname").and_then(|node| typed::<Domain>(node, sink)).map(|name| Arc::from(name.0));
+    deployment.hostname = tree.get("hostname").and_then(|node| typed::<DnsName>(node, sink)).map(|name| Arc::from(name.0));
     deployment.domains = tree.get("domains").and_then(|node| domains(node, sink));
     let mut listening = HashMap::new();
     let mut material = Material { folder, now, files: Vec::new(), expiries: Vec::new(), wanted: Vec::new() };

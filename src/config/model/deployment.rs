@@ -12,8 +12,8 @@ use super::*;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct DeploymentFile {
-    /// The gateway's own name, for banner, EHLO and Received.
-    pub(crate) hostname: Domain,
+    /// The gateway's own name, for banner, EHLO, Received and Authentication-Results.
+    pub(crate) hostname: DnsName,
     /// The domains that the gateway takes mail for; `{ ses: true }` takes the verified identities of the SES account.
     pub(crate) domains: Domains,
     /// Where mail comes in, by name.

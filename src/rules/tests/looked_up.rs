@@ -120,6 +120,9 @@ fn verdicts_have_the_words_of_the_rule_language() {
         assert!(holds(false, &["x", expected]) && !holds(true, &["x", expected]), "{attribute:?}");
         assert!(!holds(false, &["x"]) && holds(true, &["x"]), "{attribute:?}");
     }
+    let words = "{{ spf }} {{ spf_result }} {{ dkim }} {{ dkim_result }} {{ dmarc_result }} {{ dmarc_policy }} {{ arc_result }}";
+    let plan = world.evaluate(vec![rule("r", vec![], vec![add("X-Verdicts", words), relay("r")])]);
+    assert_eq!(added(&plan.steps[0]), "X-Verdicts: gray softfail gray pass fail reject none;");
     for (test, expected) in [(TextTest::Exists(false), true), (equals(""), false), (TextTest::NotEquals(folded(&["x"])), true)] {
         assert_eq!(world.holds(host(test)), expected, "a client without a name has no value");
     }
@@ -205,6 +208,8 @@ fn only_what_can_change_the_plan_is_asked_for() {
         (vec![Rule { mode: Mode::Audit, ..ham(vec![spf_fails()]) }], &["Spf"]),
         (vec![rule("tag", vec![], vec![add("X-Host", "{{ client_host }}")])], &["ClientHost"]),
         (vec![rule("tag", vec![other()], vec![add("X-Host", "{{ client_host }}")])], &[otherwise]),
+        (vec![rule("tag", vec![], vec![add("X-Auth", "{{ spf_result }}/{{ dkim }}/{{ dmarc_policy }}")])], &["Spf", "Dkim", "Dmarc"]),
+        (vec![Rule { mode: Mode::Audit, ..rule("tag", vec![], vec![add("X-Auth", "{{ arc_result }}")]) }], &[otherwise]),
     ] {
         let mut world = World::new(&["bob@acme.example"]);
         world.findings = Findings::default();

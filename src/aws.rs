@@ -10,6 +10,7 @@ use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 use tokio::sync::OnceCell;
 
 use crate::limits::{AWS_CALL_TIMEOUT, AWS_CONNECT_TIMEOUT, AWS_ERROR_CHARACTERS_MAX};
+use crate::message::one_line;
 
 /// An account, as the standard chain finds it: environment, profile, web identity, container, instance.
 #[derive(Debug, Default)]
@@ -59,7 +60,7 @@ pub(crate) fn describe<E: ProvideErrorMetadata + Error + 'static>(error: &SdkErr
         // No response in these: the request was not made, or did not arrive.
         _ => causes(error),
     };
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(AWS_ERROR_CHARACTERS_MAX).collect()
+    one_line(&text, AWS_ERROR_CHARACTERS_MAX)
 }
 
 fn causes(error: &(impl Error + 'static)) -> String {

@@ -17,6 +17,7 @@ use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient, Problem};
 use rustls::{ClientConfig, RootCertStore};
 
 use crate::limits::{ACME_PROBLEM_CHARS_MAX, ACME_REQUEST_TIMEOUT, ACME_RESPONSE_BYTES_MAX, ACME_RETRY_AFTER_MAX};
+use crate::message::one_line;
 
 /// The client of one order. Cloning it clones a reference.
 #[derive(Clone)]
@@ -94,7 +95,7 @@ pub(super) fn explain(error: &Error) -> String {
         Error::Api(problem) => in_short(problem),
         error => with_causes(error),
     };
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(ACME_PROBLEM_CHARS_MAX).collect()
+    one_line(&text, ACME_PROBLEM_CHARS_MAX)
 }
 
 /// Whether it is the problem of this name (RFC 8555 §6.7).

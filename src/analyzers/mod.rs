@@ -29,7 +29,7 @@ use tokio::time::Instant;
 
 use crate::dns::Dns;
 use crate::limits::ANALYZER_REASON_CHARS_MAX;
-use crate::message::{Analysis, Envelope, Fact, FieldValue, Findings, MessageId, Original, SessionFacts};
+use crate::message::{Analysis, Envelope, Fact, FieldValue, Findings, MessageId, Original, SessionFacts, one_line};
 
 /// What an analyzer is asked about. At RCPT there is no message yet.
 #[derive(Clone, Copy, Debug)]
@@ -147,8 +147,7 @@ fn analysis<const N: usize>(fields: [(&str, FieldValue); N]) -> Analysis {
 
 /// A stranger's words as a line of the log.
 fn trouble(text: impl AsRef<str>) -> Trouble {
-    let clean = |c: char| if c.is_control() { ' ' } else { c };
-    text.as_ref().trim().chars().map(clean).take(ANALYZER_REASON_CHARS_MAX).collect::<String>().into()
+    one_line(text.as_ref().trim(), ANALYZER_REASON_CHARS_MAX).into()
 }
 
 /// A message that is too large to ask about is not half asked about: what lies behind the limit is where things would be hidden.

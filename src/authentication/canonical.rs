@@ -14,8 +14,7 @@ pub(super) fn push_field(out: &mut Vec<u8>, original: &Original, field: usize, f
     match form {
         Canonicalization::Simple => out.extend_from_slice(original.slice(field.whole.clone())),
         Canonicalization::Relaxed => {
-            push_relaxed(out, original.name(field), [original.value(field), b""]);
-            out.extend_from_slice(b"\r\n");
+            push_relaxed_field(out, original.name(field), original.value(field));
         }
     }
 }
@@ -33,6 +32,12 @@ pub(super) fn push_signature(out: &mut Vec<u8>, original: &Original, field: usiz
         }
         Canonicalization::Relaxed => push_relaxed(out, original.name(field), pieces),
     }
+}
+
+/// Appends a field as RFC 6376 §3.4.2 has it, with its line end.
+pub(super) fn push_relaxed_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    push_relaxed(out, name, [value, b""]);
+    out.extend_from_slice(b"\r\n");
 }
 
 /// Name in lower case, lines unfolded, white space to one space, none at the ends (RFC 6376 §3.4.2).
@@ -105,6 +110,12 @@ impl BodyHashes {
             }
         }
         Self { hashes }
+    }
+
+    /// The hash of a whole body in the relaxed form.
+    pub(super) fn relaxed(body: &[u8]) -> Option<[u8; 32]> {
+        let form = BodyForm { form: Canonicalization::Relaxed, length: None };
+        Self::of(body, &[form]).get(form)?.digest
     }
 
     /// The hash in a form that was asked for.
@@ -186,6 +197,39 @@ mod tests {
             let mut out = Vec::new();
             push_field(&mut out, &original, field, form);
             assert_eq!(out, expected, "{field} {form:?}");
+        }
+    }
+
+    #[test]
+    fn relaxed_fields() {
+        for (name, value, expected) in [
+            ("Subject", " a b\r\n", "subject:a b\r\n"),
+            ("SUBJECT", "\ta\t b \r\n\t  c  \r\n", "subject:a b c\r\n"),
+            ("A", "\r\n", "a:\r\n"),
+            ("A", " \r\n \r\n", "a:\r\n"),
+            ("A", "x\r\n\ty", "a:x y\r\n"),
+        ] {
+            let mut out = Vec::new();
+            push_relaxed_field(&mut out, name.as_bytes(), value.as_bytes());
+            assert_eq!(String::from_utf8(out).unwrap(), expected, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn relaxed_bodies() {
+        for (body, canonical) in [
+            ("", ""),
+            ("\r\n", ""),
+            ("\r\n\r\n \r\n\t\r\n", ""),
+            (" ", ""),
+            ("a", "a\r\n"),
+            ("a\r\n", "a\r\n"),
+            ("a \t\r\n\r\n \r\n", "a\r\n"),
+            ("\r\n\r\na\r\n \t\r\nb", "\r\n\r\na\r\n\r\nb\r\n"),
+            (" a  b\t\tc \td\r\n", " a b c d\r\n"),
+            ("\ta b c\r\n", " a b c\r\n"),
+        ] {
+            assert_eq!(BodyHashes::relaxed(body.as_bytes()), Some(sha256(canonical.as_bytes())), "{body:?}");
         }
     }
 

@@ -12,7 +12,7 @@ use super::texts::{Source, Texts, line};
 use super::walk;
 use crate::dns::Dns;
 use crate::limits::{DKIM_CLOCK_SKEW, DKIM_QUESTIONS_MAX, DKIM_SIGNATURES_MAX, SIGNATURES_PATIENCE};
-use crate::message::{Author, DkimResult, DkimSignature, DkimVerdict, Original};
+use crate::message::{Author, DkimResult, DkimSignature, DkimVerdict, Original, a_labels};
 
 /// Verifies the signatures of a message at a time (seconds since 1970). DNS is asked for keys, and for what tells whether a signer
 /// belongs to the same organization as From.
@@ -86,7 +86,7 @@ impl DkimSignatures {
 /// What can be told of a signature that may be broken; nothing of it is believed.
 fn shown(list: Option<&TagList<'_>>) -> DkimSignature {
     let get = |name| list.and_then(|list| list.get(name)).unwrap_or_default();
-    let name = |text| super::names::domain(text).unwrap_or_default();
+    let name = |text| a_labels(text).unwrap_or_default();
     DkimSignature {
         result: DkimResult::Permerror,
         domain: name(get("d")),

@@ -4,7 +4,7 @@ use super::texts::{Source, Texts};
 use super::walk::{Record, Stop, Tagged, is_aligned, organization, questions, walk};
 use crate::dns::Dns;
 use crate::limits::{DMARC_QUESTIONS_MAX, SIGNATURES_PATIENCE};
-use crate::message::{Author, DkimResult, DkimVerdict, DmarcPolicy, DmarcResult, DmarcVerdict, SpfResult, SpfVerdict};
+use crate::message::{Author, DkimResult, DkimVerdict, DmarcPolicy, DmarcResult, DmarcVerdict, SpfResult, SpfVerdict, a_labels};
 
 /// Evaluates DMARC for the domain of From.
 pub async fn check(dns: &Dns, author: &Author, spf: &SpfVerdict, dkim: &DkimVerdict) -> DmarcVerdict {
@@ -125,7 +125,7 @@ fn evaluate(
         }
     };
     let by_spf = match spf.result {
-        SpfResult::Pass | SpfResult::Temperror => super::names::domain(&spf.domain)
+        SpfResult::Pass | SpfResult::Temperror => a_labels(&spf.domain)
             .map_or(Identifier::Fails, |domain| identifier(&domain, spf.result == SpfResult::Pass, record.is_spf_strict)),
         _ => Identifier::Fails,
     };

@@ -2,6 +2,9 @@
 
 use std::ops::Range;
 
+use base64::Engine;
+use base64::alphabet::STANDARD;
+use base64::engine::general_purpose::{GeneralPurpose, NO_PAD};
 use mail_auth::common::crypto::Algorithm;
 use mail_auth::dkim::Canonicalization;
 
@@ -9,6 +12,7 @@ use super::canonical::BodyForm;
 use super::names;
 use super::tags::{TagList, trim, without_space};
 use crate::limits::HEADER_FIELDS_MAX;
+use crate::message::a_labels;
 
 /// Who signed, and the signature: what DKIM-Signature, ARC-Message-Signature and ARC-Seal have in common.
 #[derive(Clone, Debug)]
@@ -29,8 +33,8 @@ impl Signer {
         let b = list.tag("b").ok_or("b= is missing")?;
         Ok(Self {
             algorithm: algorithm(list.get("a").ok_or("a= is missing")?)?,
-            domain: names::domain(list.get("d").ok_or("d= is missing")?).ok_or("d= is not a domain name")?,
-            selector: names::domain(list.get("s").ok_or("s= is missing")?).ok_or("s= is not a selector")?,
+            domain: a_labels(list.get("d").ok_or("d= is missing")?).ok_or("d= is not a domain name")?,
+            selector: a_labels(list.get("s").ok_or("s= is missing")?).ok_or("s= is not a selector")?,
             signature: base64(b.value).ok_or("b= is not base64")?,
             field,
             hole: b.place.clone(),
@@ -122,7 +126,7 @@ impl DkimField {
             None => signer.domain.clone(),
             Some(identity) => {
                 let (_, domain) = identity.rsplit_once('@').ok_or("i= has no domain")?;
-                names::domain(&without_space(domain)).ok_or("i= has no domain")?
+                a_labels(&without_space(domain)).ok_or("i= has no domain")?
             }
         };
         if !names::is_within(&identity_domain, &signer.domain) {
@@ -132,15 +136,13 @@ impl DkimField {
     }
 }
 
-/// Standard base64 with folding inside; nothing is no base64.
+/// Standard base64 with folding inside; nothing is no base64. Signers differ in padding and in the bits that belong to no octet.
 pub(super) fn base64(text: &str) -> Option<Vec<u8>> {
+    const TOLERANT: GeneralPurpose = GeneralPurpose::new(&STANDARD, NO_PAD.with_decode_allow_trailing_bits(true));
     let text = without_space(text);
     let digits = text.trim_end_matches('=');
-    let is_base64 = digits.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'))
-        && text.len().saturating_sub(digits.len()) <= 2
-        && digits.len() % 4 != 1
-        && !digits.is_empty();
-    if is_base64 { mail_parser::decoders::base64::base64_decode(text.as_bytes()) } else { None }
+    let is_padded = text.len().saturating_sub(digits.len()) <= 2;
+    TOLERANT.decode(digits).ok().filter(|octets| is_padded && !octets.is_empty())
 }
 
 fn algorithm(text: &str) -> Result<Algorithm, &'static str> {

@@ -8,6 +8,8 @@ use std::pin::Pin;
 use std::task::Poll;
 
 use crate::dns::{DnsError, Inquiry, Records};
+use crate::limits::VERDICT_REASON_CHARS_MAX;
+use crate::message::printable;
 
 /// Where answers come from.
 pub(super) trait Source: Sync {
@@ -83,9 +85,9 @@ async fn all<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output> {
     .await
 }
 
-/// One line of printable ASCII, as reasons are: what came from outside is cut and masked.
+/// As reasons are: what came from outside is cut and masked.
 pub(super) fn line(text: &str) -> Box<str> {
-    text.chars().take(200).map(|char| if char.is_ascii_graphic() || char == ' ' { char } else { '?' }).collect()
+    printable(text, VERDICT_REASON_CHARS_MAX).into()
 }
 
 #[cfg(test)]
@@ -112,11 +114,5 @@ mod tests {
         .await;
         assert_eq!(outputs, [0, 1, 2]);
         assert_eq!(all(std::iter::empty::<std::future::Ready<()>>()).await, []);
-    }
-
-    #[test]
-    fn reasons_are_one_line_of_ascii() {
-        assert_eq!(&*line("a\r\nb\u{0}c\u{e9} d"), "a??b?c? d");
-        assert_eq!(line(&"x".repeat(1000)).len(), 200);
     }
 }

@@ -67,8 +67,6 @@ pub struct Facts<'a> {
 pub enum Handling {
     /// Delivered, or stored for it.
     Delivered,
-    /// Kept apart, or delivered as spam.
-    Quarantined,
     /// Refused, or thrown away.
     Refused,
 }

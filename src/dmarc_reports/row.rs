@@ -9,8 +9,8 @@ use mail_auth::report::{
 use serde::{Deserialize, Serialize};
 
 use super::{Facts, Handling};
-use crate::limits::{DMARC_RECORD_BYTES_MAX, DMARC_REPORT_SIGNATURES_MAX};
-use crate::message::{self, DmarcPolicy, SpfIdentity, a_labels};
+use crate::limits::{DMARC_RECORD_BYTES_MAX, DMARC_REPORT_SIGNATURES_MAX, DOMAIN_BYTES_MAX};
+use crate::message::{self, DmarcPolicy, SpfIdentity, a_labels, printable};
 use crate::smtp::ReversePath;
 
 /// What messages have in common. Texts of strangers are printable ASCII and not longer than a domain name.
@@ -36,7 +36,6 @@ pub(super) struct Row {
 enum Done {
     None,
     Pass,
-    Quarantine,
     Reject,
 }
 
@@ -117,7 +116,6 @@ impl Row {
             .with_action_disposition(match self.done {
                 Done::None => ActionDisposition::None,
                 Done::Pass => ActionDisposition::Pass,
-                Done::Quarantine => ActionDisposition::Quarantine,
                 Done::Reject => ActionDisposition::Reject,
             })
             .with_dmarc_dkim_result(aligned(self.dkim_aligned))
@@ -153,7 +151,6 @@ fn disposition(facts: &Facts<'_>) -> (Done, Option<Reason>) {
     }
     let (done, severity) = match facts.handling {
         Handling::Delivered => (Done::None, 0),
-        Handling::Quarantined => (Done::Quarantine, 1),
         Handling::Refused => (Done::Reject, 2),
     };
     let asked = |policy| match policy {
@@ -173,8 +170,7 @@ fn disposition(facts: &Facts<'_>) -> (Done, Option<Reason>) {
 
 /// Printable ASCII, so that it is XML whatever a stranger has written.
 fn clean(text: &str) -> Box<str> {
-    let printable = text.chars().take(255).map(|c| if c.is_ascii_graphic() { c } else { '?' });
-    printable.collect::<String>().into()
+    printable(text, DOMAIN_BYTES_MAX).into()
 }
 
 fn dkim_result(word: &str) -> DkimResult {

@@ -338,12 +338,11 @@ async fn a_destination_sets_the_size() {
 #[test]
 fn what_was_done_is_told_beside_what_was_asked() {
     use DmarcPolicy::{None as Nothing, Quarantine, Reject};
-    use Handling::{Delivered, Quarantined, Refused};
+    use Handling::{Delivered, Refused};
     for (policy, effective, handling, done, reason) in [
         (Reject, Reject, Refused, ActionDisposition::Reject, None),
-        (Reject, Reject, Quarantined, ActionDisposition::Quarantine, Some(PolicyOverride::LocalPolicy)),
         (Reject, Reject, Delivered, ActionDisposition::None, Some(PolicyOverride::LocalPolicy)),
-        (Reject, Quarantine, Quarantined, ActionDisposition::Quarantine, Some(PolicyOverride::PolicyTestMode)),
+        (Reject, Quarantine, Refused, ActionDisposition::Reject, Some(PolicyOverride::LocalPolicy)),
         (Quarantine, Nothing, Delivered, ActionDisposition::None, Some(PolicyOverride::PolicyTestMode)),
         (Quarantine, Quarantine, Refused, ActionDisposition::Reject, Some(PolicyOverride::LocalPolicy)),
         (Nothing, Nothing, Delivered, ActionDisposition::None, None),

@@ -8,6 +8,7 @@ use hickory_resolver::proto::rr::{Name, RData};
 
 use super::question::Kind;
 use crate::limits::{DNS_RECORDS_MAX, DNS_TOLD_CHARS_MAX, DNS_TOLD_RECORDS_MAX};
+use crate::message::one_line;
 
 /// Records of one type, or that there are none.
 #[derive(Debug)]
@@ -97,9 +98,8 @@ fn told<T>(records: &[T], text: impl Fn(&T) -> String) -> Box<str> {
             all.push_str("; ");
         }
         let text = text(record);
-        let mut characters = text.chars();
-        all.extend(characters.by_ref().take(DNS_TOLD_CHARS_MAX).map(|c| if c.is_control() { '?' } else { c }));
-        if characters.next().is_some() {
+        all.push_str(&one_line(&text, DNS_TOLD_CHARS_MAX));
+        if text.chars().nth(DNS_TOLD_CHARS_MAX).is_some() {
             all.push('…');
         }
     }
@@ -147,7 +147,7 @@ mod tests {
         let txt = |text: &[u8]| RData::TXT(TXT::from_bytes(vec![text]));
         let one = [txt(b"v=spf1 \x1b[31m -all\r\n"), txt(&[b'x'; 200])];
         let answer = Answer::new(Kind::Txt, one.iter());
-        assert_eq!(&*answer.told, format!("v=spf1 ?[31m -all??; {}…", "x".repeat(100)));
+        assert_eq!(&*answer.told, format!("v=spf1  [31m -all  ; {}…", "x".repeat(100)));
         let addresses: Vec<RData> = (0..4000).map(|n| RData::A(A(Ipv4Addr::from(n)))).collect();
         let answer = Answer::new(Kind::Ipv4, addresses.iter());
         assert_eq!(&*answer.told, "0.0.0.0; 0.0.0.1; 0.0.0.2; 0.0.0.3; 500 in all");

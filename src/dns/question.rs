@@ -3,6 +3,7 @@
 use hickory_resolver::proto::rr::{Name, RecordType};
 
 use crate::limits::{DNS_NAME_BYTES_MAX, DOMAIN_LABEL_BYTES_MAX};
+use crate::message::a_labels;
 
 /// A name and a type.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -64,27 +65,22 @@ impl Question {
 /// What else stands in a label is taken as it is: names made from local parts (RFC 7208 §7) hold more than letters and digits.
 pub fn normal_name(text: &str) -> Option<Box<str>> {
     let text = text.strip_suffix('.').unwrap_or(text);
-    let name = if text.is_ascii() { text.to_ascii_lowercase() } else { a_labels(text)? };
+    let name = if text.is_ascii() { text.to_ascii_lowercase() } else { labels(text)? };
     let is_label = |label: &str| (1..=DOMAIN_LABEL_BYTES_MAX).contains(&label.len());
     let is_good = name.len() <= DNS_NAME_BYTES_MAX && name.bytes().all(|byte| matches!(byte, b' '..=b'~')) && name.split('.').all(is_label);
     is_good.then(|| name.into())
 }
 
-fn a_labels(text: &str) -> Option<String> {
+/// Label by label, for those of ASCII may hold anything. What the mapping makes of other characters is no dot.
+fn labels(text: &str) -> Option<String> {
     // Far above any name that is short enough once it is encoded; the conversion of a long text takes time.
     if text.len() > DNS_NAME_BYTES_MAX.saturating_mul(4) {
         return None;
     }
     let labels = text.split('.').map(|label| {
-        if label.is_ascii() {
-            return Some(label.to_ascii_lowercase());
-        }
-        // The reader would take a backslash for an escape.
-        let encoded = if label.contains('\\') { None } else { Name::from_utf8(label).ok() }?.to_ascii();
-        // Nothing that the mapping makes of other characters becomes a dot or an escape.
-        encoded.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')).then(|| encoded.to_ascii_lowercase())
+        if label.is_ascii() { Some(label.to_ascii_lowercase().into()) } else { a_labels(label).filter(|label| !label.contains('.')) }
     });
-    Some(labels.collect::<Option<Vec<_>>>()?.join("."))
+    Some(labels.collect::<Option<Vec<Box<str>>>>()?.join("."))
 }
 
 #[cfg(test)]

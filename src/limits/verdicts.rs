@@ -79,6 +79,8 @@ pub const DKIM_KEY_RECORDS_MAX: usize = 4;
 pub const DKIM_KEY_BITS_MIN: usize = 1024;
 /// Largest RSA key of a signature. RFC 8301 §3.2 asks for 4096; a key of 8192 takes 10 times as long.
 pub const DKIM_KEY_BITS_MAX: usize = 8192;
+/// Reason of a verdict of DKIM, DMARC or ARC; the rest is cut off.
+pub const VERDICT_REASON_CHARS_MAX: usize = 200;
 /// Difference between a signer's clock and ours.
 /// Source: OpenDKIM's ClockDrift is 300 s.
 pub const DKIM_CLOCK_SKEW: Duration = Duration::from_secs(300);

@@ -24,7 +24,6 @@ mod reply_parser;
 mod session;
 
 pub use address::{Address, AddressError, ReversePath};
-pub use base64::base64_text;
 pub use chunks::Chunks;
 pub use client::Client;
 pub use client_auth::{Mechanism, auth_encodings};

@@ -4,11 +4,7 @@ use std::io::{self, Write};
 
 use serde_json::ser::{CompactFormatter, Formatter};
 
-/// Controls (C1 too: U+009B begins an escape sequence as ESC `[` does), the line ends that only Unicode knows, and the marks that
-/// turn the direction of what follows.
-pub(super) fn is_hostile(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{61C}' | '\u{200E}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
-}
+use crate::message::is_hostile;
 
 /// Compact JSON in which hostile characters are escaped, DEL and those beyond ASCII too, which JSON would let pass.
 pub(super) struct Escaping;

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::Event;
-use super::escape::is_hostile;
+use crate::message::is_hostile;
 
 const DIM: &str = "\x1b[2m";
 const BOLD: &str = "\x1b[1m";

@@ -23,9 +23,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     // Parsed material in, rustls' traits out.
     ("certificates", &["message", "limits"]),
     ("socket", &["limits"]),
-    ("acme", &["http", "socket", "telemetry", "limits"]),
+    ("acme", &["http", "socket", "telemetry", "message", "limits"]),
     ("refreshed", &["limits"]),
-    ("aws", &["limits"]),
+    // An error's words are made fit for the log where all of a stranger's are.
+    ("aws", &["message", "limits"]),
     ("http", &["limits"]),
     ("secrets", &["aws", "refreshed", "telemetry", "limits"]),
     // One resolver for all; what was asked is told in a type of `message`.

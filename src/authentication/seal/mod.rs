@@ -4,14 +4,15 @@
 //! key are arguments; the work is one pass over the body, which several seals of a message share, and two signatures.
 
 mod chain;
-mod relaxed;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 
 use self::chain::{Chain, Set};
+use super::canonical::{BodyHashes, push_relaxed_field};
 use crate::limits::{ARC_SETS_MAX, ARC_SIGNED_FIELDS_OF_A_NAME_MAX};
 use crate::message::{ArcResult, ArcVerdict, Edits, Original};
-use crate::smtp::base64_text;
 
 /// Who seals, with what and when.
 #[derive(Clone, Copy)]
@@ -76,12 +77,12 @@ const SIGNED: [&str; 19] = [
 
 /// The hash of a message's body, which no change of the header touches.
 #[derive(Clone, Copy, Debug)]
-pub struct BodyHash([u8; 32]);
+pub struct BodyHash(Option<[u8; 32]>);
 
 impl BodyHash {
     /// Reads the whole body once.
     pub fn of(original: &Original) -> Self {
-        Self(relaxed::body_hash(original.slice(original.body_offset()..original.len())))
+        Self(BodyHashes::relaxed(original.slice(original.body_offset()..original.len())))
     }
 }
 
@@ -114,7 +115,7 @@ impl Sealer<'_> {
             // RFC 6376 §5.4.2: from the bottom, for what is added stands on top.
             for (field, value) in fields.iter().rev().filter(is_named).take(ARC_SIGNED_FIELDS_OF_A_NAME_MAX) {
                 names.push(name);
-                relaxed::field(field, value, &mut octets);
+                push_relaxed_field(&mut octets, field, value);
             }
         }
         // Once more than it is there: a second From that somebody adds would break the signature (RFC 6376 §8.15).
@@ -123,7 +124,7 @@ impl Sealer<'_> {
         let tags = format!(
             " i={instance}; a=rsa-sha256; c=relaxed/relaxed;\r\n\td={domain}; s={selector};\r\n\tt={unix_seconds};{};\r\n\tbh={};\r\n\tb=",
             names.text(),
-            base64_text(&body.0)
+            STANDARD.encode(body.0?)
         );
         self.signed("ARC-Message-Signature", &tags, octets)
     }
@@ -133,12 +134,12 @@ impl Sealer<'_> {
         let mut octets = Vec::new();
         for set in before {
             for (name, value) in [set.results?, set.signature?, set.seal?] {
-                relaxed::field(name, value, &mut octets);
+                push_relaxed_field(&mut octets, name, value);
             }
         }
         for field in [results, signature.as_bytes()] {
             let (name, value) = split(field);
-            relaxed::field(name, value, &mut octets);
+            push_relaxed_field(&mut octets, name, value);
         }
         let Self { domain, selector, unix_seconds, .. } = self;
         let tags = format!(" i={instance}; a=rsa-sha256; t={unix_seconds}; cv={validation};\r\n\td={domain}; s={selector};\r\n\tb=");
@@ -147,9 +148,9 @@ impl Sealer<'_> {
 
     /// The field with its signature over `octets` and over itself, where `b=` is empty and no CRLF follows (RFC 6376 §3.7).
     fn signed(&self, name: &str, tags: &str, mut octets: Vec<u8>) -> Option<String> {
-        relaxed::field(name.as_bytes(), tags.as_bytes(), &mut octets);
+        push_relaxed_field(&mut octets, name.as_bytes(), tags.as_bytes());
         octets.truncate(octets.len().saturating_sub(2));
-        let signature = base64_text(&(self.sign)(&octets)?);
+        let signature = STANDARD.encode((self.sign)(&octets)?);
         let lines: Vec<&str> = signature.as_bytes().chunks(72).filter_map(|line| std::str::from_utf8(line).ok()).collect();
         Some(format!("{name}:{tags}{}\r\n", lines.join("\r\n\t ")))
     }

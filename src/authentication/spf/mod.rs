@@ -17,7 +17,7 @@ use std::net::IpAddr;
 
 use crate::dns::{Dns, normal_name};
 use crate::limits::{SPF_MECHANISM_BYTES_MAX, SPF_PATIENCE, SPF_QUESTIONS_MAX, SPF_REASON_BYTES_MAX};
-use crate::message::{SpfIdentity, SpfResult, SpfVerdict};
+use crate::message::{SpfIdentity, SpfResult, SpfVerdict, printable};
 use crate::smtp::ReversePath;
 use evaluate::{Outcome, Subject, evaluate, is_name};
 use lookups::Lookups;
@@ -73,8 +73,8 @@ async fn judge(lookups: &impl Lookups, sender: &Sender<'_>) -> SpfVerdict {
         result: outcome.result,
         identity,
         domain: domain.into(),
-        mechanism: outcome.mechanism.map(|mechanism| one_line(&mechanism, SPF_MECHANISM_BYTES_MAX)),
-        reason: one_line(&outcome.reason, SPF_REASON_BYTES_MAX),
+        mechanism: outcome.mechanism.map(|mechanism| printable(&mechanism, SPF_MECHANISM_BYTES_MAX).into()),
+        reason: printable(&outcome.reason, SPF_REASON_BYTES_MAX).into(),
         explanation: outcome.explanation,
         asked: Box::default(),
     }
@@ -96,9 +96,4 @@ fn unquoted(local_part: &str) -> String {
         plain.extend(if c == '\\' { chars.next() } else { Some(c) });
     }
     plain
-}
-
-/// Printable ASCII of bounded length; records and names hold strangers' words.
-fn one_line(text: &str, bytes_max: usize) -> Box<str> {
-    text.chars().take(bytes_max).map(|c| if matches!(c, ' '..='~') { c } else { '?' }).collect()
 }

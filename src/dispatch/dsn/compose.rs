@@ -7,7 +7,7 @@ use time::format_description::well_known::Rfc2822;
 
 use super::{Entry, Kind};
 use crate::limits::{DSN_HEADER_BYTES_MAX, DSN_MESSAGE_BYTES_MAX, DSN_REPLY_CHARS_MAX};
-use crate::message::{MessageId, Original};
+use crate::message::{MessageId, Original, printable};
 use crate::smtp::{Address, MailTerms, Reply, Return, Status};
 
 /// What a notification is made from.
@@ -190,8 +190,7 @@ fn boundary(id: MessageId, returned: &[u8]) -> String {
 
 /// A reply in one line that every next hop takes: a reply may have 64 KiB, and characters that a 7-bit part cannot have.
 fn shown(reply: &Reply) -> String {
-    let text = reply.to_string();
-    text.chars().take(DSN_REPLY_CHARS_MAX).map(|c| if matches!(c, ' '..='~') { c } else { '?' }).collect()
+    printable(&reply.to_string(), DSN_REPLY_CHARS_MAX)
 }
 
 /// The header up to the limit, cut between fields.

@@ -3,9 +3,9 @@
 //! Verdicts are made from [`Texts`] alone; where those come from is a [`Source`], which is DNS outside of tests.
 
 use std::collections::BTreeMap;
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
-use std::task::Poll;
+use std::future::Future;
+
+use futures_util::future::join_all;
 
 use crate::dns::{DnsError, Inquiry, Records};
 use crate::limits::VERDICT_REASON_CHARS_MAX;
@@ -44,7 +44,7 @@ impl Texts {
         names.sort_unstable();
         names.dedup();
         names.retain(|name| !self.known.contains_key(name));
-        let answers = all(names.iter().map(|name| source.txt(name))).await;
+        let answers = join_all(names.iter().map(|name| source.txt(name))).await;
         self.known.extend(names.into_iter().zip(answers));
     }
 
@@ -59,60 +59,7 @@ impl Texts {
     }
 }
 
-/// Waits for all, side by side.
-async fn all<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output> {
-    enum State<F: Future> {
-        Running(Pin<Box<F>>),
-        Done(Option<F::Output>),
-    }
-    let mut states: Vec<State<F>> = futures.map(|future| State::Running(Box::pin(future))).collect();
-    poll_fn(move |context| {
-        let mut is_ready = true;
-        for state in &mut states {
-            if let State::Running(future) = state {
-                match future.as_mut().poll(context) {
-                    Poll::Ready(output) => *state = State::Done(Some(output)),
-                    Poll::Pending => is_ready = false,
-                }
-            }
-        }
-        if !is_ready {
-            return Poll::Pending;
-        }
-        let outputs = states.iter_mut().filter_map(|state| if let State::Done(output) = state { output.take() } else { None });
-        Poll::Ready(outputs.collect())
-    })
-    .await
-}
-
 /// As reasons are: what came from outside is cut and masked.
 pub(super) fn line(text: &str) -> Box<str> {
     printable(text, VERDICT_REASON_CHARS_MAX).into()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn all_wait_side_by_side_and_keep_their_order() {
-        let (sender, receiver) = tokio::sync::oneshot::channel();
-        let (mut sender, mut receiver) = (Some(sender), Some(receiver));
-        // The first waits for what the second sends.
-        let outputs = all((0..3).map(|number| {
-            let (receiver, sender) = (if number == 0 { receiver.take() } else { None }, if number == 1 { sender.take() } else { None });
-            async move {
-                if let Some(sender) = sender {
-                    sender.send(()).expect("the other waits");
-                }
-                if let Some(receiver) = receiver {
-                    receiver.await.expect("the other sends");
-                }
-                number
-            }
-        }))
-        .await;
-        assert_eq!(outputs, [0, 1, 2]);
-        assert_eq!(all(std::iter::empty::<std::future::Ready<()>>()).await, []);
-    }
 }

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::*;
+use crate::limits::ANALYZER_CONNECTIONS_MAX;
 
 /// An analyzer, asked by conditions `analysis: { analyzer: NAME, field: FIELD, … }`. Which keys it takes is its type's affair:
 /// `dnsbl`: `of`, `zone` with `codes`, `weight` and `weights`, or `zones`; `rspamd`: `url`, `ca`, `max_message_size`, `connections`;
@@ -45,7 +46,7 @@ pub(crate) struct Analyzer {
     /// that gets the message.
     pub(crate) max_message_size: Option<Size>,
     /// Questions at a time; a further one waits within its `timeout`.
-    #[schemars(range(min = 1, max = 1000))]
+    #[schemars(range(min = 1, max = ANALYZER_CONNECTIONS_MAX))]
     pub(crate) connections: Option<u32>,
     /// Within which there is an answer or there is none: at most `2m`; `5s` for DNS lists and hooks, `10s` for Rspamd, `30s` for clamd.
     pub(crate) timeout: Option<TimeSpan>,

@@ -5,13 +5,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hickory_resolver::proto::rr::Name;
-use tokio::time::Instant;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout_at};
 
 use super::answer::Data;
 use super::cache::Entry;
 use super::question::{Kind, Question};
 use super::{Dns, DnsError};
-use crate::limits::DNS_TOLD_CHARS_MAX;
+use crate::limits::{DNS_QUESTIONS_OF_ONE_MAX, DNS_TOLD_CHARS_MAX};
 use crate::message::Asked;
 
 /// What a name holds of one type.
@@ -32,6 +33,8 @@ pub struct Records<T> {
 pub struct Inquiry {
     dns: Dns,
     deadline: Instant,
+    /// Of the places that all share, one inquiry takes a few: a message that asks for many silent names holds up no other.
+    places: Semaphore,
     state: Mutex<State>,
 }
 
@@ -45,7 +48,8 @@ impl Inquiry {
     pub(super) fn new(dns: Dns, questions_max: u32, patience: Duration) -> Self {
         let state = State { left: questions_max, asked: Vec::new() };
         let now = Instant::now();
-        Self { dns, deadline: now.checked_add(patience).unwrap_or(now), state: Mutex::new(state) }
+        let places = Semaphore::new(DNS_QUESTIONS_OF_ONE_MAX);
+        Self { dns, deadline: now.checked_add(patience).unwrap_or(now), places, state: Mutex::new(state) }
     }
 
     /// TXT records, each with its strings put together (RFC 7208 §3.3).
@@ -90,7 +94,12 @@ impl Inquiry {
             return Err(DnsError::NoName);
         };
         let name = question.name.clone();
-        match self.dns.answer(question, self.deadline).await {
+        let found = match timeout_at(self.deadline, self.places.acquire()).await {
+            Ok(Ok(_place)) => self.dns.answer(question, self.deadline).await,
+            // Never closed, so there was no time left.
+            _ => Err(DnsError::TooLate),
+        };
+        match found {
             Ok(entry) => {
                 let Entry { result, .. } = &*entry;
                 self.record(name, kind, result.as_ref().map_or_else(|trouble| &**trouble, |answer| &answer.told));

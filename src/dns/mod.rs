@@ -166,9 +166,13 @@ impl Dns {
             self.count(Outcome::Remembered);
             return Ok(entry);
         }
+        let now = Instant::now();
+        if now >= deadline {
+            self.count(Outcome::Trouble);
+            return Err(DnsError::TooLate);
+        }
         let resolver = self.shared.current.load_full();
         let whole = resolver.config.timeout.saturating_mul(2);
-        let now = Instant::now();
         let end = now.checked_add(whole).unwrap_or(now).min(deadline);
         let found = timeout_at(end, async {
             // Never closed.

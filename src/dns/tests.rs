@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
+use crate::limits::DNS_QUESTIONS_OF_ONE_MAX;
 use crate::message::Asked;
 use crate::stub_dns::{Behaviour, StubDns};
 
@@ -294,7 +295,7 @@ async fn questions_under_way_are_bounded_and_a_flood_ends_in_time() {
     let dns = patient(&server, TIMEOUT);
     let start = Instant::now();
     let mut askers = tokio::task::JoinSet::new();
-    for number in 0..1000 {
+    for number in 0..2000 {
         let dns = dns.clone();
         askers.spawn(async move { txt(&dns, &format!("{number}.silent.example")).await });
     }
@@ -302,13 +303,25 @@ async fn questions_under_way_are_bounded_and_a_flood_ends_in_time() {
     while server.asked_total() == 0 {
         tokio::task::yield_now().await;
     }
-    assert!(dns.figures().open <= 256);
+    assert!(dns.figures().open <= DNS_QUESTIONS_OPEN_MAX as u64);
     while let Some(answer) = askers.join_next().await {
         assert!(matches!(answer.unwrap(), Err(DnsError::Trouble(_))));
     }
-    assert!(server.asked_total() <= 1000, "{} were sent, of 2,000 without a bound", server.asked_total());
+    assert!(server.asked_total() <= 4 * DNS_QUESTIONS_OPEN_MAX, "{} were sent, of 4,000 without a bound", server.asked_total());
     assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
     assert_eq!(dns.figures().open, 0);
+}
+
+#[tokio::test]
+async fn one_inquiry_takes_few_of_the_places_and_ends_with_its_time() {
+    let server = StubDns::start().await;
+    server.misbehave("*.silent.example", Behaviour::Silent);
+    let dns = patient(&server, TIMEOUT);
+    let inquiry = dns.inquiry(100, TIMEOUT);
+    let names: Vec<String> = (0..60).map(|number| format!("{number}.silent.example")).collect();
+    let answers = futures_util::future::join_all(names.iter().map(|name| inquiry.txt(name))).await;
+    assert!(answers.iter().all(|answer| *answer == Err(DnsError::TooLate)), "{answers:?}");
+    assert_eq!(server.questions().iter().collect::<std::collections::BTreeSet<_>>().len(), DNS_QUESTIONS_OF_ONE_MAX);
 }
 
 #[tokio::test]

@@ -3,16 +3,26 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use tokio::time::timeout;
+
 use super::{Incoming, dmarc};
 use crate::examination::Subject;
 use crate::failure::{Failure, Side};
+use crate::limits::LOOK_UPS_PATIENCE;
 use crate::message::{Need, Original};
 use crate::rules::{self, Judgement, Plan};
 use crate::smtp::{Reply, Status};
 
 /// The plan for a message. Afterwards the findings hold all that judging has needed, and for a message that is delivered, all that the
 /// endpoint's header fields and a DMARC report tell.
+///
+/// Each round of questions has bounded time, and so have all of them: the client waits.
 pub(super) async fn judge(incoming: &mut Incoming, original: &Original) -> Result<Plan, Failure> {
+    let judged = timeout(LOOK_UPS_PATIENCE, in_rounds(incoming, original)).await;
+    judged.unwrap_or_else(|_| Err(cannot_be_checked(format!("the rules' questions were not answered within {LOOK_UPS_PATIENCE:?}"))))
+}
+
+async fn in_rounds(incoming: &mut Incoming, original: &Original) -> Result<Plan, Failure> {
     loop {
         let Incoming { session, envelope, findings, endpoint, .. } = &*incoming;
         let fields = endpoint.needs_of_fields().into_iter().chain(dmarc::need(incoming)).filter(|need| !findings.has(need));
@@ -37,11 +47,14 @@ async fn find_out(needs: &BTreeSet<Need>, incoming: &mut Incoming, original: &Or
     examiner.examine(needs, &subject, findings).await;
     if let Some(need) = needs.iter().find(|need| !findings.has(need)) {
         // It cannot happen; if it did, the message would be judged for ever.
-        let reply = Reply::fixed(451, Status(4, 7, 1), "Cannot be checked now, try again later");
-        return Err(Failure::new(Side::Us, reply, format!("nobody can find out {need:?}")));
+        return Err(cannot_be_checked(format!("nobody can find out {need:?}")));
     }
     if session.client_host.is_none() {
         session.client_host = findings.client_host.known().and_then(|host| host.as_ref().map(Arc::clone));
     }
     Ok(())
+}
+
+fn cannot_be_checked(why: String) -> Failure {
+    Failure::new(Side::Us, Reply::fixed(451, Status(4, 7, 1), "Cannot be checked now, try again later"), why)
 }

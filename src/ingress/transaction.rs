@@ -2,10 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use tokio::time::{Instant, timeout_at};
+
 use super::driver::Connection;
 use crate::config::{Domains, EndpointKind};
 use crate::dispatch::Intake;
 use crate::examination::Subject;
+use crate::limits::LOOK_UPS_PATIENCE;
 use crate::message::{Envelope, Findings, MessageId, Need, SpfResult};
 use crate::policy::{Effect, Known, PolicyFacts, Verdict};
 use crate::smtp::{Address, MailParameters, Recipient, Reply, ReversePath, Status};
@@ -102,9 +105,12 @@ impl<D: Intake> Connection<'_, D> {
 
     /// Asks the policy, and others for what it needs to know, as long as that can change what it says.
     async fn judge_with_look_ups(&mut self, recipient: &str) -> Result<(), Reply> {
+        let deadline = Instant::now().checked_add(LOOK_UPS_PATIENCE);
         let mut verdict = self.verdict(Some(recipient));
         while let Verdict::Undecided { needs } = &verdict {
-            if needs.is_empty() || !self.look_up(needs).await {
+            let Some(deadline) = deadline.filter(|_| !needs.is_empty()) else { break };
+            // Each round has bounded time; together they must not outlast the client.
+            if !timeout_at(deadline, self.look_up(needs)).await.unwrap_or(false) {
                 break;
             }
             verdict = self.verdict(Some(recipient));

@@ -3,6 +3,7 @@
 mod combinations;
 mod faulty;
 mod hops;
+mod judging;
 mod notify;
 mod queueing;
 mod reports;

@@ -30,7 +30,7 @@ pub(super) async fn examine(source: &impl Source, signed: &Signed<'_>, now: u64)
     }
     let mut texts = Texts::default();
     let (hashes, ()) = tokio::join!(signed.body_hashes(), texts.ask(source, chain.questions()));
-    judge(signed, chain, hashes, &texts, now)
+    judge(signed, chain, hashes, &texts, now).await
 }
 
 /// A chain whose structure is as it should be, from the first set to the last; there is at least one.
@@ -211,13 +211,17 @@ fn results_instance(value: &[u8]) -> Option<usize> {
     instance(Some(trim(number)).filter(|_| trim(name) == "i"))
 }
 
-/// RFC 8617 §5.2, steps 4 and 5, with what DNS has said.
-fn judge(signed: &Signed<'_>, chain: &Chain, hashes: &BodyHashes, texts: &Texts, now: u64) -> ArcVerdict {
-    let message = verify_message(signed, &chain.message, hashes, texts, now).map_err(|flaw| ("ARC-Message-Signature", flaw));
-    let seals = (0..chain.sets.len()).rev().map(|at| verify_seal(signed, chain, at, texts).map_err(|flaw| ("ARC-Seal", flaw)));
+/// RFC 8617 §5.2, steps 4 and 5, with what DNS has said. Between seals the thread serves others: a long chain takes its time.
+async fn judge(signed: &Signed<'_>, chain: &Chain, hashes: &BodyHashes, texts: &Texts, now: u64) -> ArcVerdict {
+    let below = Below::of(signed, chain);
     let mut trouble = None;
-    for verified in std::iter::once(message).chain(seals) {
-        let Err((name, flaw)) = verified else { continue };
+    for at in std::iter::once(None).chain((0..chain.sets.len()).rev().map(Some)) {
+        tokio::task::yield_now().await;
+        let (name, verified) = match at {
+            None => ("ARC-Message-Signature", verify_message(signed, &chain.message, hashes, texts, now)),
+            Some(at) => ("ARC-Seal", verify_seal(signed, chain, &below, at, texts)),
+        };
+        let Err(flaw) = verified else { continue };
         let reason = format!("{name}: {}", flaw.reason);
         if flaw.result != DkimResult::Temperror {
             return verdict(ArcResult::Fail, &chain.sets, &reason);
@@ -243,20 +247,34 @@ fn verify_message(signed: &Signed<'_>, message: &Message, hashes: &BodyHashes, t
     verify(signer, &signed.signed_header(signer, coverage, form), texts)
 }
 
-/// A seal covers all fields of the sets up to its own, relaxed, in their order, itself without `b=` as the last (RFC 8617 §5.1.1).
-fn verify_seal(signed: &Signed<'_>, chain: &Chain, at: usize, texts: &Texts) -> Result<(), Flaw> {
-    let mut data = Vec::with_capacity(4096);
-    for (number, set) in chain.sets.iter().enumerate().take(at.saturating_add(1)) {
-        for field in [set.results, set.message] {
-            push_field(&mut data, signed.original, field, Canonicalization::Relaxed);
+/// The fields of all sets, relaxed, in the order in which seals cover them, and where in them each seal begins: written once, for
+/// each seal covers all that those below it do.
+struct Below {
+    data: Vec<u8>,
+    seals: Vec<usize>,
+}
+
+impl Below {
+    fn of(signed: &Signed<'_>, chain: &Chain) -> Self {
+        let mut below = Self { data: Vec::with_capacity(4096), seals: Vec::with_capacity(chain.sets.len()) };
+        for set in &chain.sets {
+            for field in [set.results, set.message] {
+                push_field(&mut below.data, signed.original, field, Canonicalization::Relaxed);
+            }
+            below.seals.push(below.data.len());
+            push_field(&mut below.data, signed.original, set.seal.field, Canonicalization::Relaxed);
         }
-        if number == at {
-            push_signature(&mut data, signed.original, set.seal.field, &set.seal.hole, Canonicalization::Relaxed);
-            return verify(&set.seal, &data, texts);
-        }
-        push_field(&mut data, signed.original, set.seal.field, Canonicalization::Relaxed);
+        below
     }
-    Err(Flaw::permanent("there is no such seal"))
+}
+
+/// A seal covers all fields of the sets up to its own, relaxed, in their order, itself without `b=` as the last (RFC 8617 §5.1.1).
+fn verify_seal(signed: &Signed<'_>, chain: &Chain, below: &Below, at: usize, texts: &Texts) -> Result<(), Flaw> {
+    let no_such = || Flaw::permanent("there is no such seal");
+    let (set, end) = (chain.sets.get(at).ok_or_else(no_such)?, below.seals.get(at).ok_or_else(no_such)?);
+    let mut data = below.data.get(..*end).ok_or_else(no_such)?.to_vec();
+    push_signature(&mut data, signed.original, set.seal.field, &set.seal.hole, Canonicalization::Relaxed);
+    verify(&set.seal, &data, texts)
 }
 
 fn verify(signer: &Signer, data: &[u8], texts: &Texts) -> Result<(), Flaw> {

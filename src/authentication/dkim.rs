@@ -28,7 +28,7 @@ pub(super) async fn examine(source: &impl Source, signed: &Signed<'_>, author: &
     }
     let mut texts = Texts::default();
     let (hashes, ()) = tokio::join!(signed.body_hashes(), texts.ask(source, signed.dkim.questions(author)));
-    let mut judged = judge(signed, hashes, &texts, now);
+    let mut judged = judge(signed, hashes, &texts, now).await;
     let missing = align(&mut judged, author, &texts);
     if !missing.is_empty() {
         texts.ask(source, missing).await;
@@ -99,16 +99,17 @@ fn shown(list: Option<&TagList<'_>>) -> DkimSignature {
     }
 }
 
-/// Verifies with what DNS has said.
-fn judge(signed: &Signed<'_>, hashes: &BodyHashes, texts: &Texts, now: u64) -> Vec<Judged> {
+/// Verifies with what DNS has said. Between signatures the thread serves others: a large header with large keys takes its time.
+async fn judge(signed: &Signed<'_>, hashes: &BodyHashes, texts: &Texts, now: u64) -> Vec<Judged> {
     let mut all: Vec<Judged> = Vec::with_capacity(signed.dkim.looked_at.len());
     for (shown, read) in &signed.dkim.looked_at {
+        tokio::task::yield_now().await;
         let judged = match read {
             Ok(field) => verify(signed, field, hashes, texts, now),
             Err(reason) => Err(Flaw::permanent(reason)),
         };
         let (result, is_partial, reason) = match judged {
-            Ok(pass) => (DkimResult::Pass, pass == Pass::Partial, pass.remark().into()),
+            Ok(pass) => (DkimResult::Pass, matches!(pass, Pass::Partial | Pass::Surplus(_)), pass.remark()),
             Err(flaw) => (flaw.result, false, flaw.reason),
         };
         all.push(Judged { signature: DkimSignature { result, reason, ..shown.clone() }, is_partial });
@@ -149,7 +150,7 @@ fn rank(result: DkimResult) -> u8 {
 #[derive(Debug)]
 struct Judged {
     signature: DkimSignature,
-    /// It passes, and does not cover the whole body.
+    /// It passes, and does not cover the whole of what a reader is shown.
     is_partial: bool,
 }
 
@@ -159,16 +160,20 @@ enum Pass {
     Whole,
     /// The key says that the domain tries out DKIM, which changes nothing (RFC 6376 §3.6.1).
     Testing,
+    /// There are more fields of this name than it covers: which of them a reader is shown, anyone may have chosen (RFC 6376 §8.15). It
+    /// passes, and speaks for nobody.
+    Surplus(&'static str),
     /// There is body that it does not cover: it passes (RFC 6376 §3.5), and speaks for nobody, since that may be anyone's (§8.2).
     Partial,
 }
 
 impl Pass {
-    fn remark(self) -> &'static str {
+    fn remark(self) -> Box<str> {
         match self {
-            Self::Whole => "",
-            Self::Testing => "the domain tries out DKIM (t=y)",
-            Self::Partial => "content follows the signed part of the body (l=)",
+            Self::Whole => "".into(),
+            Self::Testing => "the domain tries out DKIM (t=y)".into(),
+            Self::Surplus(name) => format!("not every {name} field is signed, and there may be only one").into(),
+            Self::Partial => "content follows the signed part of the body (l=)".into(),
         }
     }
 }
@@ -193,8 +198,10 @@ fn verify(signed: &Signed<'_>, field: &DkimField, hashes: &BodyHashes, texts: &T
         };
         match verified {
             Ok(()) if hash.is_partial => return Ok(Pass::Partial),
-            Ok(()) if key.is_testing => return Ok(Pass::Testing),
-            Ok(()) => return Ok(Pass::Whole),
+            Ok(()) => {
+                let otherwise = if key.is_testing { Pass::Testing } else { Pass::Whole };
+                return Ok(signed.surplus(coverage).map_or(otherwise, Pass::Surplus));
+            }
             Err(other) if flaw.as_ref().is_none_or(|flaw| rank(flaw.result) < rank(other.result)) => flaw = Some(other),
             Err(_) => {}
         }

@@ -90,6 +90,15 @@ impl<'o> Signed<'o> {
         data
     }
 
+    /// A field that may stand once (RFC 5322 §3.6, RFC 2045 §3), of which there are more than the signature covers: whoever added the
+    /// others chooses what a reader is shown (RFC 6376 §8.15).
+    pub(super) fn surplus(&self, coverage: &Coverage) -> Option<&'static str> {
+        SHOWN_ONCE.into_iter().find(|name| {
+            let covered = coverage.names.iter().filter(|covered| ***covered == **name).count();
+            covered > 0 && self.fields.get(name.as_bytes()).is_some_and(|fields| fields.len() > covered)
+        })
+    }
+
     /// Where body and signature agree: the form of the header, and the hash of the body. The error says why they do not.
     pub(super) fn agreed_form(coverage: &Coverage, hashes: &BodyHashes) -> Result<(Canonicalization, BodyHash), Disagreement> {
         let mut is_short = false;
@@ -103,6 +112,9 @@ impl<'o> Signed<'o> {
         Err(if is_short { Disagreement::BodyTooShort } else { Disagreement::OtherBody })
     }
 }
+
+/// What readers are shown, and what tells how the body is to be read.
+const SHOWN_ONCE: [&str; 9] = ["from", "sender", "reply-to", "to", "cc", "subject", "date", "content-type", "content-transfer-encoding"];
 
 /// Why a signature does not fit the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

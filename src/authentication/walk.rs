@@ -3,7 +3,7 @@
 use super::names;
 use super::tags::{trim, without_space};
 use super::texts::Texts;
-use crate::limits::DMARC_WALK_QUESTIONS_MAX;
+use crate::limits::{DMARC_RECORD_BYTES_MAX, DMARC_WALK_QUESTIONS_MAX};
 use crate::message::DmarcPolicy;
 
 /// A DMARC record, RFC 9989 §4.7. What is malformed in it counts as not there.
@@ -53,7 +53,8 @@ impl Record {
             _ => Tagged::Malformed,
         };
         Some(Self {
-            text: super::texts::line(text),
+            // Whole, for reports are asked for anywhere in it; one that is too long for them can be told by its length.
+            text: super::texts::printable(text, DMARC_RECORD_BYTES_MAX.saturating_add(1)),
             p: policy("p"),
             sp: policy("sp"),
             np: policy("np"),

@@ -230,3 +230,33 @@ async fn a_large_body_with_many_lengths_is_hashed_elsewhere() {
     let found = verdict(&message, &zone()).await;
     assert!(found.signatures.iter().all(|signature| signature.result == DkimResult::Pass), "{found:?}");
 }
+
+/// RFC 6376 §8.15: what is put above the signed fields leaves the signature valid, and is what many readers show.
+#[tokio::test]
+async fn fields_beside_signed_ones_speak_for_nobody() {
+    let tags = TAGS.replace("subject", "subject:cc");
+    let signed = sign(MESSAGE, &tags);
+    for (added, is_aligned) in [
+        ("", true),
+        ("X-Other: a\r\n", true),
+        ("Received: from c by d\r\n", true),
+        // Not signed at all: that anybody may set it is known, and says nothing of the signature.
+        ("Reply-To: eve@example.net\r\n", true),
+        ("Subject: other\r\n", false),
+        ("sUBJECT :\r\n other\r\n", false),
+        ("To: eve@example.net\r\n", false),
+    ] {
+        let verdict = verdict(&format!("{added}{signed}"), &zone()).await;
+        assert_eq!((verdict.result, verdict.aligned), (DkimResult::Pass, is_aligned), "{added}");
+        let reason = &verdict.signatures[0].reason;
+        assert_eq!(reason.is_empty(), is_aligned, "{reason}");
+    }
+    let oversigned = sign(MESSAGE, &tags.replace("subject", "subject:subject"));
+    assert!(verdict(&oversigned, &zone()).await.aligned);
+    // Of a field that was not there it was signed that there is none.
+    for added in ["Subject: other\r\n", "Cc: eve@example.net\r\n"] {
+        assert_eq!(verdict(&format!("{added}{oversigned}"), &zone()).await.result, DkimResult::Fail, "{added}");
+    }
+    let from = verdict(&format!("From: eve@example.net\r\n{signed}"), &zone()).await;
+    assert_eq!((from.result, from.aligned), (DkimResult::Pass, false));
+}

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::gate::Gate;
 use super::{Subject, Trouble, analysis, trouble};
 use crate::dns::{Dns, DnsError, Inquiry};
-use crate::limits::{DNSBL_QUESTIONS_AT_ONCE, DNSBL_ZONES_MAX};
+use crate::limits::{DNS_NAME_BYTES_MAX, DNSBL_QUESTIONS_AT_ONCE, DNSBL_ZONES_MAX};
 use crate::message::{Analysis, FieldKind, FieldValue, Text};
 use crate::smtp::ReversePath;
 
@@ -104,16 +104,20 @@ impl Dnsbl {
 impl Zone {
     /// The names under which `listed` stands in the list, with their weights.
     async fn ask(&self, inquiry: &Inquiry, listed: &str) -> Result<Vec<(&str, f64)>, Trouble> {
-        let question = format!("{listed}.{}", self.name);
-        // A name that DNS cannot have (RFC 1035 §2.3.4) stands in no list.
-        if question.len() > 253 {
-            return Ok(Vec::new());
-        }
+        let Some(question) = self.question(listed) else { return Ok(Vec::new()) };
         match inquiry.ipv4(&question).await {
             Ok(answer) => self.read(&answer.records),
             Err(DnsError::NoName) => Ok(Vec::new()),
             Err(error) => Err(trouble(error.to_string())),
         }
+    }
+
+    /// The name to ask for. A listed domain is listed with all below it: of one that is so long that DNS cannot have the question
+    /// (RFC 1035 §2.3.4), the part is asked for that it can have, or whoever is listed would send from a long enough name.
+    fn question(&self, listed: &str) -> Option<String> {
+        let room = DNS_NAME_BYTES_MAX.checked_sub(self.name.len().saturating_add(1))?;
+        let mut above = std::iter::successors(Some(listed), |name| name.split_once('.').map(|(_, rest)| rest));
+        above.find(|name| name.len() <= room).map(|name| format!("{name}.{}", self.name))
     }
 
     fn read(&self, answers: &[Ipv4Addr]) -> Result<Vec<(&str, f64)>, Trouble> {
@@ -237,6 +241,18 @@ mod tests {
         }
         assert_eq!(domain(&format!("{}.example", "a".repeat(64))), None);
         assert_eq!(domain(&"a.".repeat(200)), None);
+    }
+
+    #[test]
+    fn a_long_name_does_not_hide_a_listed_one() {
+        let zone = Zone { name: "list.example".into(), codes: Vec::new(), weight: 1.0 };
+        let long = format!("{}spam.example", "a.".repeat(120));
+        assert_eq!(domain(&long).as_deref(), Some(&*long));
+        let question = zone.question(&long).unwrap();
+        assert!((252..=253).contains(&question.len()) && question.ends_with(".a.spam.example.list.example"), "{question}");
+        assert_eq!(zone.question("spam.example").as_deref(), Some("spam.example.list.example"));
+        let huge = Zone { name: "a.".repeat(126).into(), ..zone };
+        assert_eq!(huge.question("spam.example"), None);
     }
 
     #[test]

@@ -43,11 +43,14 @@ impl Gate {
         };
         let began = Instant::now();
         let answer = timeout_at(deadline, work).await;
-        // Who got its place late and had little time left proves nothing.
         let is_slow = began.elapsed() >= ANALYZER_SLOW_FAILURE.min(self.timeout / 2);
-        let answer = answer.unwrap_or_else(|_| Err(trouble(format!("no answer within {} s", self.timeout.as_secs()))));
-        turn.end(answer.is_err() && is_slow);
-        answer
+        match &answer {
+            Ok(answer) => turn.end(answer.is_err() && is_slow),
+            Err(_) if is_slow => turn.end(true),
+            // Who got its place late and had little time left proves nothing, neither that it is dead nor that it is well.
+            Err(_) => drop(turn),
+        }
+        answer.unwrap_or_else(|_| Err(trouble(format!("no answer within {} s", self.timeout.as_secs()))))
     }
 
     fn turn(&self) -> Result<Turn<'_>, Trouble> {
@@ -126,6 +129,18 @@ mod tests {
         drop(tokio::time::timeout(Duration::from_millis(1), dead(&gate)).await);
         assert_eq!(gate.pass(Instant::now() + TIMEOUT, ready(Ok(7))).await, Ok(7));
         assert_eq!(dead(&gate).await, "no answer within 4 s");
+    }
+
+    /// Places that the first give back at their end go to those who have a moment left: they must not pass for signs of life.
+    #[tokio::test(start_paused = true)]
+    async fn a_crowd_does_not_hide_that_it_is_dead() {
+        let gate = Gate::new(ANALYZER_FAILURES_MAX as usize, TIMEOUT);
+        let crowd = (0..ANALYZER_FAILURES_MAX * 3).map(|number| {
+            let deadline = Instant::now() + TIMEOUT + Duration::from_millis(10 * u64::from(number));
+            gate.pass(deadline, pending::<Result<(), Trouble>>())
+        });
+        assert!(futures_util::future::join_all(crowd).await.iter().all(Result::is_err));
+        assert!(dead(&gate).await.starts_with("no answer to the last 5 questions; next try in "));
     }
 
     #[tokio::test(start_paused = true)]

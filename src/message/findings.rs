@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Text;
+use crate::limits::{ANALYSIS_LOGGED_CHARS_MAX, ANALYSIS_LOGGED_TEXTS_MAX};
 
 /// Something that must be looked up before a condition or a header field can be made.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -230,7 +231,7 @@ pub struct ArcVerdict {
     pub asked: Box<[Asked]>,
 }
 
-/// What an analyzer found, by field.
+/// What an analyzer found, by field. For the log its texts are cut short: a scanner may say a megabyte of each message.
 #[derive(Clone, Debug, Default, serde::Serialize)]
 #[serde(transparent)]
 pub struct Analysis {
@@ -243,6 +244,7 @@ pub struct Analysis {
 #[serde(untagged)]
 pub enum FieldValue {
     /// One text or several.
+    #[serde(serialize_with = "shortened")]
     Texts(Vec<Text>),
     /// A number.
     Number(f64),
@@ -250,6 +252,17 @@ pub enum FieldValue {
     Boolean(bool),
     /// One of Mail Manager's verdicts.
     Verdict(Verdict),
+}
+
+fn shortened<S: serde::Serializer>(texts: &[Text], serializer: S) -> Result<S::Ok, S::Error> {
+    let short = |text: &Text| {
+        let plain = text.plain();
+        let end = plain.char_indices().nth(ANALYSIS_LOGGED_CHARS_MAX).map(|(end, _)| end);
+        end.and_then(|end| plain.get(..end)).map_or_else(|| plain.to_owned(), |begin| format!("{begin}…"))
+    };
+    let shown = texts.iter().take(ANALYSIS_LOGGED_TEXTS_MAX).map(short);
+    let surplus = texts.len().saturating_sub(ANALYSIS_LOGGED_TEXTS_MAX);
+    serializer.collect_seq(shown.chain((surplus > 0).then(|| format!("… {surplus} more"))))
 }
 
 /// The type of a field of an analysis, so that conditions on it are checked before they run.

@@ -1,6 +1,7 @@
 //! Authentication-Results fields that claim to be ours before we have put one on the message: a client wrote them (RFC 8601 §5).
 
 use super::Original;
+use super::domain_name::a_labels;
 
 /// The positions of all Authentication-Results fields whose authserv-id is this host name, ascending.
 ///
@@ -31,12 +32,15 @@ fn names(value: &str, hostname: &str) -> bool {
     let words: Vec<&str> = head.split_whitespace().collect();
     let first = words.first().map(|word| word.trim_start_matches(|char| !is_name(char)));
     let squeezed = |words: &[&str]| words.concat().chars().filter(|char| is_name(*char)).collect::<String>();
+    // Who reads names as RFC 5895 maps them finds ours in fullwidth letters and ideographic dots too.
+    let mapped = |words: &[&str]| words.concat().split(is_delimiter).find_map(a_labels).is_some_and(|name| *name == *hostname);
     let is_version = |word: &&str| word.bytes().all(|byte| byte.is_ascii_digit());
     let unversioned = match words.split_last() {
         Some((last, rest)) if is_version(last) => rest,
         _ => words.as_slice(),
     };
-    first.is_some_and(|word| begins_with(word, hostname)) || begins_with(&squeezed(unversioned), hostname)
+    let is_plain = first.is_some_and(|word| begins_with(word, hostname)) || begins_with(&squeezed(unversioned), hostname);
+    is_plain || (!head.is_ascii() && (mapped(unversioned) || words.iter().any(|word| mapped(&[word]))))
 }
 
 /// What stands before the first `;`, comments and quoting taken off; `None` if a comment or quoted string has no end or nothing is left.
@@ -72,6 +76,11 @@ fn begins_with(text: &str, hostname: &str) -> bool {
     let Some(rest) = text.strip_prefix(hostname) else { return false };
     let rest = rest.strip_prefix('.').unwrap_or(rest);
     !rest.starts_with(is_name)
+}
+
+/// ASCII that no name holds.
+fn is_delimiter(char: char) -> bool {
+    char.is_ascii() && !is_name(char)
 }
 
 fn is_name(char: char) -> bool {
@@ -118,6 +127,12 @@ mod tests {
             "mx1.acme.example=1; spf=pass",
             "<mx1.acme.example>; spf=pass",
             "\u{200b}mx1.acme.example; spf=pass",
+            "\u{ff4d}x1.acme.example; spf=pass",
+            "\u{ff2d}\u{ff38}1.ACME.example 1; spf=pass",
+            "mx1\u{3002}acme\u{ff0e}example; spf=pass",
+            "mx1 . \u{1d41a}cme.example; spf=pass",
+            "mx1.acme.exa\u{ad}mple. 1; spf=pass",
+            "\"mx1.\u{24d0}cme.example\"; spf=pass",
             "mx1.acme.example\0; spf=pass",
             "(no end mx1.acme.example; spf=pass",
             "\"no end mx1.acme.example; spf=pass",

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
+use gateway::authentication::Signed;
 use gateway::authentication::spf::{MacroString, Mechanism, Record, Values, is_spf};
 use gateway::limits::{LOCAL_PART_BYTES_MAX, SPF_EXPLANATION_BYTES_MAX};
-use gateway::message::Content;
+use gateway::message::{Author, Content, Original};
 use gateway::proxy::{Decoded, Malformed, decode as decode_proxy};
 use gateway::smtp::{Address, Chunks, Command, Decoder, DotStuffer, Event, Login, Reply, Session, SessionConfig, line_ends_are_crlf};
 
@@ -241,4 +242,59 @@ pub fn spf_record(input: &[u8]) {
     let again = Record::parse(terms.as_bytes()).expect("a record without a mistake");
     assert_eq!(again.directives().collect::<Vec<_>>(), directives);
     assert_eq!((again.redirect, again.explanation), (record.redirect, record.explanation));
+}
+
+/// A message, or the value of a signature's field, is read for its signatures without a panic, and in a moment.
+pub fn dkim_signature(input: &[u8]) {
+    let field = |name: &str| [name.as_bytes(), b": ", input, b"\r\nFrom: a@x.example\r\nSubject: x\r\n\r\nbody\r\n"].concat();
+    let arc = [&b"ARC-Authentication-Results: i=1; x; none\r\nARC-Seal: "[..], input, b"\r\n", &field("ARC-Message-Signature")].concat();
+    for message in [input.to_vec(), field("DKIM-Signature"), arc] {
+        if let Ok(original) = Original::parse(message.into()) {
+            let _ = Signed::parse(&original);
+        }
+    }
+}
+
+/// Whose domain From shows: a name that DNS could hold, the same in capital letters, and nobody's beside a second From.
+pub fn from(input: &[u8]) {
+    let read = |value: &[u8], more: &[u8]| {
+        let header = [b"From: ", value, b"\r\n", more].concat();
+        Original::parse(header.into()).map(|original| (Author::read(&original), original.fields().len())).ok()
+    };
+    let Some((author, fields)) = read(input, b"") else { return };
+    if let Some(domain) = author.domain() {
+        assert!(author.flaw().is_empty() && (1..=255).contains(&domain.len()) && !domain.bytes().any(|byte| byte.is_ascii_uppercase()));
+        assert!(domain.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.')), "{domain}");
+        assert!(domain.split('.').all(|label| (1..=63).contains(&label.len())), "{domain}");
+    } else {
+        assert!(!author.flaw().is_empty());
+    }
+    // Encoded-words hold letters of which the case matters.
+    if fields == 1 && !input.windows(2).any(|pair| pair == b"=?") {
+        let (capital, _) = read(&input.to_ascii_uppercase(), b"").expect("as long as before");
+        assert_eq!(capital.domain(), author.domain());
+    }
+    if fields == 1 && input.last().is_none_or(|last| *last != b'\r') {
+        let (twice, fields) = read(input, b"From: b@y.example\r\n").expect("a little longer");
+        assert!(fields != 2 || matches!(twice, Author::Several(_)), "{twice:?}");
+    }
+}
+
+/// Whether a field claims to be ours does not depend on a comment before it, and what begins with our name does.
+pub fn claims(input: &[u8]) {
+    const OURS: &str = "mx1.acme.example";
+    let is_claim = |value: &[u8]| {
+        let header = [b"Authentication-Results: ", value, b"\r\nX: y\r\n"].concat();
+        Original::parse(header.into()).ok().map(|original| original.disbelieving(OURS).disbelieved().first() == Some(&0))
+    };
+    let Some(alone) = is_claim(input) else { return };
+    // A bare line end may make it another field.
+    if input.contains(&b'\n') || input.last() == Some(&b'\r') {
+        return;
+    }
+    assert_eq!(is_claim(&[b"( ) ", input].concat()), Some(alone));
+    for end in [";", " 1;", ".;", "(x);", "\t;", "\";"] {
+        let ours = [OURS.to_ascii_uppercase().as_bytes(), end.as_bytes(), input].concat();
+        assert_eq!(is_claim(&ours), Some(true), "{end}");
+    }
 }

@@ -64,7 +64,37 @@ fn spf_record() {
     replay("spf_record", entry::spf_record);
 }
 
+#[test]
+fn dkim_signature() {
+    replay("dkim_signature", entry::dkim_signature);
+}
+
+#[test]
+fn from() {
+    replay("from", entry::from);
+}
+
+#[test]
+fn claims() {
+    replay("claims", entry::claims);
+}
+
 proptest::proptest! {
+    #[test]
+    fn random_signatures(text in "(v=1|a=rsa-sha256|a=ed25519-sha256|d=|s=|h=|b=|bh=|i=|l=|t=|x=|c=|q=|cv=|;|:|from|to|none|pass|relaxed|simple|/|x[.]example|AAAA|@|9|=| |\r\n |ü|\0){0,40}") {
+        entry::dkim_signature(text.as_bytes());
+    }
+
+    #[test]
+    fn random_froms(text in "(a@x[.]example|b@y[.]example|<|>|@|,|;|:|\"|\\\\|[(]|[)]|\\[|\\]|=[?]utf-8[?]q[?]|=40|[?]=| |\t|\r\n |[.]|a|ü|。|\u{202e}|\u{ad}|\0){0,24}") {
+        entry::from(text.as_bytes());
+    }
+
+    #[test]
+    fn random_claims(text in "(mx1|MX1|[.]|acme|example|mx1[.]acme[.]example|;| |1|\"|\\\\|[(]|[)]|\t|\r\n |=[?]utf-8[?]q[?]|=2E|[?]=|ｍ|。|\u{ad}|ü|\0|spf=pass){0,24}") {
+        entry::claims(text.as_bytes());
+    }
+
     #[test]
     fn random_spf_records(text in "v=spf1( |  |a|mx|ptr|all|include|exists|ip4|ip6|redirect|exp|moo|:|/|//|=|[-+~?]|%|%[{]|[}]|[slodipvhcrtLD]|[0-9]|[.]|-|_|x[.]example|192[.]0[.]2[.]1|2001:db8::|\0|ü){0,40}") {
         entry::spf_record(text.as_bytes());

@@ -54,7 +54,7 @@ impl Record {
         };
         Some(Self {
             // Whole, for reports are asked for anywhere in it; one that is too long for them can be told by its length.
-            text: super::texts::printable(text, DMARC_RECORD_BYTES_MAX.saturating_add(1)),
+            text: printable(text, DMARC_RECORD_BYTES_MAX.saturating_add(1)).into(),
             p: policy("p"),
             sp: policy("sp"),
             np: policy("np"),

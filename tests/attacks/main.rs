@@ -11,6 +11,7 @@ mod harness;
 mod hop;
 
 mod addresses;
+mod authentication;
 mod chunks;
 mod dialogues;
 mod handshake;
@@ -19,6 +20,8 @@ mod log;
 mod login;
 mod logins;
 mod pace;
+mod resolver;
+mod scanners;
 mod smuggling;
 mod starttls;
 mod talkers;

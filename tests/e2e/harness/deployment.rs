@@ -17,6 +17,7 @@ pub struct Deployment {
     relays: String,
     variables: Vec<(String, String)>,
     resolver: String,
+    endpoints: String,
 }
 
 /// Without more words a gateway asks this server, for which no name exists: no test asks the world.
@@ -34,6 +35,7 @@ impl Deployment {
             relays: String::new(),
             variables: Vec::new(),
             resolver: servers(NOTHING.address()),
+            endpoints: String::new(),
         };
         deployment.file("policies/edge.yaml", "default: allow\n").file("rules/inbound.yaml", RULES)
     }
@@ -52,6 +54,19 @@ impl Deployment {
     /// What stands in `resolver:`, in flow style.
     pub fn resolver(mut self, yaml: &str) -> Self {
         yaml.clone_into(&mut self.resolver);
+        self
+    }
+
+    /// How long one of its questions may take.
+    pub fn names_within(mut self, timeout: &str) -> Self {
+        write!(self.resolver, ", timeout: {timeout}").unwrap();
+        self
+    }
+
+    #[allow(dead_code, reason = "tests/attacks has two")]
+    /// A second endpoint, on an address of its own, with these keys in flow style.
+    pub fn another_endpoint(mut self, name: &str, yaml: &str) -> Self {
+        writeln!(self.endpoints, "  {name}: {{ listen: [\"127.0.0.2:0\"], {yaml} }}").unwrap();
         self
     }
 
@@ -122,10 +137,10 @@ impl Deployment {
 
     /// The same with an address to listen on.
     pub fn yaml_listening(&self, listen: &str) -> String {
-        let Self { top, endpoint, relays, resolver, .. } = self;
+        let Self { top, endpoint, endpoints, relays, resolver, .. } = self;
         let relays = if relays.is_empty() { String::new() } else { format!("relays:\n{relays}") };
         format!(
-            "hostname: mx1.acme.example\n{top}endpoints:\n  mx: {{ listen: [\"{listen}\"], policy: edge, rules: inbound, {endpoint}}}\n\
+            "hostname: mx1.acme.example\n{top}endpoints:\n  mx: {{ listen: [\"{listen}\"], policy: edge, rules: inbound, {endpoint}}}\n{endpoints}\
              {relays}spool: {{ path: spool }}\nresolver: {{ {resolver} }}\n"
         )
     }

@@ -84,6 +84,7 @@ fn every_line_stays_one_json_object() {
         "refused",
         "verdicts",
         "message",
+        "verdicts",
         "rule",
         "action",
         "attempt",

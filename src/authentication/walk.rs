@@ -4,7 +4,7 @@ use super::names;
 use super::tags::{trim, without_space};
 use super::texts::Texts;
 use crate::limits::{DMARC_RECORD_BYTES_MAX, DMARC_WALK_QUESTIONS_MAX};
-use crate::message::DmarcPolicy;
+use crate::message::{DmarcPolicy, printable};
 
 /// A DMARC record, RFC 9989 §4.7. What is malformed in it counts as not there.
 #[derive(Clone, Debug, PartialEq, Eq)]

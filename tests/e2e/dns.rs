@@ -63,8 +63,7 @@ fn the_servers_of_the_configuration_are_asked() {
     let dns = StubDns::launch();
     dns.load(&[("null.example", "MX", "0 ."), ("example.com", "SERVFAIL", "")]);
     let next = Sink::start(|at| if matches!(at, At::Rcpt(_)) { Answer::say("550 5.1.1 nobody here") } else { Answer::Ok });
-    let resolver = format!("servers: \"{}\", timeout: 1s", dns.address());
-    let gateway = Deployment::new("queue").resolver(&resolver).relay("next", next.address()).start();
+    let gateway = Deployment::new("queue").names(&dns).names_within("1s").relay("next", next.address()).start();
     Client::hello(gateway.address()).send("alice@null.example", &["bob@acme.example"], &mail::small("x")).expect("250 ");
     // The notification has nowhere to go (RFC 7505).
     let outcome = gateway.wait_for(|event| event["event"] == "outcome" && event["recipient"] == "alice@null.example");

@@ -306,6 +306,11 @@ impl Zone {
         self.state().questions.iter().map(|(name, kind)| format!("{name} {kind}")).collect()
     }
 
+    /// The names that anything is said of.
+    pub fn names(&self) -> Vec<String> {
+        self.state().names.keys().cloned().collect()
+    }
+
     /// Begins to count anew.
     pub fn forget_questions(&self) {
         let mut state = self.state();

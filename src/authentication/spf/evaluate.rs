@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::pin::Pin;
 
+use futures_util::stream::{FuturesOrdered, StreamExt};
+
 use super::lookups::Lookups;
 use super::macros::{MacroString, Values};
 use super::record::{Directive, Mechanism, Prefix, Record, is_spf};
@@ -187,20 +189,16 @@ impl<L: Lookups> Evaluation<'_, L> {
         }
     }
 
-    /// Whether an address of the name has the client's prefix.
     async fn has_client(&mut self, name: &str, prefix: Prefix) -> Result<bool, Stop> {
-        if !is_name(name) {
-            return Ok(false);
+        let presence = presence(self.lookups, self.subject.client_ip, name, prefix).await?;
+        self.is_present(presence)
+    }
+
+    fn is_present(&mut self, presence: Presence) -> Result<bool, Stop> {
+        if presence == Presence::Void {
+            self.another_void()?;
         }
-        let client = self.subject.client_ip;
-        // RFC 7208 §5: A or AAAA by the kind of the client's address.
-        if client.is_ipv4() {
-            let addresses = answer(self.lookups.ipv4(name).await, "A", name)?;
-            Ok(self.count_void(addresses)?.iter().any(|address| is_in(client, IpAddr::V4(*address), prefix)))
-        } else {
-            let addresses = answer(self.lookups.ipv6(name).await, "AAAA", name)?;
-            Ok(self.count_void(addresses)?.iter().any(|address| is_in(client, IpAddr::V6(*address), prefix)))
-        }
+        Ok(presence == Presence::Here)
     }
 
     /// RFC 7208 §5.4.
@@ -216,8 +214,12 @@ impl<L: Lookups> Evaluation<'_, L> {
         }
         let mut hosts: Vec<&(u16, Box<str>)> = hosts.iter().collect();
         hosts.sort_by_key(|(preference, _)| *preference);
-        for (_, host) in hosts {
-            if self.has_client(host, prefix).await? {
+        // All are asked side by side, and judged in their order: whether one matches before another finds nothing, or is in trouble, is
+        // what it would be one after the other.
+        let (lookups, client) = (self.lookups, self.subject.client_ip);
+        let mut presences: FuturesOrdered<_> = hosts.into_iter().map(|(_, host)| presence(lookups, client, host, prefix)).collect();
+        while let Some(presence) = presences.next().await {
+            if self.is_present(presence?)? {
                 return Ok(true);
             }
         }
@@ -325,6 +327,38 @@ impl<L: Lookups> Evaluation<'_, L> {
         }
         Ok(())
     }
+}
+
+/// Whether a name has an address with the client's prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Presence {
+    Here,
+    Elsewhere,
+    /// It has no address at all.
+    Void,
+}
+
+/// RFC 7208 §5: A or AAAA by the kind of the client's address.
+async fn presence(lookups: &impl Lookups, client: IpAddr, name: &str, prefix: Prefix) -> Result<Presence, Stop> {
+    if !is_name(name) {
+        return Ok(Presence::Elsewhere);
+    }
+    let of = |is_void: bool, is_here: bool| {
+        if is_void {
+            Presence::Void
+        } else if is_here {
+            Presence::Here
+        } else {
+            Presence::Elsewhere
+        }
+    };
+    Ok(if client.is_ipv4() {
+        let found = answer(lookups.ipv4(name).await, "A", name)?.records;
+        of(found.is_empty(), found.iter().any(|address| is_in(client, IpAddr::V4(*address), prefix)))
+    } else {
+        let found = answer(lookups.ipv6(name).await, "AAAA", name)?.records;
+        of(found.is_empty(), found.iter().any(|address| is_in(client, IpAddr::V6(*address), prefix)))
+    })
 }
 
 enum Next {

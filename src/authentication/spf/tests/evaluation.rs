@@ -1,6 +1,9 @@
 //! Which record counts, and what its directives match.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
+
 use super::*;
+use crate::dns::{DnsError, Records};
 
 #[test]
 fn exactly_one_record_counts() {
@@ -241,4 +244,65 @@ fn names_of_the_client_count_if_they_lead_back() {
         let verdict = result_of(client, &format!("v=spf1 {term} -all"), &records);
         assert_eq!(verdict.result, expected, "{client} {term}: {}", verdict.reason);
     }
+}
+
+/// DNS that answers no question for an address before so many have come.
+struct Together(Zone, tokio::sync::Barrier);
+
+impl Lookups for Together {
+    async fn txt(&self, name: &str) -> Result<Records<Box<[u8]>>, DnsError> {
+        self.0.txt(name).await
+    }
+
+    async fn ipv4(&self, name: &str) -> Result<Records<Ipv4Addr>, DnsError> {
+        self.1.wait().await;
+        self.0.ipv4(name).await
+    }
+
+    async fn ipv6(&self, name: &str) -> Result<Records<Ipv6Addr>, DnsError> {
+        self.0.ipv6(name).await
+    }
+
+    async fn mx(&self, name: &str) -> Result<Records<(u16, Box<str>)>, DnsError> {
+        self.0.mx(name).await
+    }
+
+    async fn ptr(&self, address: IpAddr) -> Result<Records<Box<str>>, DnsError> {
+        self.0.ptr(address).await
+    }
+}
+
+#[tokio::test]
+async fn mail_exchangers_are_asked_side_by_side() {
+    let zone = Zone::new(&[
+        ("example.com", "TXT v=spf1 mx -all"),
+        ("example.com", "MX 10 a.example"),
+        ("example.com", "MX 20 b.example"),
+        ("example.com", "MX 30 c.example"),
+        ("c.example", "A 192.0.2.10"),
+    ]);
+    let dns = Together(zone, tokio::sync::Barrier::new(3));
+    let reverse_path = ReversePath::Address(Address::parse("a@example.com", true).unwrap());
+    let sender = Sender {
+        client_ip: CLIENT.parse().unwrap(),
+        helo: HELO,
+        reverse_path: &reverse_path,
+        hostname: "gate.example",
+        unix_seconds: 1_800_000_000,
+    };
+    let verdict = tokio::time::timeout(std::time::Duration::from_secs(60), judge(&dns, &sender)).await;
+    assert_eq!(verdict.expect("none waits for another's answer").result, SpfResult::Pass);
+}
+
+/// Whatever comes first of the answers.
+#[test]
+fn mail_exchangers_are_judged_in_their_order() {
+    let hosts = |sick: &str, well: &str| {
+        let mx = [format!("MX {sick} sick.example"), format!("MX {well} well.example")];
+        let others =
+            [("example.com", mx[0].as_str()), ("example.com", &mx[1]), ("sick.example", "TROUBLE"), ("well.example", "A 192.0.2.10")];
+        result_of(CLIENT, "v=spf1 mx -all", &others).result
+    };
+    assert_eq!(hosts("20", "10"), SpfResult::Pass);
+    assert_eq!(hosts("10", "20"), SpfResult::Temperror);
 }

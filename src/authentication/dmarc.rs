@@ -2,24 +2,42 @@
 
 use super::texts::{Source, Texts};
 use super::walk::{Record, Stop, Tagged, is_aligned, organization, questions, walk};
-use crate::dns::Dns;
+use crate::dns::{Dns, Inquiry};
 use crate::limits::{DMARC_QUESTIONS_MAX, SIGNATURES_PATIENCE};
 use crate::message::{Author, DkimResult, DkimVerdict, DmarcPolicy, DmarcResult, DmarcVerdict, SpfResult, SpfVerdict, a_labels};
 
-/// Evaluates DMARC for the domain of From.
-pub async fn check(dns: &Dns, author: &Author, spf: &SpfVerdict, dkim: &DkimVerdict) -> DmarcVerdict {
+/// What DNS says of the domain of From, for which neither SPF nor DKIM need be known.
+#[derive(Debug)]
+pub struct Begun {
+    inquiry: Inquiry,
+    texts: Texts,
+}
+
+/// Asks DNS for the records that may apply to the domain of From.
+pub async fn begin(dns: &Dns, author: &Author) -> Begun {
     let inquiry = dns.inquiry(DMARC_QUESTIONS_MAX, SIGNATURES_PATIENCE);
-    let verdict = examine(&inquiry, author, spf, dkim).await;
+    let texts = records(&inquiry, author).await;
+    Begun { inquiry, texts }
+}
+
+/// Evaluates DMARC for the domain of From.
+pub async fn check(begun: Begun, author: &Author, spf: &SpfVerdict, dkim: &DkimVerdict) -> DmarcVerdict {
+    let Begun { inquiry, texts } = begun;
+    let verdict = examine(&inquiry, texts, author, spf, dkim).await;
     DmarcVerdict { asked: inquiry.into_asked(), ..verdict }
 }
 
-pub(super) async fn examine(source: &impl Source, author: &Author, spf: &SpfVerdict, dkim: &DkimVerdict) -> DmarcVerdict {
+pub(super) async fn records(source: &impl Source, author: &Author) -> Texts {
+    let mut texts = Texts::default();
+    texts.ask(source, author.domain().map(questions).unwrap_or_default()).await;
+    texts
+}
+
+pub(super) async fn examine(source: &impl Source, mut texts: Texts, author: &Author, spf: &SpfVerdict, dkim: &DkimVerdict) -> DmarcVerdict {
     let Some(from) = author.domain() else {
         return DmarcVerdict { result: DmarcResult::Permerror, reason: author.flaw().into(), ..nothing("") };
     };
     let temperror = |reason| DmarcVerdict { result: DmarcResult::Temperror, reason, ..nothing(from) };
-    let mut texts = Texts::default();
-    texts.ask(source, questions(from)).await;
     let published = match publish(from, &texts) {
         Ok(Some(published)) => published,
         Ok(None) => return DmarcVerdict { reason: "there is no DMARC record".into(), ..nothing(from) },

@@ -111,7 +111,7 @@ impl Examiner {
         findings.analyses.extend(analyses);
     }
 
-    /// DMARC stands on SPF and DKIM; all else goes side by side.
+    /// DMARC stands on SPF and DKIM, but not what it asks DNS at first; all else goes side by side.
     async fn verdicts(&self, needs: &BTreeSet<&Need>, subject: &Subject<'_>, known: &Findings) -> Verdicts {
         let wants = |need: Need| needs.contains(&need);
         let signed = subject.original.filter(|_| wants(Need::Dkim) || wants(Need::Dmarc) || wants(Need::Arc)).map(Signed::parse);
@@ -141,11 +141,17 @@ impl Examiner {
                 _ => None,
             }
         };
+        let begun = async {
+            match signed {
+                Some((_, author)) if wants_dmarc => Some(dmarc::begin(&self.dns, author).await),
+                _ => None,
+            }
+        };
         let dmarc = async {
-            let (spf, dkim) = tokio::join!(spf, dkim);
+            let (spf, dkim, begun) = tokio::join!(spf, dkim, begun);
             let (spf, dkim) = (spf.map(Arc::new), dkim.map(Arc::new));
-            let dmarc = match (signed, spf.as_ref().or(known.spf.as_ref()), dkim.as_ref().or(known.dkim.as_ref())) {
-                (Some((_, author)), Some(spf), Some(dkim)) if wants_dmarc => Some(dmarc::check(&self.dns, author, spf, dkim).await),
+            let dmarc = match (signed, begun, spf.as_ref().or(known.spf.as_ref()), dkim.as_ref().or(known.dkim.as_ref())) {
+                (Some((_, author)), Some(begun), Some(spf), Some(dkim)) => Some(dmarc::check(begun, author, spf, dkim).await),
                 _ => None,
             };
             (spf, dkim, dmarc)

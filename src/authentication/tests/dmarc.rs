@@ -1,6 +1,7 @@
 //! DMARC: records, policies, alignment.
 
 use super::*;
+use crate::authentication::dmarc::{examine, records};
 use crate::message::Author;
 use crate::message::{DkimResult, DkimSignature, DkimVerdict, DmarcPolicy, DmarcResult, DmarcVerdict, SpfIdentity, SpfResult, SpfVerdict};
 
@@ -32,7 +33,8 @@ fn dkim(signatures: &[(DkimResult, &str, bool)]) -> DkimVerdict {
 
 async fn check(from: &str, zone: &Zone, spf: &SpfVerdict, dkim: &DkimVerdict) -> DmarcVerdict {
     let original = original(&format!("From: a@{from}\r\n\r\n"));
-    crate::authentication::dmarc::examine(zone, &Author::read(&original), spf, dkim).await
+    let author = Author::read(&original);
+    examine(zone, records(zone, &author).await, &author, spf, dkim).await
 }
 
 /// Without anything that is authenticated.
@@ -185,7 +187,7 @@ async fn without_one_author_there_is_no_pass() {
         let original = original(&format!("{header}\r\n"));
         let author = Author::read(&original);
         let all = (spf(SpfResult::Pass, "example.com"), dkim(&[(DkimResult::Pass, "example.com", true)]));
-        let found = crate::authentication::dmarc::examine(&zone, &author, &all.0, &all.1).await;
+        let found = examine(&zone, records(&zone, &author).await, &author, &all.0, &all.1).await;
         assert_eq!((found.result, found.policy, &*found.from_domain), (DmarcResult::Permerror, DmarcPolicy::Absent, ""), "{header}");
         assert!(!found.reason.is_empty());
     }

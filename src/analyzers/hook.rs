@@ -126,7 +126,7 @@ impl Hook {
 }
 
 fn question<'a>(subject: &Subject<'a>, send: HookSends) -> Question<'a> {
-    let Subject { hostname, id, session, envelope, original, .. } = *subject;
+    let Subject { hostname, id, session, envelope, original } = *subject;
     Question {
         version: 1,
         stage: if original.is_some() { "message" } else { "recipient" },
@@ -134,7 +134,7 @@ fn question<'a>(subject: &Subject<'a>, send: HookSends) -> Question<'a> {
         id,
         client: Client {
             ip: session.client_ip,
-            host: subject.client_host(),
+            host: subject.session.client_host.as_deref(),
             helo: &session.helo,
             login: session.login.as_deref(),
             tls: session.tls.as_ref().map(|tls| Tls { version: tls.version.as_str(), cipher: &tls.cipher }),

@@ -29,35 +29,27 @@ use tokio::time::Instant;
 
 use crate::dns::Dns;
 use crate::limits::ANALYZER_REASON_CHARS_MAX;
-use crate::message::{Analysis, Envelope, Fact, FieldValue, Findings, MessageId, Original, SessionFacts, one_line};
+use crate::message::{Analysis, Envelope, Fact, FieldValue, MessageId, Original, SessionFacts, one_line};
 
-/// What an analyzer is asked about. At RCPT there is no message yet.
+/// What is asked about. At RCPT there is no message yet.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'a> {
     /// The gateway's name.
     pub hostname: &'a str,
     /// The transaction.
     pub id: MessageId,
-    /// Who brings it.
+    /// Who brings it; with the client's name, if that was looked up.
     pub session: &'a SessionFacts,
     /// From whom and to whom; at RCPT without the recipient that is judged.
     pub envelope: &'a Envelope,
     /// The message, once it is there.
     pub original: Option<&'a Original>,
-    /// What is known already, for those who can use it.
-    pub findings: &'a Findings,
 }
 
-impl<'a> Subject<'a> {
+impl Subject<'_> {
     /// The client.
     pub fn client_ip(&self) -> IpAddr {
         self.session.client_ip
-    }
-
-    /// The client's forward-confirmed name, if it is known.
-    pub fn client_host(&self) -> Option<&'a str> {
-        let found = self.findings.client_host.known().and_then(Option::as_deref);
-        found.or(self.session.client_host.as_deref())
     }
 }
 

@@ -81,7 +81,7 @@ fn headers(subject: &Subject<'_>) -> HeaderMap {
     let session = subject.session;
     say("ip", &subject.client_ip().to_string());
     say("helo", &session.helo);
-    if let Some(host) = subject.client_host() {
+    if let Some(host) = &subject.session.client_host {
         say("hostname", host);
     }
     say("from", subject.envelope.reverse_path.as_str());

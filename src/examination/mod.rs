@@ -5,6 +5,7 @@
 
 mod sealing;
 
+pub use crate::analyzers::Subject;
 pub use sealing::{SealError, Sealing, ToSeal};
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,12 +17,10 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use futures_util::future::join_all;
 
-use crate::analyzers::{self, AnalyzerConfig, Analyzers};
+use crate::analyzers::{AnalyzerConfig, Analyzers};
 use crate::authentication::{Signed, arc, dkim, dmarc, spf};
 use crate::dns::{Dns, client_host};
-use crate::message::{
-    Analysis, ArcVerdict, Author, DkimVerdict, DmarcVerdict, Envelope, Fact, Findings, MessageId, Need, Original, SessionFacts, SpfVerdict,
-};
+use crate::message::{Analysis, ArcVerdict, Author, DkimVerdict, DmarcVerdict, Fact, Findings, Need, Original, SpfVerdict};
 use crate::telemetry::{Event, HostShown, Log};
 
 /// Whoever is asked for what policies and rules need to know: [`Examiner`] in service.
@@ -54,21 +53,6 @@ pub struct Examiner {
     log: Log,
 }
 
-/// What is examined.
-#[derive(Clone, Copy, Debug)]
-pub struct Subject<'a> {
-    /// The gateway's name.
-    pub hostname: &'a str,
-    /// The transaction.
-    pub id: MessageId,
-    /// Who brings it.
-    pub session: &'a SessionFacts,
-    /// From whom and to whom, as far as it is known.
-    pub envelope: &'a Envelope,
-    /// The message; `None` at RCPT, when nothing of it is known.
-    pub original: Option<&'a Original>,
-}
-
 /// What one examination has found of authentication.
 #[derive(Default)]
 struct Verdicts {
@@ -98,7 +82,7 @@ impl Examiner {
         let began = Instant::now();
         let known = &*findings;
         let host = when(needs.contains(&Need::ClientHost), client_host(&self.dns, subject.session.client_ip));
-        let (host, verdicts, analyses) = tokio::join!(host, self.verdicts(&needs, subject, known), self.analyses(&needs, subject, known));
+        let (host, verdicts, analyses) = tokio::join!(host, self.verdicts(&needs, subject, known), self.analyses(&needs, subject));
         self.report(subject, host.as_ref(), &verdicts, began);
         if let Some(host) = host {
             findings.client_host = host;
@@ -160,9 +144,7 @@ impl Examiner {
         Verdicts { spf, dkim, dmarc: dmarc.map(Arc::new), arc: arc.map(Arc::new) }
     }
 
-    async fn analyses(&self, needs: &BTreeSet<&Need>, subject: &Subject<'_>, known: &Findings) -> Vec<(Arc<str>, Fact<Arc<Analysis>>)> {
-        let Subject { hostname, id, session, envelope, original } = *subject;
-        let subject = &analyzers::Subject { hostname, id, session, envelope, original, findings: known };
+    async fn analyses(&self, needs: &BTreeSet<&Need>, subject: &Subject<'_>) -> Vec<(Arc<str>, Fact<Arc<Analysis>>)> {
         let asked = needs.iter().filter_map(|need| match need {
             Need::Analysis(name) => Some(async move {
                 let began = Instant::now();
@@ -200,7 +182,7 @@ impl Examiner {
         });
     }
 
-    fn report_analysis(&self, subject: &analyzers::Subject<'_>, analyzer: &str, fact: &Fact<Arc<Analysis>>, began: Instant) {
+    fn report_analysis(&self, subject: &Subject<'_>, analyzer: &str, fact: &Fact<Arc<Analysis>>, began: Instant) {
         let error = if let Fact::Unknown(why) = fact { Some(&**why) } else { None };
         self.log.emit(&Event::Analysis {
             session: subject.id.session,

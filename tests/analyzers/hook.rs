@@ -62,7 +62,7 @@ async fn a_hook_is_told_no_more_than_it_may_know() {
     // Before there is a message.
     let mut without = Mail::from_client("2001:db8::7").from("").helo("");
     without.session.tls = None;
-    without.findings.client_host = gateway::message::Fact::Known(None);
+    without.session.client_host = None;
     assert_eq!(shown(&without.ask(&hook("facts"), &no_dns()).await.unwrap()), "n=1");
     let expected = serde_json::json!({ "ip": "2001:db8::7", "helo": "" });
     assert_eq!(

@@ -20,7 +20,7 @@ use common::daemons;
 use gateway::analyzers::{Analyzers, Subject};
 use gateway::config::{self, Format};
 use gateway::dns::{Dns, ResolverConfig};
-use gateway::message::{Analysis, Envelope, Fact, FieldValue, Findings, MessageId, Original, SessionFacts, TlsFacts, TlsVersion};
+use gateway::message::{Analysis, Envelope, Fact, FieldValue, MessageId, Original, SessionFacts, TlsFacts, TlsVersion};
 use gateway::smtp::{Address, MailTerms, RcptParameters, Recipient, ReversePath};
 
 /// The analyzers that the section describes.
@@ -61,7 +61,6 @@ struct Mail {
     session: SessionFacts,
     envelope: Envelope,
     original: Option<Original>,
-    findings: Findings,
 }
 
 impl Mail {
@@ -71,7 +70,7 @@ impl Mail {
         Self {
             session: SessionFacts {
                 client_ip: ip.parse().unwrap(),
-                client_host: None,
+                client_host: Some("mail.sender.example".into()),
                 helo: "mail.sender.example".into(),
                 extended: true,
                 tls: Some(TlsFacts {
@@ -91,7 +90,6 @@ impl Mail {
                 terms: MailTerms::default(),
             },
             original: None,
-            findings: Findings { client_host: Fact::Known(Some("mail.sender.example".into())), ..Findings::default() },
         }
     }
 
@@ -118,7 +116,6 @@ impl Mail {
             session: &self.session,
             envelope: &self.envelope,
             original: self.original.as_ref(),
-            findings: &self.findings,
         }
     }
 

@@ -163,15 +163,7 @@ fn mail(domain: &str, record: &str) -> Mail {
             reason: "".into(),
             asked: Box::default(),
         },
-        spf: SpfVerdict {
-            result: SpfResult::Softfail,
-            identity: SpfIdentity::MailFrom,
-            domain: format!("bounce.{domain}").into(),
-            mechanism: None,
-            reason: "".into(),
-            explanation: None,
-            asked: Box::default(),
-        },
+        spf: SpfVerdict::of(SpfResult::Softfail, &format!("bounce.{domain}")),
         dkim: DkimVerdict { result: DkimResult::Fail, aligned: false, signatures: Box::new([signature]), asked: Box::default() },
         handling: Handling::Refused,
     }

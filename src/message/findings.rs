@@ -278,6 +278,15 @@ pub enum FieldKind {
     Verdict,
 }
 
+#[cfg(test)]
+impl SpfVerdict {
+    /// One of MAIL FROM with nothing more to say, for tests of what others make of it.
+    pub(crate) fn of(result: SpfResult, domain: &str) -> Self {
+        let (mechanism, reason, explanation, asked) = (None, Box::default(), None, Box::default());
+        Self { result, identity: SpfIdentity::MailFrom, domain: domain.into(), mechanism, reason, explanation, asked }
+    }
+}
+
 impl SpfVerdict {
     /// In Mail Manager's words.
     pub fn verdict(&self) -> Verdict {

@@ -3,19 +3,7 @@
 use super::*;
 use crate::authentication::dmarc::{examine, records};
 use crate::message::Author;
-use crate::message::{DkimResult, DkimSignature, DkimVerdict, DmarcPolicy, DmarcResult, DmarcVerdict, SpfIdentity, SpfResult, SpfVerdict};
-
-fn spf(result: SpfResult, domain: &str) -> SpfVerdict {
-    SpfVerdict {
-        result,
-        identity: SpfIdentity::MailFrom,
-        domain: domain.into(),
-        mechanism: None,
-        reason: "".into(),
-        explanation: None,
-        asked: Box::default(),
-    }
-}
+use crate::message::{DkimResult, DkimSignature, DkimVerdict, DmarcPolicy, DmarcResult, DmarcVerdict, SpfResult, SpfVerdict};
 
 fn dkim(signatures: &[(DkimResult, &str, bool)]) -> DkimVerdict {
     let signature = |(result, domain, aligned): &(DkimResult, &str, bool)| DkimSignature {
@@ -39,7 +27,7 @@ async fn check(from: &str, zone: &Zone, spf: &SpfVerdict, dkim: &DkimVerdict) ->
 
 /// Without anything that is authenticated.
 async fn failed(from: &str, zone: &Zone) -> DmarcVerdict {
-    check(from, zone, &spf(SpfResult::Fail, from), &dkim(&[(DkimResult::Fail, from, true)])).await
+    check(from, zone, &SpfVerdict::of(SpfResult::Fail, from), &dkim(&[(DkimResult::Fail, from, true)])).await
 }
 
 #[tokio::test]
@@ -157,7 +145,7 @@ async fn who_passes() {
         (relaxed, (S::Pass, "example.com"), vec![(D::Pass, "example.com", true)], (Pass, true, true)),
     ] {
         let zone = Zone::of(&[("_dmarc.example.com", record)]);
-        let found = check("example.com", &zone, &spf(spf_says.0, spf_says.1), &dkim(&signatures)).await;
+        let found = check("example.com", &zone, &SpfVerdict::of(spf_says.0, spf_says.1), &dkim(&signatures)).await;
         assert_eq!((found.result, found.spf_aligned, found.dkim_aligned), expected, "{record} {spf_says:?} {signatures:?}");
         let effective = if found.result == Fail { DmarcPolicy::Reject } else { DmarcPolicy::None };
         assert_eq!((found.policy, found.effective), (DmarcPolicy::Reject, effective));
@@ -168,15 +156,15 @@ async fn who_passes() {
 #[tokio::test]
 async fn trouble_is_no_pass_and_no_fail() {
     let zone = Zone::of(&[("_dmarc.example.com", "SERVFAIL")]);
-    let found = check("example.com", &zone, &spf(SpfResult::Pass, "example.com"), &dkim(&[])).await;
+    let found = check("example.com", &zone, &SpfVerdict::of(SpfResult::Pass, "example.com"), &dkim(&[])).await;
     assert_eq!((found.result, found.policy), (DmarcResult::Temperror, DmarcPolicy::Absent));
     // Above a domain that has a record of its own, trouble matters only to those who must align by it.
     let zone = Zone::of(&[("_dmarc.mail.example.com", "v=DMARC1; p=reject"), ("_dmarc.example.com", "SERVFAIL")]);
-    let same = check("mail.example.com", &zone, &spf(SpfResult::Pass, "mail.example.com"), &dkim(&[])).await;
+    let same = check("mail.example.com", &zone, &SpfVerdict::of(SpfResult::Pass, "mail.example.com"), &dkim(&[])).await;
     assert_eq!((same.result, same.policy), (DmarcResult::Pass, DmarcPolicy::Reject));
-    let other = check("mail.example.com", &zone, &spf(SpfResult::Pass, "x.example.com"), &dkim(&[])).await;
+    let other = check("mail.example.com", &zone, &SpfVerdict::of(SpfResult::Pass, "x.example.com"), &dkim(&[])).await;
     assert_eq!((other.result, other.effective), (DmarcResult::Temperror, DmarcPolicy::None));
-    let foreign = check("mail.example.com", &zone, &spf(SpfResult::Pass, "example.org"), &dkim(&[])).await;
+    let foreign = check("mail.example.com", &zone, &SpfVerdict::of(SpfResult::Pass, "example.org"), &dkim(&[])).await;
     assert_eq!(foreign.result, DmarcResult::Fail);
 }
 
@@ -186,7 +174,7 @@ async fn without_one_author_there_is_no_pass() {
     for header in ["", "From: a@example.com\r\nFrom: a@example.com\r\n", "From: nobody\r\n", "From: g:;\r\n"] {
         let original = original(&format!("{header}\r\n"));
         let author = Author::read(&original);
-        let all = (spf(SpfResult::Pass, "example.com"), dkim(&[(DkimResult::Pass, "example.com", true)]));
+        let all = (SpfVerdict::of(SpfResult::Pass, "example.com"), dkim(&[(DkimResult::Pass, "example.com", true)]));
         let found = examine(&zone, records(&zone, &author).await, &author, &all.0, &all.1).await;
         assert_eq!((found.result, found.policy, &*found.from_domain), (DmarcResult::Permerror, DmarcPolicy::Absent, ""), "{header}");
         assert!(!found.reason.is_empty());

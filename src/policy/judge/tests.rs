@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 use proptest::prelude::*;
 
 use super::*;
-use crate::message::{Analysis, Fact, FieldValue, Findings, SpfIdentity, SpfResult, SpfVerdict};
+use crate::message::{Analysis, Fact, FieldValue, Findings, SpfResult, SpfVerdict};
 use crate::rules::{AddressList, AnalysisCondition, FieldTest, Folded, IpSet, IpTest};
 use crate::smtp::Address;
 
@@ -125,16 +125,7 @@ fn tls_versions_are_ordered() {
 }
 
 fn spf(result: SpfResult) -> Option<Arc<SpfVerdict>> {
-    let (domain, reason) = ("x.example".into(), "".into());
-    Some(Arc::new(SpfVerdict {
-        result,
-        identity: SpfIdentity::MailFrom,
-        domain,
-        mechanism: None,
-        reason,
-        explanation: None,
-        asked: [].into(),
-    }))
+    Some(Arc::new(SpfVerdict::of(result, "x.example")))
 }
 
 fn listed(is_listed: bool) -> Fact<Arc<Analysis>> {

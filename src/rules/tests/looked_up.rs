@@ -2,21 +2,12 @@
 
 use super::*;
 use crate::message::{
-    Analysis, ArcResult, ArcVerdict, DkimResult, DkimVerdict, DmarcPolicy, DmarcResult, DmarcVerdict, FieldValue, Need, SpfIdentity,
-    SpfResult, SpfVerdict, Text, Verdict,
+    Analysis, ArcResult, ArcVerdict, DkimResult, DkimVerdict, DmarcPolicy, DmarcResult, DmarcVerdict, FieldValue, Need, SpfResult,
+    SpfVerdict, Text, Verdict,
 };
 
 fn spf(result: SpfResult) -> Option<Arc<SpfVerdict>> {
-    let (domain, reason) = ("x.example".into(), "".into());
-    Some(Arc::new(SpfVerdict {
-        result,
-        identity: SpfIdentity::MailFrom,
-        domain,
-        mechanism: None,
-        reason,
-        explanation: None,
-        asked: [].into(),
-    }))
+    Some(Arc::new(SpfVerdict::of(result, "x.example")))
 }
 
 fn dkim(result: DkimResult, aligned: bool) -> Option<Arc<DkimVerdict>> {

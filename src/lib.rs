@@ -20,6 +20,7 @@ pub mod domains;
 pub mod examination;
 pub mod failure;
 pub mod http;
+pub mod http_client;
 pub mod ingress;
 pub mod limits;
 pub mod message;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use gateway::config::{self, CheckError, Code, DeliveryMode, Domains, Format};
-use gateway::relay::TlsMode;
+use gateway::relay::{Auth, TlsMode};
 use gateway::rules::Otherwise;
 use gateway::secrets::SecretRef;
 
@@ -34,7 +34,7 @@ fn the_shipped_deployment_loads() {
     let exchange = &snapshot.relays["RelayToMyExchangeServer"];
     assert_eq!(
         (exchange.port, exchange.tls, &exchange.auth),
-        (587, TlsMode::Verify, &Some(SecretRef::Environment("EXCHANGE_CREDENTIALS".into())))
+        (587, TlsMode::Verify, &Some(Auth::Password(SecretRef::Environment("EXCHANGE_CREDENTIALS".into()))))
     );
     assert_eq!(snapshot.spool, repository().join("var/spool"));
     assert!(snapshot.files.contains(&repository().join("lists/drop.txt")));
@@ -117,7 +117,7 @@ fn the_language_of_the_documentation_loads() {
     let mx = &snapshot.endpoints["mx"];
     assert_eq!((mx.rules.rules.len(), mx.rules.rules[0].when.len(), mx.policy.deny.len(), mx.policy.allow.len()), (3, 40, 3, 2));
     assert_eq!(mx.policy.max_message_size, Some(40 << 20));
-    assert_eq!(&*snapshot.relays["m365"].hosts[0], "acme-com.mail.protection.outlook.com");
+    assert_eq!(snapshot.relays["m365"].destination(), "acme-com.mail.protection.outlook.com");
     assert_eq!(snapshot.domains, Domains::Ses);
     let looked_up = mx.policy.deny.iter().find(|statement| &*statement.name == "looked-up").unwrap();
     let shown: Vec<String> = looked_up.when.iter().map(|condition| format!("{condition:?}")).collect();

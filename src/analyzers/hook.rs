@@ -15,7 +15,7 @@ use serde::{Serialize, Serializer};
 use serde_json::Value as Json;
 use tokio::time::Instant;
 
-use super::client::{HttpClient, HttpTarget};
+use super::client::{HttpTarget, Service};
 use super::gate::Gate;
 use super::{Subject, Trouble, trouble, within};
 use crate::limits::HOOK_TEXTS_MAX;
@@ -48,7 +48,7 @@ pub enum HookSends {
 #[derive(Debug)]
 pub(super) struct Hook {
     config: HookConfig,
-    client: HttpClient,
+    client: Service,
     gate: Gate,
 }
 
@@ -105,7 +105,7 @@ impl Serialize for Base64<'_> {
 impl Hook {
     pub(super) fn new(config: HookConfig, timeout: Duration) -> Self {
         let gate = Gate::new(usize::try_from(config.target.connections).unwrap_or(usize::MAX), timeout);
-        Self { client: HttpClient::new(config.target.clone(), timeout), config, gate }
+        Self { client: Service::new(config.target.clone(), timeout), config, gate }
     }
 
     pub(super) async fn ask(&self, subject: &Subject<'_>, deadline: Instant) -> Result<Analysis, Trouble> {

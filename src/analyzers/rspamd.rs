@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use tokio::time::Instant;
 
-use super::client::{HttpClient, HttpTarget};
+use super::client::{HttpTarget, Service};
 use super::gate::Gate;
 use super::{Subject, Trouble, analysis, trouble, within};
 use crate::limits::RSPAMD_RECIPIENTS_MAX;
@@ -39,7 +39,7 @@ pub struct RspamdConfig {
 pub(super) struct Rspamd {
     uri: String,
     message_bytes_max: u64,
-    client: HttpClient,
+    client: Service,
     gate: Gate,
 }
 
@@ -58,7 +58,7 @@ impl Rspamd {
         let base = config.target.url.trim_end_matches('/');
         let uri = if base.ends_with("/checkv2") { base.to_owned() } else { format!("{base}/checkv2") };
         let gate = Gate::new(usize::try_from(config.target.connections).unwrap_or(usize::MAX), timeout);
-        Self { uri, message_bytes_max: config.message_bytes_max, client: HttpClient::new(config.target, timeout), gate }
+        Self { uri, message_bytes_max: config.message_bytes_max, client: Service::new(config.target, timeout), gate }
     }
 
     pub(super) async fn ask(&self, subject: &Subject<'_>, deadline: Instant) -> Result<Analysis, Trouble> {

@@ -99,7 +99,7 @@ impl Drop for Place {
 
 /// A relay that was given another number of connections gets a new lane; the attempts in the old one run out.
 fn of<'l>(lanes: &'l mut HashMap<Arc<str>, Lane>, name: &Arc<str>, snapshot: &Snapshot) -> &'l mut Lane {
-    let size = snapshot.relays.get(name).map_or(RELAY_CONNECTIONS_DEFAULT, |relay| relay.connections_max).max(1);
+    let size = snapshot.relays.get(name).map_or(RELAY_CONNECTIONS_DEFAULT, |relay| relay.limits.connections).max(1);
     let fresh = || Lane { size, places: Arc::new(Semaphore::new(usize::try_from(size).unwrap_or(1))), backlog: false };
     let lane = lanes.entry(Arc::clone(name)).or_insert_with(fresh);
     if lane.size != size {

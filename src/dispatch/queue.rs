@@ -12,9 +12,7 @@ use super::lanes::Place;
 use super::{Dispatcher, dsn, retry};
 use crate::actions::smtp_relay;
 use crate::failure::Failure;
-use crate::limits::{
-    DELAY_NOTICE_AFTER, QUEUE_ATTEMPT_TIMEOUT, RETRY_FACTOR, RETRY_FIRST, RETRY_GIVE_UP, RETRY_LONGEST, SPOOL_ERROR_PAUSE,
-};
+use crate::limits::{DELAY_NOTICE_AFTER, QUEUE_ATTEMPT_TIMEOUT, SPOOL_ERROR_PAUSE};
 use crate::message::Original;
 use crate::relay::{NextHops, Outcome, RetrySchedule};
 use crate::rules::OnFailure;
@@ -288,8 +286,7 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
 
     /// A relay's schedule; the default for one that is gone.
     pub(super) fn retry_schedule(&self, relay: &str) -> RetrySchedule {
-        let default = RetrySchedule { first: RETRY_FIRST, factor: RETRY_FACTOR, longest: RETRY_LONGEST, give_up: RETRY_GIVE_UP };
-        self.snapshot.load().relays.get(relay).map_or(default, |relay| relay.retry)
+        self.snapshot.load().relays.get(relay).map(|relay| relay.retry).unwrap_or_default()
     }
 }
 

@@ -46,6 +46,9 @@ pub const RELAY_CONNECTION_MESSAGES_MAX: u32 = 100;
 pub const RELAY_CONNECTION_IDLE_MAX: Duration = Duration::from_secs(30);
 /// A host of a relay that could not be reached is tried last for this long.
 pub const RELAY_HOST_PENALTY: Duration = Duration::from_secs(30);
+/// How long the mail of a held relay waits for its operator, however old it is.
+/// Source: long weekends; senders learn of the delay after four hours.
+pub const RELAY_HOLD_TIME: Duration = Duration::from_secs(72 * 3600);
 /// Mail exchangers of one domain that are tried (RFC 5321 §5.1 asks for at least two).
 pub const MX_HOSTS_MAX: usize = 5;
 /// Retry schedule: first wait.

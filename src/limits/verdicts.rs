@@ -151,12 +151,12 @@ pub const HOOK_TEXTS_MAX: usize = 100;
 pub const ANALYZER_CONNECTIONS_DEFAULT: u32 = 10;
 /// Largest `connections` of an analyzer.
 pub const ANALYZER_CONNECTIONS_MAX: u32 = 1000;
-/// A connection to an analyzer that nobody uses is closed after this time; common HTTP servers close theirs after 60 s and more.
-pub const ANALYZER_IDLE_TIMEOUT: Duration = Duration::from_secs(15);
+/// A kept connection of an HTTP client that nobody uses is closed after this time; common HTTP servers close theirs after 60 s and more.
+pub const HTTP_IDLE_TIMEOUT: Duration = Duration::from_secs(15);
 /// The body of an answer by HTTP; a hundred symbols of Rspamd take 20 KiB.
 pub const ANALYZER_RESPONSE_BYTES_MAX: usize = 1024 * 1024;
 /// The head of an answer by HTTP.
-pub const ANALYZER_RESPONSE_HEAD_BYTES_MAX: usize = 64 * 1024;
+pub const HTTP_RESPONSE_HEAD_BYTES_MAX: usize = 64 * 1024;
 /// A question to an analyzer that failed counts when it took so long, or half of a `timeout` that is shorter: what fails at once costs
 /// nothing.
 pub const ANALYZER_SLOW_FAILURE: Duration = Duration::from_secs(1);

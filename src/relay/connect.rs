@@ -14,7 +14,7 @@ use tokio_rustls::TlsConnector;
 use super::connection::{Connection, Peer};
 use super::pool::Pool;
 use super::stream::Stream;
-use super::{Inner, TlsMode, failures, login};
+use super::{Auth, Inner, TlsMode, failures, login};
 use crate::failure::Failure;
 use crate::limits;
 use crate::smtp::{Client, ClientEvent};
@@ -74,10 +74,11 @@ impl Connect<'_> {
                 }
                 Err(StepError::Handshake(failure) | StepError::Other(failure)) => return Err(failure.into()),
             };
-            let Some(secret) = &config.auth else { return Ok(connection) };
+            let Some(auth) = &config.auth else { return Ok(connection) };
             if connection.peer.tls.is_none() && !is_loopback(self.address.ip()) {
                 return Err(failures::login("there is no TLS, and credentials go out without it to loopback addresses only").into());
             }
+            let Auth::Password(secret) = auth else { return Err(failures::login("access tokens are not there yet").into()) };
             match login.run(&mut connection, self.inner.secrets.as_ref(), secret, self.deadline).await? {
                 login::Progress::Done => return Ok(connection),
                 login::Progress::ConnectAgain => {}
@@ -137,8 +138,9 @@ impl Connect<'_> {
     async fn tcp(&self) -> Result<TcpStream, Failure> {
         let connect = async {
             let socket = if self.address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-            if let Some(source) = self.pool.config.source_ip {
-                socket.bind(SocketAddr::new(source, 0))?;
+            let same_family = |ip: &&IpAddr| ip.is_ipv4() == self.address.is_ipv4();
+            if let Some(source) = self.pool.config.source_ips.iter().find(same_family) {
+                socket.bind(SocketAddr::new(*source, 0))?;
             }
             // A transaction is a few small writes with a reply after each; Nagle's algorithm would hold them back.
             socket.set_nodelay(true)?;

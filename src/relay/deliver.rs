@@ -1,7 +1,7 @@
 //! A delivery, from its division into transactions to one outcome for each recipient.
 //!
-//! - One transaction has recipients of one domain: Google answers 451 4.3.0 to several, and tenants are told apart by domain.
-//!   Those whose addresses need SMTPUTF8 have transactions of their own: a next hop without it takes the others.
+//! - One transaction has recipients of one domain where the relay asks for it: Google answers 451 4.3.0 to several, and Microsoft's
+//!   tenants are told apart by domain. Those whose addresses need SMTPUTF8 have transactions of their own: a next hop without it takes the others.
 //! - Failover: no connection, no TLS, a refused greeting, a lost session, 421, or a 4xx to MAIL or DATA try the next address.
 //!   What is said about a single recipient, every 5xx after the greeting, and everything after the final dot is final.
 //! - A pooled connection that breaks before the final dot costs nothing: the message goes on over a new one.
@@ -77,13 +77,14 @@ impl Run<'_> {
         };
         let mut places: HashMap<(String, bool), usize> = HashMap::new();
         let mut groups: Vec<Vec<usize>> = Vec::new();
-        let max = self.pool.config.recipients_per_message_max.max(1);
+        let (max, one_domain) = (self.pool.config.limits.recipients_per_message.max(1), self.pool.config.limits.one_domain_per_message);
         for (at, Recipient { address: recipient, .. }) in self.delivery.recipients.iter().enumerate() {
             if !sender_is_sendable || !is_sendable(recipient) {
                 self.fail(&[at], &refused);
                 continue;
             }
-            let key = (recipient.domain().to_ascii_lowercase(), recipient.is_ascii());
+            let domain = if one_domain { recipient.domain().to_ascii_lowercase() } else { String::new() };
+            let key = (domain, recipient.is_ascii());
             let open = places.get(&key).and_then(|place| groups.get_mut(*place)).filter(|group| group.len() < max);
             match open {
                 Some(group) => group.push(at),

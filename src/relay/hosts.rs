@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use tokio::time::{Instant, timeout_at};
 
-use super::failures;
 use super::pool::Pool;
+use super::{Route, failures};
 use crate::failure::Failure;
 use crate::limits;
 
@@ -28,7 +28,11 @@ pub(super) struct Candidate {
 
 impl<'a> Candidates<'a> {
     pub(super) fn new(pool: &'a Pool) -> Self {
-        Self { pool, hosts: pool.config.hosts.iter().cloned().collect(), ready: VecDeque::new(), postponed: Vec::new() }
+        let hosts = match &pool.config.route {
+            Route::Hosts(hosts) => hosts.iter().cloned().collect(),
+            Route::MailExchangers(domain) => [Arc::clone(domain)].into(),
+        };
+        Self { pool, hosts, ready: VecDeque::new(), postponed: Vec::new() }
     }
 
     /// The next address, or a host that has none.
@@ -64,9 +68,9 @@ impl<'a> Candidates<'a> {
             Err(_) => return Err(failures::unresolved(format!("{host}: no answer in time"))),
         };
         // A source address fixes the family.
-        let source = self.pool.config.source_ip;
+        let sources = &self.pool.config.source_ips;
         let mut addresses = Vec::new();
-        for address in found.filter(|address| source.is_none_or(|source| source.is_ipv4() == address.is_ipv4())) {
+        for address in found.filter(|address| sources.is_empty() || sources.iter().any(|source| source.is_ipv4() == address.is_ipv4())) {
             if !addresses.contains(&address) && addresses.len() < limits::RELAY_ADDRESSES_MAX {
                 addresses.push(address);
             }

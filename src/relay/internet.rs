@@ -2,13 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{INTERNET, RelayConfig, RetrySchedule, TlsMode};
+use super::{INTERNET, RelayConfig, Route};
 use crate::dns::{Dns, DnsError, normal_name};
 use crate::failure::{Failure, Side};
-use crate::limits::{
-    MX_HOSTS_MAX, RELAY_CONNECTIONS_DEFAULT, RELAY_RECIPIENTS_DEFAULT, RELAY_RESOLVE_TIMEOUT, RETRY_FACTOR, RETRY_FIRST, RETRY_GIVE_UP,
-    RETRY_LONGEST,
-};
+use crate::limits::{MX_HOSTS_MAX, RELAY_RESOLVE_TIMEOUT};
 use crate::smtp::{Reply, Status};
 
 /// The domain's mail exchangers as a relay of the moment.
@@ -48,20 +45,7 @@ pub(super) async fn find(dns: &Dns, domain: &str) -> Result<Arc<RelayConfig>, Fa
 }
 
 fn relay(domain: &str, hosts: Vec<Arc<str>>) -> Arc<RelayConfig> {
-    let retry = RetrySchedule { first: RETRY_FIRST, factor: RETRY_FACTOR, longest: RETRY_LONGEST, give_up: RETRY_GIVE_UP };
-    Arc::new(RelayConfig {
-        name: format!("{INTERNET} {domain}").into(),
-        hosts,
-        port: 25,
-        tls: TlsMode::Opportunistic,
-        implicit_tls: false,
-        ca_file: None,
-        auth: None,
-        source_ip: None,
-        connections_max: RELAY_CONNECTIONS_DEFAULT,
-        recipients_per_message_max: RELAY_RECIPIENTS_DEFAULT,
-        retry,
-    })
+    Arc::new(RelayConfig::new(format!("{INTERNET} {domain}"), Route::Hosts(hosts)))
 }
 
 fn no_domain(domain: &str) -> Failure {
@@ -83,6 +67,11 @@ mod tests {
 
     fn resolver(server: &StubDns) -> Dns {
         Dns::new(&ResolverConfig { servers: vec![server.address()], timeout: Duration::from_millis(500) }).unwrap()
+    }
+
+    fn hosts(relay: &Arc<RelayConfig>) -> Vec<&str> {
+        let Route::Hosts(hosts) = &relay.route else { panic!("{:?}", relay.route) };
+        hosts.iter().map(|host| &**host).collect()
     }
 
     #[tokio::test]
@@ -120,7 +109,7 @@ mod tests {
             ("[ipv6:2001:db8::1]", Ok(vec!["2001:db8::1"])),
         ] {
             let found = find(&dns, domain).await;
-            let found = found.as_ref().map(|relay| relay.hosts.iter().map(|host| &**host).collect::<Vec<_>>());
+            let found = found.as_ref().map(hosts);
             let found = found.map_err(|failure| (failure.reply.code, !failure.is_temporary()));
             assert_eq!(found, expected, "{domain}");
         }

@@ -10,6 +10,7 @@
 //! `deliver` divides a delivery into transactions and decides what a failure means; `hosts` says which address is next, `connect`
 //! and `login` get a session ready, `connection` moves its bytes, `pool` keeps it for the next message, `failures` has the words.
 
+mod config;
 mod connect;
 mod connection;
 mod deliver;
@@ -23,9 +24,10 @@ mod stream;
 mod tests;
 mod tls;
 
+pub use config::{Auth, IpFamily, OAuthConfig, OAuthProof, Provider, RelayConfig, RelayKind, RelayLimits, RetrySchedule, Route, TlsMode};
+
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -34,7 +36,7 @@ use tokio::task::JoinSet;
 use crate::dns::Dns;
 use crate::failure::Failure;
 use crate::message::{Content, TlsVersion};
-use crate::secrets::{SecretRef, Secrets};
+use crate::secrets::Secrets;
 use crate::smtp::{MailTerms, Recipient, Reply, ReversePath};
 
 /// All relays: the pools behind their names. Clones share them.
@@ -143,6 +145,54 @@ pub trait NextHops: Send + Sync + 'static {
 
     /// See [`Relays::close`].
     fn close(&self) -> impl Future<Output = ()> + Send;
+
+    /// Whether the relay takes deliveries now. Those that are made all the same fail at once, without a connection.
+    fn readiness(&self, relay: &RelayConfig) -> Readiness {
+        Readiness::Open { width: relay.limits.connections }
+    }
+
+    /// Holds a relay by order of its operator, or ends the hold whatever its reason: what waits is tried again.
+    fn set_held(&self, relay: &str, held: bool) -> impl Future<Output = ()> + Send {
+        let _ = (relay, held);
+        std::future::ready(())
+    }
+
+    /// How the relays fare that were used since the start, or are held; by name.
+    fn standings(&self) -> Vec<Standing> {
+        Vec::new()
+    }
+}
+
+/// Whether a relay takes deliveries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// So many at a time.
+    Open {
+        /// That number.
+        width: u32,
+    },
+    /// Not before this time, in milliseconds since the Unix epoch: one of its limits is used up, or the next hop asked for a pause.
+    Waits {
+        /// That time.
+        until: u64,
+    },
+    /// Not before its operator, or a probe that succeeds, ends the hold.
+    Held,
+}
+
+/// How a relay fares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Its name.
+    pub relay: Arc<str>,
+    /// Whether it takes deliveries.
+    pub readiness: Readiness,
+    /// Why it does not, or why it is slowed down: the next hop's reply as it was, if it gave one.
+    pub reply: Option<Reply>,
+    /// What that reply means, or who held it.
+    pub reason: Arc<str>,
+    /// Since when, in milliseconds since the Unix epoch.
+    pub since: Option<u64>,
 }
 
 impl NextHops for Relays {
@@ -185,59 +235,6 @@ pub struct Attempt {
     pub result: Result<Reply, Arc<Failure>>,
     /// From the first step, connecting included, to the last reply.
     pub duration: Duration,
-}
-
-/// A relay as configured.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RelayConfig {
-    /// Its key in `gateway.yaml`.
-    pub name: Arc<str>,
-    /// Tried in order; names or addresses.
-    pub hosts: Vec<Arc<str>>,
-    /// TCP port.
-    pub port: u16,
-    /// What TLS is asked for.
-    pub tls: TlsMode,
-    /// TLS from the first byte (RFC 8314); `tls` then only says whether the certificate is verified.
-    pub implicit_tls: bool,
-    /// PEM file with the CAs to believe instead of the system's.
-    pub ca_file: Option<PathBuf>,
-    /// Credentials for AUTH.
-    pub auth: Option<SecretRef>,
-    /// The local address to connect from; it also fixes the family.
-    pub source_ip: Option<IpAddr>,
-    /// Connections at a time.
-    pub connections_max: u32,
-    /// Recipients in one transaction.
-    pub recipients_per_message_max: usize,
-    /// When to try again.
-    pub retry: RetrySchedule,
-}
-
-/// What TLS is asked for on the way to a next hop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TlsMode {
-    /// Plain text.
-    None,
-    /// STARTTLS when offered, any certificate; plain text when not (RFC 7435).
-    Opportunistic,
-    /// STARTTLS or failure, any certificate.
-    Required,
-    /// STARTTLS or failure, with a certificate for the host's name from a believed CA.
-    Verify,
-}
-
-/// When a failed attempt is made again.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct RetrySchedule {
-    /// Wait after the first attempt.
-    pub first: Duration,
-    /// Growth from one wait to the next.
-    pub factor: f64,
-    /// Longest wait.
-    pub longest: Duration,
-    /// Age at which a message is bounced.
-    pub give_up: Duration,
 }
 
 /// A message for some recipients, to be handed to one relay in as many transactions as its limits ask for.

@@ -38,7 +38,7 @@ struct Idle {
 
 impl Pool {
     pub(super) fn new(config: Arc<RelayConfig>) -> Self {
-        let slots = usize::try_from(config.connections_max).unwrap_or(usize::MAX).clamp(1, Semaphore::MAX_PERMITS);
+        let slots = usize::try_from(config.limits.connections).unwrap_or(usize::MAX).clamp(1, Semaphore::MAX_PERMITS);
         Self {
             config,
             slots: Arc::new(Semaphore::new(slots)),

@@ -28,13 +28,14 @@ const ARROWS: &[(&str, &[&str])] = &[
     // An error's words are made fit for the log where all of a stranger's are.
     ("aws", &["message", "limits"]),
     ("http", &["limits"]),
+    ("http_client", &["limits"]),
     ("secrets", &["aws", "refreshed", "telemetry", "limits"]),
     // One resolver for all; what was asked is told in a type of `message`.
     ("dns", &["message", "limits"]),
-    ("relay", &["dns", "secrets", "telemetry", "failure", "message", "smtp", "limits"]),
+    ("relay", &["dns", "http_client", "secrets", "telemetry", "failure", "message", "smtp", "limits"]),
     ("spool", &["telemetry", "message", "limits"]),
     ("authentication", &["dns", "message", "smtp", "limits"]),
-    ("analyzers", &["dns", "message", "smtp", "limits"]),
+    ("analyzers", &["dns", "http_client", "message", "smtp", "limits"]),
     // Destinations are asked for in DNS; the dispatcher sends, behind a trait.
     ("dmarc_reports", &["dns", "telemetry", "message", "smtp", "limits"]),
     // The typed snapshot holds what the rooms are configured by; it starts nothing.

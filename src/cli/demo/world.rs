@@ -16,7 +16,7 @@ use super::names;
 use super::standin::{self, Manners};
 use crate::config::{self, DeliveryMode, Endpoint, EndpointFields, EndpointKind, EndpointTls, Snapshot};
 use crate::dns::ResolverConfig;
-use crate::relay::{RelayConfig, TlsMode};
+use crate::relay::{Auth, RelayConfig, Route, TlsMode};
 use crate::secrets::SecretRef;
 use crate::service::Service;
 use crate::telemetry::{Format, Log};
@@ -105,16 +105,16 @@ fn on_loopback(endpoint: &Endpoint, server: &Arc<rustls::ServerConfig>) -> (Arc<
 /// The same relay, with its stand-in as host and a second as first wait.
 fn redirected(relay: &RelayConfig, stand_in: SocketAddr, folder: &Folder) -> io::Result<RelayConfig> {
     let auth = match &relay.auth {
-        Some(_) => Some(SecretRef::File(folder.write("exchange.json", CREDENTIAL)?)),
+        Some(_) => Some(Auth::Password(SecretRef::File(folder.write("exchange.json", CREDENTIAL)?))),
         None => None,
     };
     let mut redirected = RelayConfig {
-        hosts: vec![stand_in.ip().to_string().into()],
+        route: Route::Hosts(vec![stand_in.ip().to_string().into()]),
         port: stand_in.port(),
         implicit_tls: false,
         ca_file: (relay.tls == TlsMode::Verify).then(|| folder.0.join("ca.pem")),
         auth,
-        source_ip: None,
+        source_ips: Vec::new(),
         ..relay.clone()
     };
     redirected.retry.first = Duration::from_secs(1);
@@ -122,7 +122,7 @@ fn redirected(relay: &RelayConfig, stand_in: SocketAddr, folder: &Folder) -> io:
 }
 
 fn manners(relay: &RelayConfig) -> Manners {
-    let host = relay.hosts.first().cloned().unwrap_or_else(|| Arc::clone(&relay.name));
+    let host = Arc::from(relay.destination());
     Manners { hostname: host, plain_auth: relay.auth.as_ref().map(|_| PLAIN), busy_for: BUSY, unknown: UNKNOWN }
 }
 

@@ -1,7 +1,7 @@
 //! Relays, endpoints and the rest of `gateway.yaml` from their models.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,22 +9,21 @@ use ipnet::IpNet;
 use time::OffsetDateTime;
 
 use super::tls::{self, Material};
-use super::{acme, analyzers, edge, fields, resolver, submission};
+use super::{acme, analyzers, edge, fields, relays, resolver, submission};
 use crate::acme::AcmeConfig;
 use crate::analyzers::AnalyzerConfig;
 use crate::certificates::{Expiry, Trust};
 use crate::config::diagnostic::{Code, Sink};
 use crate::config::model::deployment as model;
-use crate::config::model::{DnsName, Domain, FilePath};
+use crate::config::model::{DnsName, FilePath};
 use crate::config::source::Span;
 use crate::config::tree::Node;
 use crate::config::typed::typed;
 use crate::config::{DeliveryMode, Domains, EndpointFields, EndpointKind, EndpointTls, Limits};
 use crate::dmarc_reports::DmarcReportsConfig;
 use crate::dns::ResolverConfig;
-use crate::limits;
 use crate::message;
-use crate::relay::{RelayConfig, RetrySchedule, TlsMode};
+use crate::relay::RelayConfig;
 use crate::secrets::SecretRef;
 
 /// What `gateway.yaml` says, but for lists, policies and rule sets, which have files of their own.
@@ -86,7 +85,7 @@ pub(crate) fn build(tree: &Node, folder: &Path, now: OffsetDateTime, sink: &mut 
     deployment.analyzers = analyzers::build(tree, &mut material, sink);
     (deployment.files, deployment.expiries) = (material.files, material.expiries);
     for entry in tree.get("relays").map(Node::entries).unwrap_or_default() {
-        let built = relay(&entry.key, &entry.value, folder, sink);
+        let built = relays::relay(&entry.key, &entry.value, folder, sink);
         if let Some(file) = built.as_ref().and_then(|relay| relay.ca_file.clone()) {
             deployment.files.push(with_content(file));
         }
@@ -248,7 +247,7 @@ fn with_content(path: PathBuf) -> (PathBuf, Vec<u8>) {
 }
 
 /// Reports a file that cannot be opened.
-fn exists(node: Option<&Node>, path: &Path, sink: &mut Sink) -> bool {
+pub(super) fn exists(node: Option<&Node>, path: &Path, sink: &mut Sink) -> bool {
     match std::fs::File::open(path) {
         Ok(_) => true,
         Err(error) => {
@@ -260,176 +259,10 @@ fn exists(node: Option<&Node>, path: &Path, sink: &mut Sink) -> bool {
     }
 }
 
-/// A provider: host (`None` is made from the domain), port, least TLS.
-fn preset(preset: model::Preset) -> Option<(Option<&'static str>, u16, TlsMode)> {
-    match preset {
-        model::Preset::GoogleWorkspace => Some((Some("aspmx.l.google.com"), 25, TlsMode::Required)),
-        model::Preset::Microsoft365 => Some((None, 25, TlsMode::Required)),
-        model::Preset::GoogleRelay | model::Preset::AmazonSes => None,
-    }
-}
-
-fn relay(name: &str, node: &Node, folder: &Path, sink: &mut Sink) -> Option<RelayConfig> {
-    let model: model::Relay = typed(node, sink)?;
-    let implicit_tls = model.implicit.unwrap_or(false);
-    let asked = model.tls.map(|tls| match tls {
-        model::RelayTls::None => Some(TlsMode::None),
-        model::RelayTls::Opportunistic => Some(TlsMode::Opportunistic),
-        model::RelayTls::Required => Some(TlsMode::Required),
-        model::RelayTls::Verify => Some(TlsMode::Verify),
-        model::RelayTls::Dane | model::RelayTls::MtaSts => None,
-    });
-    let mut tls = match asked {
-        Some(tls) => tls?,
-        None if implicit_tls => TlsMode::Required,
-        None => TlsMode::Opportunistic,
-    };
-    let mut port = if implicit_tls { 465 } else { 25 };
-    let hosts: Vec<Arc<str>> = match (&model.host, &model.hosts, model.preset) {
-        (Some(host), _, _) => vec![Arc::from(host.0.as_str())],
-        (_, Some(hosts), _) => hosts.iter().map(|host| Arc::from(host.0.as_str())).collect(),
-        (_, _, Some(provider)) => {
-            let (host, preset_port, least) = preset(provider)?;
-            port = preset_port;
-            if asked.is_none() {
-                tls = least;
-            }
-            vec![preset_host(host, model.domain.as_ref(), node, sink)?]
-        }
-        // Only `mx` is left, which was reported as not available.
-        (None, None, None) => return None,
-    };
-    if model.preset.is_none()
-        && let Some(entry) = node.entry("domain")
-    {
-        sink.error(Code::Conflict, entry.key_span.clone(), "`domain` belongs to a preset, and there is none")
-            .help("to accept a domain, name it under `domains:`");
-    }
-    conflicts(&model, node, tls, implicit_tls, &hosts, sink);
-    let ca_file = model.ca.as_ref().map(|path| folder.join(&path.0));
-    if let Some(path) = &ca_file {
-        exists(node.get("ca"), path, sink);
-    }
-    let recipients = model.limits.as_ref().and_then(|limits| limits.recipients_per_message);
-    Some(RelayConfig {
-        name: Arc::from(name),
-        hosts,
-        port: model.port.unwrap_or(port),
-        tls,
-        implicit_tls,
-        ca_file,
-        auth: model.auth.as_ref().map(|auth| secret(auth, folder)),
-        source_ip: model.source_ip.map(|ip| ip.0),
-        connections_max: model.limits.as_ref().and_then(|limits| limits.connections).unwrap_or(limits::RELAY_CONNECTIONS_DEFAULT),
-        recipients_per_message_max: recipients.and_then(|n| usize::try_from(n).ok()).unwrap_or(limits::RELAY_RECIPIENTS_DEFAULT),
-        retry: retry(model.retry),
-    })
-}
-
-/// The provider's host, fixed or made from the domain.
-fn preset_host(host: Option<&str>, domain: Option<&Domain>, node: &Node, sink: &mut Sink) -> Option<Arc<str>> {
-    let entry = node.entry("domain");
-    match (host, domain) {
-        (Some(host), None) => Some(Arc::from(host)),
-        (Some(_), Some(_)) => {
-            let span = entry.map_or_else(|| node.head(), |entry| entry.key_span.clone());
-            sink.error(Code::Conflict, span, "this preset has one host for all domains").help("remove `domain`");
-            None
-        }
-        (None, None) => {
-            sink.error(Code::MissingKey, node.head(), "this preset makes the host from `domain`, which is missing")
-                .help("add `domain: acme.example`");
-            None
-        }
-        // Hyphens get a suffix that nobody documents, and new domains are under `mx.microsoft`: a guess would send mail to strangers.
-        (None, Some(domain)) if domain.0.contains('-') => {
-            let span = entry.map_or_else(|| node.head(), |entry| entry.value.span.clone());
-            sink.error(Code::Conflict, span, "the host of a domain with a hyphen cannot be derived")
-                .help("take the host from the admin center (Settings, Domains, MX record) and write `host: …` and `tls: required` instead of the preset");
-            None
-        }
-        (None, Some(domain)) => Some(Arc::from(format!("{}.mail.protection.outlook.com", domain.0.replace('.', "-")))),
-    }
-}
-
-fn conflicts(model: &model::Relay, node: &Node, tls: TlsMode, implicit: bool, hosts: &[Arc<str>], sink: &mut Sink) {
-    let at = |key: &str| node.entry(key).map_or_else(|| node.head(), |entry| entry.value.span.clone());
-    if tls == TlsMode::None && implicit {
-        sink.error(Code::Conflict, at("tls"), "`tls: none` and `implicit: true` exclude each other");
-    }
-    if model.preset.is_some() && matches!(tls, TlsMode::None | TlsMode::Opportunistic) {
-        sink.error(Code::Conflict, at("tls"), "this provider is only spoken to over TLS")
-            .help("remove `tls`, or write `required` or `verify`");
-    }
-    let loopback = |host: &Arc<str>| host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
-    if tls == TlsMode::None && !implicit && model.auth.is_some() && !hosts.iter().all(loopback) {
-        sink.error(Code::Conflict, at("tls"), "credentials are only sent over TLS, or to this machine").help("write `tls: verify`");
-    }
-    if let Some(retry) = &model.retry
-        && let (Some(first), Some(longest)) = (&retry.first, &retry.longest)
-        && first.0 > longest.0
-    {
-        sink.error(Code::Conflict, at("retry"), "`first` is longer than `longest`");
-    }
-}
-
 pub(super) fn secret(secret: &model::Secret, folder: &Path) -> SecretRef {
     match secret {
         model::Secret::Secret(name) => SecretRef::SecretsManager(Arc::from(name.0.as_str())),
         model::Secret::File(FilePath(path)) => SecretRef::File(folder.join(path)),
         model::Secret::Env(name) => SecretRef::Environment(Arc::from(name.0.as_str())),
-    }
-}
-
-fn retry(model: Option<model::Retry>) -> RetrySchedule {
-    let (first, factor, longest, give_up) = match model {
-        Some(retry) => (retry.first, retry.factor, retry.longest, retry.give_up),
-        None => (None, None, None, None),
-    };
-    let first = first.map_or(limits::RETRY_FIRST, |time| time.0);
-    RetrySchedule {
-        first,
-        factor: factor.unwrap_or(limits::RETRY_FACTOR),
-        longest: longest.map_or(limits::RETRY_LONGEST, |time| time.0).max(first),
-        give_up: give_up.map_or(limits::RETRY_GIVE_UP, |time| time.0),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn relay_of(yaml: &str) -> (Option<RelayConfig>, crate::config::Report) {
-        let mut sink = Sink::new(crate::config::source::Source::new("relay.yaml".into(), yaml.into()));
-        let tree = crate::config::tree::parse(&mut sink).unwrap();
-        crate::config::shape::Shape::of::<model::Relay>().check(&tree, &mut sink);
-        let built = relay("r", &tree, Path::new("/etc/gateway"), &mut sink);
-        (built, crate::config::Report::new([sink]))
-    }
-
-    #[test]
-    fn presets_fill_in_host_port_and_tls() {
-        let (relay, _) = relay_of("preset: microsoft-365\ndomain: acme.co.example\n");
-        let relay = relay.unwrap();
-        assert_eq!(&*relay.hosts[0], "acme-co-example.mail.protection.outlook.com");
-        assert_eq!((relay.port, relay.tls), (25, TlsMode::Required));
-        let (relay, _) = relay_of("preset: google-workspace\ntls: verify\n");
-        let relay = relay.unwrap();
-        assert_eq!((&*relay.hosts[0], relay.tls), ("aspmx.l.google.com", TlsMode::Verify));
-        let (relay, report) = relay_of("preset: microsoft-365\ndomain: acme-corp.example\n");
-        assert!(relay.is_none() && report.errors() == 1);
-    }
-
-    #[test]
-    fn everything_a_relay_can_say() {
-        let (relay, report) = relay_of(
-            "hosts: [a.example, 192.0.2.1]\nport: 2525\ntls: verify\nsource_ip: 192.0.2.25\nauth: { file: secret.json }\n\
-             limits: { connections: 3, recipients_per_message: 7 }\nretry: { first: 30s, factor: 1.5, longest: 2h, give_up: 5d }\n",
-        );
-        assert_eq!(report.diagnostics.len(), 0, "{:?}", report.diagnostics);
-        let relay = relay.unwrap();
-        assert_eq!((relay.hosts.len(), relay.port, relay.connections_max, relay.recipients_per_message_max), (2, 2525, 3, 7));
-        assert_eq!(relay.auth, Some(SecretRef::File("/etc/gateway/secret.json".into())));
-        assert_eq!(relay.retry.give_up.as_secs(), 5 * 86_400);
     }
 }

@@ -8,6 +8,7 @@ mod edge;
 mod fields;
 pub(crate) mod lists;
 pub(crate) mod policy;
+mod relays;
 mod resolver;
 pub(crate) mod rules;
 mod submission;

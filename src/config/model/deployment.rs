@@ -21,7 +21,7 @@ pub(crate) struct DeploymentFile {
     pub(crate) endpoints: BTreeMap<String, Endpoint>,
     /// Where mail goes, by name.
     #[serde(default)]
-    pub(crate) relays: BTreeMap<String, Relay>,
+    pub(crate) relays: BTreeMap<String, super::relays::Relay>,
     /// Lists of addresses, by name.
     #[serde(default)]
     pub(crate) address_lists: BTreeMap<String, ListFile>,
@@ -250,128 +250,18 @@ pub(crate) struct ArcSeal {
     pub(crate) key: Secret,
 }
 
-/// Where mail goes. One of `host`, `hosts`, `mx` or `preset` says to whom.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(extend("x-one-of" = ["host", "hosts", "mx", "preset"]))]
-pub(crate) struct Relay {
-    /// Host name or address.
-    pub(crate) host: Option<Host>,
-    /// Host names or addresses, tried in order.
-    #[schemars(length(min = 1))]
-    pub(crate) hosts: Option<Vec<Host>>,
-    /// A domain whose MX records name the hosts.
-    #[schemars(extend("x-not-available" = "error"))]
-    pub(crate) mx: Option<Domain>,
-    /// A provider whose host, port and TLS are known.
-    pub(crate) preset: Option<Preset>,
-    /// The domain at the provider, for presets that ask for it.
-    pub(crate) domain: Option<Domain>,
-    /// TCP port; 25 unless said, 465 with `implicit`.
-    #[schemars(range(min = 1))]
-    pub(crate) port: Option<u16>,
-    /// What TLS is asked for; `opportunistic` unless said.
-    pub(crate) tls: Option<RelayTls>,
-    /// TLS from the first byte (RFC 8314).
-    pub(crate) implicit: Option<bool>,
-    /// PEM file with the CAs to believe instead of the system's.
-    pub(crate) ca: Option<FilePath>,
-    /// Where the credentials are found.
-    pub(crate) auth: Option<Secret>,
-    /// The client certificate to show.
-    #[schemars(extend("x-not-available" = "error"))]
-    pub(crate) client_certificate: Option<Secret>,
-    /// The local address to connect from.
-    pub(crate) source_ip: Option<Ip>,
-    /// What the next hop bears.
-    pub(crate) limits: Option<RelayLimits>,
-    /// When to try again.
-    pub(crate) retry: Option<Retry>,
-}
-
-/// A provider whose host, port and TLS are known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Preset {
-    /// Google Workspace, incoming: `aspmx.l.google.com`, port 25.
-    GoogleWorkspace,
-    /// Microsoft 365, incoming: the host made from `domain`, port 25.
-    #[serde(rename = "microsoft-365")]
-    Microsoft365,
-    /// Google's SMTP relay service, outgoing.
-    #[schemars(extend("x-not-available" = "error"))]
-    GoogleRelay,
-    /// Amazon SES, outgoing.
-    #[schemars(extend("x-not-available" = "error"))]
-    AmazonSes,
-}
-
-/// What TLS is asked for on the way to a next hop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum RelayTls {
-    /// Plain text.
-    None,
-    /// When offered, with any certificate.
-    Opportunistic,
-    /// Always, with any certificate.
-    Required,
-    /// Always, with a certificate for the host's name from a believed CA.
-    Verify,
-    /// As TLSA records say (RFC 7672).
-    #[schemars(extend("x-not-available" = "error"))]
-    Dane,
-    /// As the domain's policy says (RFC 8461).
-    #[schemars(extend("x-not-available" = "error"))]
-    MtaSts,
-}
-
 /// Where a secret is found; never the secret itself.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[schemars(extend("x-secret" = true))]
 #[allow(clippy::enum_variant_names, reason = "the names are the keys")]
 pub(crate) enum Secret {
-    /// Name or ARN in AWS Secrets Manager; the secret is `{"username": …, "password": …}`, what `credentials` allows besides, or for `arc_seal` a private
-    /// key.
+    /// Name or ARN in AWS Secrets Manager; the secret is `{"username": …, "password": …}`, what `credentials` allows besides, or a private key.
     Secret(Line),
     /// A file with the same content.
     File(FilePath),
     /// An environment variable with the same content.
     Env(Line),
-}
-
-/// What the next hop bears.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct RelayLimits {
-    /// Connections at a time.
-    #[schemars(range(min = 1))]
-    pub(crate) connections: Option<u32>,
-    /// Recipients of one transaction.
-    #[schemars(range(min = 1))]
-    pub(crate) recipients_per_message: Option<u32>,
-    /// Messages in one minute.
-    #[schemars(range(min = 1), extend("x-not-available" = "error"))]
-    pub(crate) messages_per_minute: Option<u32>,
-    /// Recipients in one day.
-    #[schemars(range(min = 1), extend("x-not-available" = "error"))]
-    pub(crate) recipients_per_day: Option<u32>,
-}
-
-/// When to try again.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Retry {
-    /// Wait after the first attempt; `1m` unless said.
-    pub(crate) first: Option<TimeSpan>,
-    /// Growth from one wait to the next; 2 unless said.
-    #[schemars(range(min = 1, max = 100))]
-    pub(crate) factor: Option<f64>,
-    /// Longest wait; `1h` unless said.
-    pub(crate) longest: Option<TimeSpan>,
-    /// Age at which a message is bounced; `4d` unless said.
-    pub(crate) give_up: Option<TimeSpan>,
 }
 
 /// A list in a file.

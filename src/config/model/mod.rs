@@ -11,6 +11,7 @@ pub(crate) mod analyzers;
 pub(crate) mod deployment;
 pub(crate) mod edge;
 pub(crate) mod policy;
+pub(crate) mod relays;
 pub(crate) mod rules;
 mod values;
 

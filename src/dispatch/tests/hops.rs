@@ -8,9 +8,8 @@ use tokio::time::Instant;
 
 use super::Random;
 use crate::failure::{Failure, Side};
-use crate::limits::{RETRY_FACTOR, RETRY_FIRST, RETRY_GIVE_UP, RETRY_LONGEST};
 use crate::message::MessageId;
-use crate::relay::{Accepted, Delivery, DeliveryReport, INTERNET, NextHops, Outcome, RelayConfig, RetrySchedule, TlsMode};
+use crate::relay::{Accepted, Delivery, DeliveryReport, INTERNET, NextHops, Outcome, RelayConfig, RelayLimits, Route, TlsMode};
 use crate::smtp::{Address, MailTerms, RcptParameters, Recipient, Reply, ReversePath, Status};
 use crate::spool::UnixMillis;
 
@@ -142,17 +141,6 @@ fn failed(code: u16, status: Status, text: &'static str) -> Outcome {
 
 /// A relay with the default schedule.
 pub(super) fn relay(name: &str, connections: u32) -> RelayConfig {
-    RelayConfig {
-        name: name.into(),
-        hosts: vec!["192.0.2.1".into()],
-        port: 25,
-        tls: TlsMode::None,
-        implicit_tls: false,
-        ca_file: None,
-        auth: None,
-        source_ip: None,
-        connections_max: connections,
-        recipients_per_message_max: 100,
-        retry: RetrySchedule { first: RETRY_FIRST, factor: RETRY_FACTOR, longest: RETRY_LONGEST, give_up: RETRY_GIVE_UP },
-    }
+    let limits = RelayLimits { connections, ..RelayLimits::default() };
+    RelayConfig { tls: TlsMode::None, limits, ..RelayConfig::new(name, Route::Hosts(vec!["192.0.2.1".into()])) }
 }

@@ -72,7 +72,7 @@ async fn every_class_of_reply_at_every_place() {
 async fn recipients_over_the_limit_go_in_another_transaction_at_once() {
     let hop = Hop::start(Script::rule(|_, _| None)).await;
     let mut limited = config(&hop);
-    limited.recipients_per_message_max = 2;
+    limited.limits.recipients_per_message = 2;
     let report = deliver(&relays(), limited, &["a@y.example", "b@y.example", "c@y.example"]).await;
     assert_eq!(short(&report), ["250"; 3]);
     assert_eq!(hop.count("MAIL"), 2);
@@ -146,7 +146,7 @@ async fn a_changed_configuration_does_not_use_the_old_connections() {
     let relays = relays();
     deliver(&relays, config(&hop), &["x@y.example"]).await;
     let mut changed = config(&hop);
-    changed.connections_max = 7;
+    changed.limits.connections = 7;
     let report = deliver(&relays, changed, &["x@y.example"]).await;
     assert!(!report.attempts[0].reused);
     assert_eq!(hop.log().connections, 2);
@@ -192,7 +192,7 @@ async fn the_next_host_is_tried_for_what_a_host_cannot_help() {
             let first = Hop::start(Script::rule(move |command, _| command.starts_with(place).then(|| bad.clone()))).await;
             let second = Hop::start_at(&format!("127.0.0.2:{}", first.address.port()), Script::default()).await;
             let mut both = config(&first);
-            both.hosts = vec!["127.0.0.1".into(), "127.0.0.2".into()];
+            both.route = at(["127.0.0.1", "127.0.0.2"]);
             let report = deliver(&relays(), both, &["x@y.example"]).await;
             assert_eq!(short(&report), ["250"], "{act:?} at {place}");
             assert_eq!(second.log().messages.len(), 1);
@@ -206,7 +206,7 @@ async fn a_dead_host_is_tried_last_for_a_while() {
     let second = Hop::start_at("127.0.0.5:0", Script::default()).await;
     // Where no test listens: on 127.0.0.1 another one may have been given the same port.
     let mut both = config(&second);
-    both.hosts = vec!["127.0.0.4".into(), "127.0.0.5".into()];
+    both.route = at(["127.0.0.4", "127.0.0.5"]);
     let relays = relays();
     assert_eq!(deliver(&relays, both.clone(), &["x@y.example"]).await.attempts.len(), 2);
     let pool = relays.pool(&Arc::new(both));
@@ -225,7 +225,7 @@ async fn a_final_refusal_is_final_on_all_hosts() {
     let first = Hop::start(Script::rule(|command, _| command.starts_with("MAIL").then_some(Act::Say("550 5.7.1 no")))).await;
     let second = Hop::start_at(&format!("127.0.0.2:{}", first.address.port()), Script::default()).await;
     let mut both = config(&first);
-    both.hosts = vec!["127.0.0.1".into(), "127.0.0.2".into()];
+    both.route = at(["127.0.0.1", "127.0.0.2"]);
     assert_eq!(short(&deliver(&relays(), both, &["x@y.example"]).await), ["550 5.7.1 never"]);
     assert_eq!(second.log().connections, 0);
 }
@@ -235,9 +235,9 @@ async fn no_host_is_a_temporary_failure() {
     let hop = Hop::start(Script::default()).await;
     let mut nowhere = config(&hop);
     drop(hop);
-    nowhere.hosts = vec!["host.invalid".into()];
+    nowhere.route = at(["host.invalid"]);
     assert_eq!(short(&deliver(&relays(), nowhere.clone(), &["x@y.example", "x@z.example"]).await), ["451 4.4.3 later"; 2]);
-    nowhere.hosts = vec!["127.0.0.3".into()];
+    nowhere.route = at(["127.0.0.3"]);
     let report = deliver(&relays(), nowhere, &["x@y.example", "x@z.example"]).await;
     assert_eq!(short(&report), ["451 4.4.1 later"; 2]);
     assert_eq!(report.attempts.len(), 1, "the second domain does not wait for the same host again");
@@ -247,7 +247,7 @@ async fn no_host_is_a_temporary_failure() {
 async fn connections_are_limited_and_the_wait_ends_at_the_deadline() {
     let hop = Hop::start(Script::rule(|command, _| (command == ".").then_some(Act::Silence))).await;
     let mut one = config(&hop);
-    one.connections_max = 1;
+    one.limits.connections = 1;
     let (relays, one, message) = (relays(), Arc::new(one), delivery(&["x@y.example"]));
     let deadline = Instant::now() + Duration::from_millis(300);
     let (first, second) = tokio::join!(relays.deliver(&one, &message, deadline), relays.deliver(&one, &message, deadline));
@@ -261,7 +261,7 @@ async fn connections_are_limited_and_the_wait_ends_at_the_deadline() {
 async fn many_deliveries_share_few_connections() {
     let hop = Hop::start(Script::default()).await;
     let relays = relays();
-    let four = Arc::new(RelayConfig { connections_max: 4, ..config(&hop) });
+    let four = Arc::new(with_connections(config(&hop), 4));
     let mut tasks = JoinSet::new();
     for _ in 0..50 {
         let (relays, four) = (relays.clone(), Arc::clone(&four));

@@ -63,7 +63,7 @@ async fn another_host_may_offer_what_the_first_one_lacks() {
     let without = Hop::start(Script::default()).await;
     let with = Hop::start_at(&format!("127.0.0.2:{}", without.address.port()), Script::default().keywords(&["SMTPUTF8"])).await;
     let mut config = config(&without);
-    config.hosts = vec!["127.0.0.1".into(), "127.0.0.2".into()];
+    config.route = at(["127.0.0.1", "127.0.0.2"]);
     let delivery = Delivery { smtputf8: true, ..delivery(&["a@y.example"]) };
     let report = run(&relays(), config.clone(), &delivery).await;
     assert_eq!(short(&report), ["250"]);
@@ -71,7 +71,7 @@ async fn another_host_may_offer_what_the_first_one_lacks() {
     // While the one that may take it is away, that is no verdict on the message, in whatever order they are tried.
     drop(with);
     for hosts in [["127.0.0.1", "127.0.0.2"], ["127.0.0.2", "127.0.0.1"]] {
-        config.hosts = hosts.map(Into::into).to_vec();
+        config.route = at(hosts);
         let report = run(&relays(), config.clone(), &delivery).await;
         assert_eq!(short(&report), ["451 4.4.1 later"]);
     }
@@ -123,7 +123,7 @@ async fn a_pooled_connection_without_a_checked_certificate_is_not_for_requiretls
     std::fs::write(ca.path(), pem).unwrap();
     let hop = Hop::start(with_tls(tls).keywords(&["REQUIRETLS"])).await;
     let opportunistic = || RelayConfig { tls: TlsMode::Opportunistic, ca_file: Some(ca.path().to_owned()), ..config(&hop) };
-    let config = Arc::new(RelayConfig { connections_max: 1, ..opportunistic() });
+    let config = Arc::new(with_connections(opportunistic(), 1));
     let relays = relays();
     let plain = delivery(&["x@y.example"]);
     let mut required = plain.clone();
@@ -141,7 +141,7 @@ async fn a_pooled_connection_without_a_checked_certificate_is_not_for_requiretls
 #[tokio::test]
 async fn connections_that_offer_too_little_make_room() {
     let hop = Hop::start(Script::default()).await;
-    let config = Arc::new(RelayConfig { connections_max: 1, ..config(&hop) });
+    let config = Arc::new(with_connections(config(&hop), 1));
     let relays = relays();
     let utf8 = Delivery { smtputf8: true, ..delivery(&["x@y.example"]) };
     for (delivery, expected, connections) in

@@ -26,23 +26,21 @@ const CONTENT: &str = "Subject: x\r\n\r\n.dot\r\nbody\r\n.\r\n";
 
 fn config(hop: &Hop) -> RelayConfig {
     RelayConfig {
-        name: "relay".into(),
-        hosts: vec![hop.address.ip().to_string().into()],
         port: hop.address.port(),
         tls: TlsMode::None,
-        implicit_tls: false,
-        ca_file: None,
-        auth: None,
-        source_ip: None,
-        connections_max: 2,
-        recipients_per_message_max: limits::RELAY_RECIPIENTS_DEFAULT,
-        retry: RetrySchedule {
-            first: limits::RETRY_FIRST,
-            factor: limits::RETRY_FACTOR,
-            longest: limits::RETRY_LONGEST,
-            give_up: limits::RETRY_GIVE_UP,
-        },
+        limits: RelayLimits { connections: 2, one_domain_per_message: true, ..RelayLimits::default() },
+        ..RelayConfig::new("relay", at([&*hop.address.ip().to_string()]))
     }
+}
+
+/// The way to these hosts.
+fn at<const N: usize>(hosts: [&str; N]) -> Route {
+    Route::Hosts(hosts.map(Into::into).to_vec())
+}
+
+/// The same with so many connections.
+fn with_connections(config: RelayConfig, connections: u32) -> RelayConfig {
+    RelayConfig { limits: RelayLimits { connections, ..config.limits.clone() }, ..config }
 }
 
 fn delivery(recipients: &[&str]) -> Delivery {

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use super::super::login::{Answer, CredentialSource};
 use super::*;
-use crate::secrets::{Credential, SecretError};
+use crate::secrets::{Credential, SecretError, SecretRef};
 
 /// A server with a certificate for 127.0.0.1 and `hop.example`, and the certificate as PEM.
 pub(super) fn server(names: &[&str]) -> (Arc<rustls::ServerConfig>, String) {
@@ -99,7 +99,7 @@ async fn a_failed_handshake_is_followed_by_plain_text_on_a_new_connection_in_opp
         (TlsMode::Required, false, "451 4.7.5 later"),
     ] {
         let hop = Hop::start(Script { rule: Arc::new(closing), ..script() }).await;
-        let config = RelayConfig { auth: auth.then(secret), ..mode(&hop, tls_mode) };
+        let config = RelayConfig { auth: auth.then(|| Auth::Password(secret())), ..mode(&hop, tls_mode) };
         let report = deliver(&relays(), config, &["x@y.example"]).await;
         assert_eq!(short(&report), [expected], "{tls_mode:?}, auth {auth}");
         assert_eq!(hop.log().connections, if expected == "250" { 2 } else { 1 });
@@ -145,7 +145,7 @@ impl CredentialSource for Source {
 async fn log_in(hop: &Hop, passwords: &[&'static str]) -> DeliveryReport {
     let source = Source(Mutex::new(passwords.iter().copied().collect()));
     let relays = Relays::with_source("mx.example".into(), Arc::new(source), dns());
-    let config = RelayConfig { auth: Some(secret()), ..config(hop) };
+    let config = RelayConfig { auth: Some(Auth::Password(secret())), ..config(hop) };
     deliver(&relays, config, &["x@y.example"]).await
 }
 
@@ -212,7 +212,7 @@ async fn login_over_tls_once_for_a_connection() {
     let (tls, _) = server(&["127.0.0.1"]);
     let hop = Hop::start(with_tls(tls).keywords(&["AUTH PLAIN"])).await;
     let relays = Relays::with_source("mx.example".into(), Arc::new(Source(Mutex::new(["good"].into()))), dns());
-    let config = RelayConfig { auth: Some(secret()), ..mode(&hop, TlsMode::Required) };
+    let config = RelayConfig { auth: Some(Auth::Password(secret())), ..mode(&hop, TlsMode::Required) };
     for reused in [false, true] {
         let report = deliver(&relays, config.clone(), &["x@y.example"]).await;
         assert_eq!(short(&report), ["250"], "{}", detail(&report));

@@ -1,0 +1,155 @@
+//! Questions to other servers by HTTP/1.1: connections that are kept, bounds on time and on what comes back, no redirects.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::header::{HeaderValue, USER_AGENT};
+use hyper::{Request, Response};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::{Client, Error};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::pki_types::CertificateDer;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::sync::OnceCell;
+
+use crate::limits::{HTTP_IDLE_TIMEOUT, HTTP_RESPONSE_HEAD_BYTES_MAX};
+
+/// How a client of HTTP behaves.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HttpSettings {
+    /// Whom to believe with `https`; `None`: the system's CAs.
+    pub ca: Option<Arc<[CertificateDer<'static>]>>,
+    /// Whether it will ever ask by `https`; if not, the system's CAs are not read.
+    pub tls: bool,
+    /// Connections that are kept.
+    pub connections: u32,
+    /// Time for one request, from connecting to the end of its answer.
+    pub timeout: Duration,
+    /// The body of an answer.
+    pub response_bytes_max: usize,
+}
+
+/// Why there is no answer; for the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpError(Arc<str>);
+
+impl HttpError {
+    fn new(text: impl fmt::Display) -> Self {
+        Self(text.to_string().into())
+    }
+}
+
+impl fmt::Display for HttpError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for HttpError {}
+
+/// A client; clones would not share connections, so it is held, not cloned.
+#[derive(Debug)]
+pub struct HttpClient {
+    settings: HttpSettings,
+    /// Made when it is first needed, for the system's CAs are files; a failure is not kept.
+    client: OnceCell<Inner>,
+}
+
+type Inner = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+
+impl HttpClient {
+    /// No connection is made yet.
+    pub fn new(settings: HttpSettings) -> Self {
+        Self { settings, client: OnceCell::new() }
+    }
+
+    /// The answer to a request, whatever its status. It is sent a second time when a kept connection ends just when it is used
+    /// again, unless it must not be made twice (`once`).
+    pub async fn send(&self, request: Request<Bytes>, once: bool) -> Result<Response<Bytes>, HttpError> {
+        let late = |_| HttpError::new(format_args!("no answer within {} s", self.settings.timeout.as_secs()));
+        tokio::time::timeout(self.settings.timeout, self.exchange(request, once)).await.map_err(late)?
+    }
+
+    async fn exchange(&self, request: Request<Bytes>, once: bool) -> Result<Response<Bytes>, HttpError> {
+        let client = self.client.get_or_try_init(|| self.build()).await?;
+        let (mut head, body) = request.into_parts();
+        head.headers.entry(USER_AGENT).or_insert(HeaderValue::from_static("gateway"));
+        let send = || client.request(Request::from_parts(head.clone(), Full::new(body.clone())));
+        let response = match send().await {
+            Err(error) if !once && was_closed(&error) => send().await,
+            response => response,
+        };
+        let (head, body) = response.map_err(|error| HttpError::new(causes(&error)))?.into_parts();
+        let body = Limited::new(body, self.settings.response_bytes_max).collect().await;
+        let body = body.map_err(|error| HttpError::new(causes(error.as_ref())))?.to_bytes();
+        Ok(Response::from_parts(head, body))
+    }
+
+    async fn build(&self) -> Result<Inner, HttpError> {
+        let (is_https, ca) = (self.settings.tls, self.settings.ca.clone());
+        let made = tokio::task::spawn_blocking(move || tls(is_https, ca.as_deref())).await;
+        let tls = made.map_err(HttpError::new)??;
+        let mut connector = HttpConnector::new();
+        connector.enforce_http(false);
+        connector.set_nodelay(true);
+        connector.set_connect_timeout(Some(self.settings.timeout));
+        let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(connector);
+        let connections = usize::try_from(self.settings.connections).unwrap_or(usize::MAX);
+        let mut builder = Client::builder(TokioExecutor::new());
+        builder.pool_timer(TokioTimer::new()).pool_idle_timeout(HTTP_IDLE_TIMEOUT).pool_max_idle_per_host(connections);
+        builder.http1_max_buf_size(HTTP_RESPONSE_HEAD_BYTES_MAX);
+        Ok(builder.build(connector))
+    }
+}
+
+fn tls(is_https: bool, ca: Option<&[CertificateDer<'static>]>) -> Result<ClientConfig, HttpError> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
+    let builder = builder.map_err(HttpError::new)?;
+    let mut roots = RootCertStore::empty();
+    let config = match ca {
+        None if is_https => {
+            let verifier =
+                rustls_platform_verifier::Verifier::new(provider).map_err(|error| HttpError::new(format_args!("system CAs: {error}")))?;
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
+        }
+        certificates => {
+            for certificate in certificates.unwrap_or_default() {
+                roots.add(certificate.clone()).map_err(|error| HttpError::new(format_args!("ca: {error}")))?;
+            }
+            builder.with_root_certificates(roots)
+        }
+    };
+    Ok(config.with_no_client_auth())
+}
+
+/// Whether the connection ended before any of the answer came.
+fn was_closed(error: &Error) -> bool {
+    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(cause) = source {
+        if let Some(error) = cause.downcast_ref::<hyper::Error>() {
+            return error.is_incomplete_message() || error.is_canceled();
+        }
+        source = cause.source();
+    }
+    false
+}
+
+/// The causes of an error without the error itself, which names the client's own step.
+fn causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = String::new();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let said = cause.to_string();
+        if !text.contains(&said) {
+            text.push_str(if text.is_empty() { "" } else { ": " });
+            text.push_str(&said);
+        }
+        source = cause.source();
+    }
+    if text.is_empty() { error.to_string() } else { text }
+}

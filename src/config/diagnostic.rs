@@ -159,6 +159,8 @@ codes! {
     CaWithoutCrl = "ca-without-crl", Warning;
     /// A policy that denies everything.
     AllowEmpty = "allow-empty", Warning;
+    /// The host of a relay may be another one.
+    DoubtfulHost = "doubtful-host", Warning;
     /// Everybody may claim any address.
     TrustsEverybody = "trusts-everybody", Warning;
 }

@@ -7,6 +7,7 @@ mod diagnostic;
 mod edge;
 mod files;
 mod formats;
+mod microsoft_host;
 mod model;
 #[cfg(test)]
 mod reference;
@@ -22,6 +23,7 @@ mod workspace;
 
 pub use diagnostic::{Code, Diagnostic, Report, Severity};
 pub use edge::Limits;
+pub use microsoft_host::{Certainty, DerivedHost, microsoft_host};
 pub use render::Format;
 
 use std::collections::{BTreeMap, BTreeSet};

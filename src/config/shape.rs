@@ -240,17 +240,23 @@ impl<'a> Walker<'a> {
     fn one_of(&mut self, node: &Node, schema: &'a Json) {
         let Some(keys) = schema.get("x-one-of").and_then(Json::as_array) else { return };
         let keys: Vec<&str> = keys.iter().filter_map(Json::as_str).collect();
-        let mut there = node.entries().iter().filter(|entry| keys.contains(&entry.key.as_str()));
-        match (there.next(), there.next()) {
-            (None, _) => {
-                let help = format!("one of {}", list(keys.iter().copied()));
-                self.sink.broken(Code::OneKey, node.head(), "a key is missing that says what is meant").help(help);
-            }
-            (Some(first), Some(second)) => {
+        let together = schema.get("x-together").and_then(Json::as_array);
+        let may = |first: &str, second: &str| {
+            let pairs = together.into_iter().flatten().filter_map(Json::as_array);
+            pairs.into_iter().any(|pair| pair.iter().any(|key| key == first) && pair.iter().any(|key| key == second))
+        };
+        let there: Vec<&Entry> = node.entries().iter().filter(|entry| keys.contains(&entry.key.as_str())).collect();
+        if there.is_empty() {
+            let help = format!("one of {}", list(keys.iter().copied()));
+            self.sink.broken(Code::OneKey, node.head(), "a key is missing that says what is meant").help(help);
+        }
+        for (place, second) in there.iter().enumerate() {
+            let before = there.iter().take(place);
+            if let Some(first) = before.into_iter().find(|first| !may(&first.key, &second.key)) {
                 let message = format!("`{}` and `{}` exclude each other", first.key, second.key);
                 self.sink.broken(Code::OneKey, second.key_span.clone(), message).note(first.key_span.clone(), "the first");
+                return;
             }
-            (Some(_), None) => {}
         }
     }
 

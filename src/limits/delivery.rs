@@ -38,6 +38,24 @@ pub const RELAY_WRITE_SLICES: usize = 64;
 pub const RELAY_CONNECTIONS_DEFAULT: u32 = 20;
 /// Recipients in one transaction with a next hop. Google publishes none, Exchange Online takes 200; 100 is safe (RFC 5321 §4.5.3.1.8).
 pub const RELAY_RECIPIENTS_DEFAULT: usize = 100;
+/// Connections at a time to smtp.office365.com with one mailbox.
+/// Source: guides to SMTP AUTH client submission agree; Exchange Online answers 432 4.3.2 to more.
+pub const SUBMISSION_CONNECTIONS: u32 = 3;
+/// Messages a minute to smtp.office365.com with one mailbox.
+/// Source: Microsoft's description of SMTP AUTH client submission.
+pub const SUBMISSION_MESSAGES_PER_MINUTE: u32 = 30;
+/// Recipients a day to smtp.office365.com with one mailbox.
+/// Source: Microsoft's description of SMTP AUTH client submission.
+pub const SUBMISSION_RECIPIENTS_PER_DAY: u32 = 10_000;
+/// Recipients in one transaction with Amazon SES.
+/// Source: the quotas of SES.
+pub const SES_RECIPIENTS_MAX: usize = 50;
+/// A message to Amazon SES, its attachments in base64.
+/// Source: the quotas of SES (40 MB).
+pub const SES_MESSAGE_BYTES_MAX: u64 = 40 << 20;
+/// A message to Google Workspace.
+/// Source: Google's limit for messages that are received (50 MB).
+pub const GOOGLE_MESSAGE_BYTES_MAX: u64 = 50 << 20;
 /// A pooled connection is not used again after this age; Microsoft closes at 20 minutes.
 pub const RELAY_CONNECTION_AGE_MAX: Duration = Duration::from_secs(600);
 /// Messages on one connection to a next hop.

@@ -42,6 +42,12 @@ pub struct RelayConfig {
     pub limits: RelayLimits,
     /// Whose words its replies are.
     pub provider: Provider,
+    /// The preset that it was made from.
+    pub preset: Option<Preset>,
+    /// The domain at the provider, where the preset asks for one.
+    pub domain: Option<Arc<str>>,
+    /// The addresses that next hops see the gateway's connections come from, as far as the operator says so.
+    pub public_ips: Vec<IpAddr>,
     /// When to try again.
     pub retry: RetrySchedule,
     /// How long mail is kept for a relay that is held, at most, counted from the hold.
@@ -66,6 +72,9 @@ impl RelayConfig {
             ip_family: IpFamily::Any,
             limits: RelayLimits::default(),
             provider: Provider::Other,
+            preset: None,
+            domain: None,
+            public_ips: Vec::new(),
             retry: RetrySchedule::default(),
             hold_for: RELAY_HOLD_TIME,
         }
@@ -208,6 +217,37 @@ pub enum Provider {
     Microsoft,
     /// Amazon SES.
     Ses,
+}
+
+/// A kind of next hop whose host, port, TLS and limits are known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Preset {
+    /// Google Workspace, incoming.
+    GoogleWorkspace,
+    /// Microsoft 365, incoming.
+    Microsoft365,
+    /// Microsoft 365, outgoing with the login of a mailbox.
+    Microsoft365Submission,
+    /// Microsoft 365, outgoing through a connector.
+    Microsoft365Connector,
+    /// Microsoft 365, to the tenant's own recipients, without a login.
+    Microsoft365DirectSend,
+    /// Amazon SES, outgoing by SMTP.
+    SesSmtp,
+}
+
+impl Preset {
+    /// Its name in `gateway.yaml`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::GoogleWorkspace => "google-workspace",
+            Self::Microsoft365 => "microsoft-365",
+            Self::Microsoft365Submission => "microsoft-365-submission",
+            Self::Microsoft365Connector => "microsoft-365-connector",
+            Self::Microsoft365DirectSend => "microsoft-365-direct-send",
+            Self::SesSmtp => "ses-smtp",
+        }
+    }
 }
 
 /// When a failed attempt is made again.

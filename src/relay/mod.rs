@@ -24,7 +24,9 @@ mod stream;
 mod tests;
 mod tls;
 
-pub use config::{Auth, IpFamily, OAuthConfig, OAuthProof, Provider, RelayConfig, RelayKind, RelayLimits, RetrySchedule, Route, TlsMode};
+pub use config::{
+    Auth, IpFamily, OAuthConfig, OAuthProof, Preset, Provider, RelayConfig, RelayKind, RelayLimits, RetrySchedule, Route, TlsMode,
+};
 
 use std::collections::HashMap;
 use std::net::SocketAddr;

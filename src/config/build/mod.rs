@@ -8,6 +8,8 @@ mod edge;
 mod fields;
 pub(crate) mod lists;
 pub(crate) mod policy;
+mod presets;
+mod relay_checks;
 mod relays;
 mod resolver;
 pub(crate) mod rules;

@@ -6,10 +6,11 @@ use serde::Deserialize;
 use super::deployment::Secret;
 use super::*;
 
-/// Where mail goes. One of `host`, `hosts`, `mx` or `preset` says to whom.
+/// Where mail goes. One of `host`, `hosts`, `mx` or `preset` says to whom; `host` or `hosts` beside a `preset` replace the hosts that it
+/// knows.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(extend("x-one-of" = ["host", "hosts", "mx", "preset"]))]
+#[schemars(extend("x-one-of" = ["host", "hosts", "mx", "preset"], "x-together" = [["preset", "host"], ["preset", "hosts"]]))]
 pub(crate) struct Relay {
     /// What is spoken; `smtp` unless said.
     pub(crate) kind: Option<Kind>,
@@ -25,7 +26,9 @@ pub(crate) struct Relay {
     pub(crate) preset: Option<Preset>,
     /// The domain at the provider, for presets that ask for it.
     pub(crate) domain: Option<Domain>,
-    /// TCP port; 25 unless said, 465 with `implicit`, 443 for `graph`.
+    /// The AWS region, for presets that ask for it.
+    pub(crate) region: Option<Line>,
+    /// TCP port; 25 unless said, 465 with `implicit`, 24 for `lmtp`, 443 for `graph`.
     #[schemars(range(min = 1))]
     pub(crate) port: Option<u16>,
     /// What TLS is asked for; `opportunistic` unless said.
@@ -36,7 +39,7 @@ pub(crate) struct Relay {
     pub(crate) ca: Option<FilePath>,
     /// Public keys of which the next hop must show one: `sha256:` and the checksum of the SubjectPublicKeyInfo, in base64 or hexadecimal digits.
     #[schemars(extend("x-not-available" = "error"))]
-    pub(crate) pins: Option<OneOrMany<Line>>,
+    pub(crate) pins: Option<OneOrMany<Pin>>,
     /// Where the user name and the password are found.
     pub(crate) auth: Option<Secret>,
     /// How access tokens are had, for XOAUTH2 and `graph`.
@@ -47,7 +50,10 @@ pub(crate) struct Relay {
     pub(crate) client_certificate: Option<Secret>,
     /// The local address to connect from, or one for each family.
     pub(crate) source_ip: Option<OneOrMany<Ip>>,
-    /// Which addresses of a host are used; `any` unless said.
+    /// The addresses that next hops see connections of this relay come from: those of the NAT, where there is one. Only `gateway doctor`
+    /// uses them: it compares them with what the next hop says, and prints them where they are to be set up.
+    pub(crate) public_ip: Option<OneOrMany<Ip>>,
+    /// Which addresses of a host are used; `any` unless said, or the preset knows better.
     pub(crate) ip_family: Option<IpFamily>,
     /// What the next hop bears.
     pub(crate) limits: Option<RelayLimits>,
@@ -115,18 +121,14 @@ pub(crate) enum Preset {
     Microsoft365,
     /// Microsoft 365, outgoing with a login of a mailbox: `smtp.office365.com`, port 587.
     #[serde(rename = "microsoft-365-submission")]
-    #[schemars(extend("x-not-available" = "error"))]
     Microsoft365Submission,
     /// Microsoft 365, outgoing through a connector of the tenant: the host made from `domain`, port 25.
     #[serde(rename = "microsoft-365-connector")]
-    #[schemars(extend("x-not-available" = "error"))]
     Microsoft365Connector,
     /// Microsoft 365, from anywhere to the tenant's own recipients without login: the host made from `domain`, port 25.
     #[serde(rename = "microsoft-365-direct-send")]
-    #[schemars(extend("x-not-available" = "error"))]
     Microsoft365DirectSend,
-    /// Amazon SES, outgoing by SMTP.
-    #[schemars(extend("x-not-available" = "error"))]
+    /// Amazon SES, outgoing by SMTP: the endpoint of `region`, port 587.
     SesSmtp,
 }
 
@@ -173,6 +175,8 @@ pub(crate) struct RelayLimits {
     /// Recipients in one day.
     #[schemars(range(min = 1), extend("x-not-available" = "error"))]
     pub(crate) recipients_per_day: Option<u32>,
+    /// A message; a larger one is refused without asking the next hop.
+    pub(crate) message_size: Option<Size>,
 }
 
 /// When to try again.

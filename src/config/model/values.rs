@@ -84,6 +84,8 @@ text_format! {
     HeaderName(String) = "header-name", |text| formats::header_name(text).map(|()| text.to_owned());
     /// A text that may hold `{{ attribute }}`.
     TemplateText(crate::rules::Template) = "template", formats::template;
+    /// The checksum of a public key.
+    Pin([u8; 32]) = "pin", formats::pin;
     /// A text without line breaks.
     Line(String) = "line", formats::line;
     /// A relay of `gateway.yaml`.

@@ -1,6 +1,7 @@
 //! The commands. One file a command; logic that `gateway run` needs does not live here.
 
 mod demo;
+mod doctor;
 mod run;
 mod validate;
 
@@ -23,6 +24,8 @@ enum Command {
     Run(run::Args),
     /// Checks rule sets, policies and gateway.yaml.
     Validate(validate::Args),
+    /// Looks at relays step by step, and prints what to set up at their providers.
+    Doctor(doctor::Args),
     /// Shows a whole gateway at work on loopback with stand-in relays.
     Demo(demo::Args),
     /// Prints a completion script for a shell.
@@ -41,6 +44,7 @@ pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(args) => run::run(args),
         Command::Validate(args) => validate::run(args),
+        Command::Doctor(args) => doctor::run(args),
         Command::Demo(args) => demo::run(args),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "gateway", &mut io::stdout());

@@ -38,6 +38,8 @@ pub const RELAY_WRITE_SLICES: usize = 64;
 pub const RELAY_CONNECTIONS_DEFAULT: u32 = 20;
 /// Recipients in one transaction with a next hop. Google publishes none, Exchange Online takes 200; 100 is safe (RFC 5321 §4.5.3.1.8).
 pub const RELAY_RECIPIENTS_DEFAULT: usize = 100;
+/// One step of a look at a relay (`gateway doctor`): a reply, a handshake. Shorter than a delivery waits, for somebody watches.
+pub const RELAY_EXAMINE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Connections at a time to smtp.office365.com with one mailbox.
 /// Source: guides to SMTP AUTH client submission agree; Exchange Online answers 432 4.3.2 to more.
 pub const SUBMISSION_CONNECTIONS: u32 = 3;

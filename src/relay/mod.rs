@@ -14,6 +14,7 @@ mod config;
 mod connect;
 mod connection;
 mod deliver;
+pub mod examine;
 mod failures;
 mod hosts;
 mod internet;

@@ -175,6 +175,12 @@ impl Service {
     }
 }
 
+/// Relays as a running gateway would have them, for a look at them; nothing is started.
+pub fn relays_of(snapshot: &Snapshot) -> Result<Relays, DnsError> {
+    let secrets = Arc::new(Secrets::new(Arc::default(), None));
+    Ok(Relays::new(Arc::clone(&snapshot.hostname), secrets, Dns::new(&snapshot.resolver)?))
+}
+
 /// In the background: a source that does not answer holds up neither start nor reload.
 fn read_credentials(ingress: &Arc<Mail>) {
     let ingress = Arc::clone(ingress);

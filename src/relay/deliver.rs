@@ -225,6 +225,7 @@ impl Run<'_> {
             },
             ret: delivery.terms.ret,
             envelope_id: delivery.terms.envelope_id.as_ref(),
+            chunking: false,
             recipients,
         }
     }

@@ -1,7 +1,9 @@
-//! The client's session with a next hop (RFC 5321) as a state machine: replies go in, commands and events come out.
+//! The client's session with a next hop (RFC 5321, RFC 2033) as a state machine: replies go in, commands and events come out.
 //!
 //! - A reply that does not fit what was asked ends the session; nothing is guessed.
-//! - A recipient counts as taken only by a 2xx reply to the final dot that was sent after the whole content.
+//! - A recipient counts as taken only by a 2xx reply to the final dot that was sent after the whole content; in LMTP by its own one.
+//! - Content goes out once a recipient is accepted, never before: by BDAT too, so that a next hop that does not read a refused chunk
+//!   (RFC 3030 §2 says it must) takes no content for commands.
 //! - What was learnt before STARTTLS is forgotten after it (RFC 3207 §4.2), and nothing may have been said between its reply and the handshake.
 
 use std::collections::VecDeque;
@@ -10,7 +12,7 @@ use std::sync::Arc;
 use bytes::{BufMut, BytesMut};
 
 use super::client_auth::{Mechanism, SecretLine, exchange};
-use super::client_types::{ClientError, Event, Extensions, Stage, Transaction, Verdict};
+use super::client_types::{ClientError, Event, Extensions, Protocol, Stage, Transaction, Verdict};
 use super::reply::Reply;
 use super::reply_parser::ReplyParser;
 use crate::limits::RELAY_PIPELINE_BYTES_MAX;
@@ -19,6 +21,7 @@ use crate::limits::RELAY_PIPELINE_BYTES_MAX;
 #[derive(Debug)]
 pub struct Client {
     hostname: Arc<str>,
+    protocol: Protocol,
     parser: ReplyParser,
     output: BytesMut,
     /// Commands that wait for their turn.
@@ -30,8 +33,10 @@ pub struct Client {
     extensions: Extensions,
     auth_answers: VecDeque<SecretLine>,
     verdicts: Vec<Verdict>,
-    /// 354 was given and the content is not complete.
+    /// The content may be sent and is not complete.
     in_content: bool,
+    /// The content of this transaction goes by BDAT.
+    chunking: bool,
     /// MAIL was accepted and its transaction has not ended: RSET comes before the next.
     mail_open: bool,
     reusable: bool,
@@ -40,8 +45,14 @@ pub struct Client {
 impl Client {
     /// A session on a fresh connection; `hostname` is what EHLO says.
     pub fn new(hostname: Arc<str>) -> Self {
+        Self::speaking(Protocol::Smtp, hostname)
+    }
+
+    /// The same in one of the protocols.
+    pub fn speaking(protocol: Protocol, hostname: Arc<str>) -> Self {
         Self {
             hostname,
+            protocol,
             parser: ReplyParser::default(),
             output: BytesMut::new(),
             planned: VecDeque::new(),
@@ -51,6 +62,7 @@ impl Client {
             auth_answers: VecDeque::new(),
             verdicts: Vec::new(),
             in_content: false,
+            chunking: false,
             mail_open: false,
             reusable: true,
         }
@@ -139,8 +151,11 @@ impl Client {
         for (place, recipient) in transaction.recipients.iter().enumerate() {
             self.plan(Stage::Rcpt(place), local::rcpt(&self.extensions, transaction, recipient));
         }
-        // RFC 2920 §3.1: DATA may end the group; then a 354 may come although nobody was accepted.
-        self.plan(Stage::Data, "DATA\r\n".to_owned());
+        self.chunking = transaction.chunking && self.extensions.chunking;
+        if !self.chunking {
+            // RFC 2920 §3.1: DATA may end the group; then a 354 may come although nobody was accepted.
+            self.plan(Stage::Data, "DATA\r\n".to_owned());
+        }
         self.advance();
         None
     }
@@ -148,7 +163,10 @@ impl Client {
     /// The content was written, final dot included.
     pub fn content_sent(&mut self) {
         self.in_content = false;
-        self.awaiting.push_back(Stage::FinalDot);
+        let accepted = self.verdicts.iter().filter(|verdict| **verdict == Verdict::RecipientAccepted).count();
+        // RFC 2033 §4.2: one reply for each recipient that was accepted, in their order.
+        let replies = if self.protocol == Protocol::Lmtp { accepted } else { 1 };
+        self.awaiting.extend(std::iter::repeat_n(Stage::FinalDot, replies));
     }
 
     /// What is known of each recipient of the last transaction; also after an error.
@@ -173,7 +191,9 @@ impl Client {
     }
 
     fn plan_ehlo(&mut self) {
-        self.plan(Stage::Ehlo, format!("EHLO {}\r\n", self.hostname));
+        // RFC 2033 §4.1.
+        let verb = if self.protocol == Protocol::Lmtp { "LHLO" } else { "EHLO" };
+        self.plan(Stage::Ehlo, format!("{verb} {}\r\n", self.hostname));
     }
 
     /// Sends what may be sent: all of it with PIPELINING, in groups that fit a socket's buffers so that neither side waits for
@@ -246,12 +266,12 @@ impl Client {
                 self.extensions = Extensions::parse(&reply);
                 Ok(Some(Event::Ready))
             }
-            // RFC 5321 §3.2: a server without extensions refuses EHLO and takes HELO.
-            5 => {
+            // RFC 5321 §3.2: a server without extensions refuses EHLO and takes HELO. RFC 2033 §4.1: LMTP has no HELO.
+            5 if self.protocol == Protocol::Smtp => {
                 self.plan(Stage::Helo, format!("HELO {}\r\n", self.hostname));
                 Ok(None)
             }
-            4 => Err(ClientError::Refused(Stage::Ehlo, reply)),
+            4 | 5 => Err(ClientError::Refused(Stage::Ehlo, reply)),
             _ => Err(ClientError::Unexpected(Stage::Ehlo, reply)),
         }
     }
@@ -301,6 +321,11 @@ impl Client {
         if self.verdicts.iter().all(|verdict| matches!(verdict, Verdict::Refused(..))) {
             self.planned.clear();
         }
+        // A group ends with RCPT only if no DATA follows.
+        if self.chunking && self.awaiting.is_empty() && self.planned.is_empty() && self.verdicts.contains(&Verdict::RecipientAccepted) {
+            self.in_content = true;
+            return Ok(Some(Event::SendChunk));
+        }
         Ok(self.done())
     }
 
@@ -311,6 +336,8 @@ impl Client {
                 self.in_content = true;
                 Ok(Some(Event::SendContent))
             }
+            // RFC 2033 §4.2: after LMTP's 354 there is one reply for each recipient, here none; nobody could tell its end.
+            3 if self.protocol == Protocol::Lmtp => Err(ClientError::Unexpected(Stage::Data, reply)),
             // Nobody was accepted, yet the next hop wants content: it gets an empty message for nobody (RFC 2920 §3.1).
             3 => {
                 self.output.put_slice(b".\r\n");
@@ -331,8 +358,15 @@ impl Client {
             4 | 5 => Verdict::Refused(Stage::FinalDot, reply),
             _ => return Err(ClientError::Unexpected(Stage::FinalDot, reply)),
         };
-        self.mail_open = false;
-        self.settle(&verdict);
+        // What a refused chunk leaves of the transaction, RFC 3030 does not say in so many words; RSET is right in every case.
+        self.mail_open = self.chunking && !matches!(verdict, Verdict::Taken(_));
+        match self.protocol {
+            Protocol::Smtp => self.settle(&verdict),
+            Protocol::Lmtp => {
+                let next = self.verdicts.iter_mut().find(|open| **open == Verdict::RecipientAccepted);
+                next.into_iter().for_each(|open| *open = verdict.clone());
+            }
+        }
         Ok(self.done())
     }
 

@@ -1,4 +1,5 @@
-//! What follows 354: the content with its dots doubled and its end (RFC 5321 §4.5.2), as slices of the content.
+//! The content as it goes over the wire, as slices of itself: after 354 with its dots doubled and its end (RFC 5321 §4.5.2), or as the
+//! only chunk of BDAT (RFC 3030).
 
 use bytes::{Buf, Bytes};
 
@@ -62,6 +63,36 @@ impl Iterator for DotStuffer {
     }
 }
 
+/// Yields `BDAT … LAST` and the content as it is. A content without CRLF at its end gets one, as after 354: the message is the same by
+/// both ways. One chunk is enough, for a next hop refuses a message that is too large by its SIZE.
+#[derive(Debug)]
+pub struct LastChunk {
+    command: Option<Bytes>,
+    segments: std::vec::IntoIter<Bytes>,
+    end: Option<Bytes>,
+}
+
+impl LastChunk {
+    /// Starts with the command.
+    pub fn new(content: &Content) -> Self {
+        let mut tail = [0_u8; 2];
+        for byte in content.segments().iter().flat_map(|segment| segment.get(segment.len().saturating_sub(2)..).unwrap_or_default()) {
+            tail = [tail[1], *byte];
+        }
+        let end = (tail != *b"\r\n" && content.len() > 0).then(|| Bytes::from_static(b"\r\n"));
+        let octets = content.len().saturating_add(end.as_ref().map_or(0, Bytes::len));
+        Self { command: Some(Bytes::from(format!("BDAT {octets} LAST\r\n"))), segments: content.segments().to_vec().into_iter(), end }
+    }
+}
+
+impl Iterator for LastChunk {
+    type Item = Bytes;
+
+    fn next(&mut self) -> Option<Bytes> {
+        self.command.take().or_else(|| self.segments.find(|segment| !segment.is_empty())).or_else(|| self.end.take())
+    }
+}
+
 /// Whether every CR is followed by LF and every LF follows a CR. A bare one could end the data early at a next hop that reads
 /// lines less strictly (RFC 5321 §2.3.8, §4.1.1.4), so such content is not sent at all.
 pub fn line_ends_are_crlf(content: &Content) -> bool {
@@ -118,6 +149,21 @@ mod tests {
         for (content, wire) in [("", ".\r\n"), ("a", "a\r\n.\r\n"), ("a\r\n", "a\r\n.\r\n"), (".", "..\r\n.\r\n")] {
             let sent = DotStuffer::new(&cut(content.as_bytes(), &[])).collect::<Vec<_>>().concat();
             assert_eq!(sent, wire.as_bytes(), "{content:?}");
+        }
+    }
+
+    #[test]
+    fn a_chunk_says_its_length_and_ends_its_last_line() {
+        for (content, wire) in [
+            ("", "BDAT 0 LAST\r\n"),
+            ("a", "BDAT 3 LAST\r\na\r\n"),
+            ("a\r\n", "BDAT 3 LAST\r\na\r\n"),
+            (".\r\n.", "BDAT 6 LAST\r\n.\r\n.\r\n"),
+        ] {
+            for place in 0..=content.len() {
+                let sent = LastChunk::new(&cut(content.as_bytes(), &[place])).collect::<Vec<_>>().concat();
+                assert_eq!(sent, wire.as_bytes(), "{content:?} cut at {place}");
+            }
         }
     }
 

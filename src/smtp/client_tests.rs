@@ -42,6 +42,7 @@ fn transaction<'a>(reverse_path: &'a ReversePath, recipients: &'a [Recipient]) -
         require_tls: RequireTls::No,
         ret: None,
         envelope_id: None,
+        chunking: false,
     }
 }
 
@@ -56,8 +57,9 @@ const NOTHING: (Option<Event>, String) = (None, String::new());
 
 #[test]
 fn extensions_are_read_in_any_case_and_unknown_ones_ignored() {
-    let client =
-        ready("size 1000,PipeLining,8BITMIME,SMTPUTF8,STARTTLS,AUTH CRAM-MD5 login,CHUNKING,ENHANCEDSTATUSCODES,dsn,RequireTLS,XFOO bar");
+    let client = ready(
+        "size 1000,PipeLining,8BITMIME,SMTPUTF8,STARTTLS,AUTH CRAM-MD5 login,CHUNKING,ENHANCEDSTATUSCODES,dsn,RequireTLS,LIMITS RCPTMAX=20 mailmax=7 RCPTDOMAINMAX=0 FOO=1 =,XFOO bar",
+    );
     let expected = Extensions {
         size: Some(1000),
         pipelining: true,
@@ -68,6 +70,9 @@ fn extensions_are_read_in_any_case_and_unknown_ones_ignored() {
         enhanced_status_codes: true,
         dsn: true,
         require_tls: true,
+        mail_max: Some(7),
+        rcpt_max: Some(20),
+        rcpt_domain_max: None,
         auth_plain: false,
         auth_login: true,
     };
@@ -326,6 +331,87 @@ fn a_421_ends_everything_and_leaves_what_was_decided() {
     let mut client = Client::new("mx.example".into());
     client.feed(b"421 busy\r\n");
     assert!(matches!(client.poll(), Err(ClientError::Refused(Stage::Greeting, _))));
+}
+
+/// A session in LMTP after an LHLO that offered `keywords`.
+fn ready_for_lmtp(keywords: &str) -> Client {
+    let mut client = Client::speaking(Protocol::Lmtp, "mx.example".into());
+    assert_eq!(hears(&mut client, "220 hello").1, "LHLO mx.example\r\n");
+    assert_eq!(hears(&mut client, &format!("250-hop.example\r\n250 {keywords}")).0, Some(Event::Ready));
+    client
+}
+
+/// RFC 2033 §4.2: the replies after the content are those of the recipients that were accepted, in their order.
+#[test]
+fn lmtp_has_a_reply_for_each_recipient() {
+    for keywords in ["PIPELINING", "CHUNKING"] {
+        let mut client = ready_for_lmtp(keywords);
+        let recipients: Vec<Recipient> = ["x@y.example", "no@y.example", "full@y.example"].map(|text| address(text).into()).into();
+        let sender = ReversePath::Null;
+        client.begin(&Transaction { chunking: true, ..transaction(&sender, &recipients) });
+        let mut event = None;
+        for line in ["250 ok", "250 ok", "550 5.1.1 no", "250 ok", "354 go"] {
+            said(&mut client);
+            if event.is_none() {
+                event = hears(&mut client, line).0;
+            }
+        }
+        assert_eq!(event, Some(if keywords == "CHUNKING" { Event::SendChunk } else { Event::SendContent }));
+        client.content_sent();
+        assert_eq!(hears(&mut client, "250 2.1.5 delivered"), NOTHING);
+        assert!(!client.is_reusable(), "a reply is missing");
+        assert_eq!(hears(&mut client, "452 4.2.2 full").0, Some(Event::TransactionDone));
+        let codes = client.take_verdicts().iter().map(code).collect::<Vec<_>>();
+        assert_eq!(codes, [250, 550, 452]);
+        assert!(client.is_reusable());
+    }
+}
+
+fn code(verdict: &Verdict) -> u16 {
+    match verdict {
+        Verdict::Taken(reply) | Verdict::Refused(_, reply) => reply.code,
+        Verdict::Pending | Verdict::RecipientAccepted => 0,
+    }
+}
+
+#[test]
+fn lmtp_has_no_helo_and_no_message_for_nobody() {
+    let mut client = Client::speaking(Protocol::Lmtp, "mx.example".into());
+    assert_eq!(hears(&mut client, "220 hello").1, "LHLO mx.example\r\n");
+    client.feed(b"500 what?\r\n");
+    assert!(matches!(client.poll(), Err(ClientError::Refused(Stage::Ehlo, _))));
+    let mut client = ready_for_lmtp("PIPELINING");
+    begin(&mut client, &["x@y.example"]);
+    client.feed(b"250 ok\r\n550 no\r\n354 go\r\n");
+    assert!(client.poll().is_err());
+    assert_eq!(client.take_verdicts().iter().map(code).collect::<Vec<_>>(), [550]);
+}
+
+/// RFC 3030 §2; nothing of the content is said before a recipient is accepted.
+#[test]
+fn a_chunk_follows_the_last_recipient_and_nobody_gets_none() {
+    let start = |keywords: &str| {
+        let mut client = ready(keywords);
+        let recipients: Vec<Recipient> = ["x@y.example", "z@y.example"].map(|text| address(text).into()).into();
+        client.begin(&Transaction { chunking: true, ..transaction(&ReversePath::Null, &recipients) });
+        client
+    };
+    let mut client = start("PIPELINING,CHUNKING");
+    assert_eq!(said(&mut client), "MAIL FROM:<>\r\nRCPT TO:<x@y.example>\r\nRCPT TO:<z@y.example>\r\n");
+    client.feed(b"250 ok\r\n250 ok\r\n");
+    assert_eq!(client.poll(), Ok(None));
+    assert_eq!(hears(&mut client, "550 no").0, Some(Event::SendChunk));
+    client.content_sent();
+    assert_eq!(hears(&mut client, "250 2.0.0 taken").0, Some(Event::TransactionDone));
+    assert_eq!(client.take_verdicts().iter().map(code).collect::<Vec<_>>(), [250, 550]);
+    for replies in ["250 ok\r\n550 no\r\n550 no\r\n", "451 later\r\n503 no\r\n503 no\r\n"] {
+        let mut client = start("PIPELINING,CHUNKING");
+        said(&mut client);
+        client.feed(replies.as_bytes());
+        assert_eq!(client.poll(), Ok(Some(Event::TransactionDone)), "{replies:?}");
+        assert!(client.is_reusable() && !client.has_output());
+    }
+    assert!(said(&mut start("PIPELINING")).ends_with("DATA\r\n"), "not offered");
 }
 
 proptest::proptest! {

@@ -21,7 +21,7 @@ pub struct Extensions {
     pub smtputf8: bool,
     /// RFC 3207.
     pub starttls: bool,
-    /// RFC 3030; noted, not used.
+    /// RFC 3030.
     pub chunking: bool,
     /// RFC 2034.
     pub enhanced_status_codes: bool,
@@ -29,6 +29,12 @@ pub struct Extensions {
     pub dsn: bool,
     /// RFC 8689.
     pub require_tls: bool,
+    /// RFC 9422 §3.1: transactions in one session, `None` when it is not said.
+    pub mail_max: Option<u32>,
+    /// RFC 9422 §3.2: recipients of one transaction.
+    pub rcpt_max: Option<usize>,
+    /// RFC 9422 §3.3: domains of the recipients of one transaction.
+    pub rcpt_domain_max: Option<usize>,
     /// RFC 4954: PLAIN is offered.
     pub auth_plain: bool,
     /// RFC 4954: LOGIN is offered.
@@ -42,7 +48,7 @@ pub enum Stage {
     Unsent,
     /// The connection.
     Greeting,
-    /// EHLO.
+    /// EHLO, or LHLO.
     Ehlo,
     /// HELO.
     Helo,
@@ -58,7 +64,7 @@ pub enum Stage {
     Rcpt(usize),
     /// DATA.
     Data,
-    /// The final dot.
+    /// The final dot, or the last octet of the last chunk.
     FinalDot,
     /// QUIT.
     Quit,
@@ -84,6 +90,18 @@ pub struct Transaction<'a> {
     pub ret: Option<Return>,
     /// The sender's name for the transaction, for a next hop with DSN.
     pub envelope_id: Option<&'a EnvelopeId>,
+    /// The content goes by BDAT where CHUNKING is offered (RFC 3030).
+    pub chunking: bool,
+}
+
+/// What is spoken to a next hop.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// SMTP.
+    #[default]
+    Smtp,
+    /// LMTP (RFC 2033): LHLO, and after the content one reply for each recipient that was accepted.
+    Lmtp,
 }
 
 /// Whether MAIL says REQUIRETLS (RFC 8689). The connection is the driver's business: it has TLS unless this says no, and a verified
@@ -127,6 +145,8 @@ pub enum Event {
     AuthRefused(Reply),
     /// Write the content through [`super::DotStuffer`], then call [`super::Client::content_sent`].
     SendContent,
+    /// Write the content through [`super::LastChunk`], then call [`super::Client::content_sent`].
+    SendChunk,
     /// Every recipient has its verdict.
     TransactionDone,
     /// QUIT was answered.
@@ -166,6 +186,7 @@ impl Extensions {
                 "ENHANCEDSTATUSCODES" => offered.enhanced_status_codes = true,
                 "DSN" => offered.dsn = true,
                 "REQUIRETLS" => offered.require_tls = true,
+                "LIMITS" => words.for_each(|limit| offered.note_limit(limit)),
                 "AUTH" => words.for_each(|mechanism| offered.note_mechanism(mechanism)),
                 // Old servers write the keyword and the first mechanism as one word.
                 _ => {
@@ -187,6 +208,19 @@ impl Extensions {
             Some(Mechanism::Login)
         } else {
             None
+        }
+    }
+
+    /// RFC 9422 §4: `NAME=value`; what is not understood is not heeded, and a limit of nothing would say that nothing is taken at all.
+    fn note_limit(&mut self, limit: &str) {
+        let Some((name, number)) = limit.split_once('=') else { return };
+        let Some(number) = number.parse::<u32>().ok().filter(|number| *number > 0) else { return };
+        let wide = usize::try_from(number).ok();
+        match name.to_ascii_uppercase().as_str() {
+            "MAILMAX" => self.mail_max = Some(number),
+            "RCPTMAX" => self.rcpt_max = wide,
+            "RCPTDOMAINMAX" => self.rcpt_domain_max = wide,
+            _ => {}
         }
     }
 

@@ -138,6 +138,11 @@ impl Dns {
         Ok(Self { shared: Arc::new(Shared { current, places: Semaphore::new(DNS_QUESTIONS_OPEN_MAX), figures: Default::default() }) })
     }
 
+    /// Whether the configuration names servers; else the system's are asked.
+    pub fn is_configured(&self) -> bool {
+        !self.shared.current.load().config.servers.is_empty()
+    }
+
     /// Begins an inquiry of at most `questions_max` questions that ends after `patience`.
     pub fn inquiry(&self, questions_max: u32, patience: Duration) -> Inquiry {
         Inquiry::new(self.clone(), questions_max, patience)

@@ -64,8 +64,17 @@ pub const RELAY_CONNECTION_AGE_MAX: Duration = Duration::from_secs(600);
 pub const RELAY_CONNECTION_MESSAGES_MAX: u32 = 100;
 /// Idle time after which a pooled connection is closed.
 pub const RELAY_CONNECTION_IDLE_MAX: Duration = Duration::from_secs(30);
-/// A host of a relay that could not be reached is tried last for this long.
+/// An address of a relay that could not be used is tried last for this long, and for twice as long each further time.
 pub const RELAY_HOST_PENALTY: Duration = Duration::from_secs(30);
+/// Longest time for which an address that could not be used is tried last.
+/// Source: a next hop that is back is noticed within this time even when another one does well.
+pub const RELAY_HOST_PENALTY_MAX: Duration = Duration::from_secs(600);
+/// Addresses of one relay that are remembered as not usable.
+/// Source: 16 hosts with as many addresses as are tried are 128; exchangers of a domain change.
+pub const RELAY_HEALTH_PLACES_MAX: usize = 1024;
+/// Time from the connection attempt to one address of a host to that to the next, of the other family.
+/// Source: RFC 8305 §5 recommends 250 ms.
+pub const RELAY_RACE_STAGGER: Duration = Duration::from_millis(250);
 /// How long the mail of a held relay waits for its operator, however old it is.
 /// Source: long weekends; senders learn of the delay after four hours.
 pub const RELAY_HOLD_TIME: Duration = Duration::from_secs(72 * 3600);

@@ -32,6 +32,8 @@ pub struct RelayConfig {
     pub pins: Vec<[u8; 32]>,
     /// The certificate that is shown to the next hop when it asks for one: chain and key in PEM.
     pub client_certificate: Option<SecretRef>,
+    /// The content goes by BDAT where CHUNKING is offered.
+    pub chunking: bool,
     /// How the gateway logs in.
     pub auth: Option<Auth>,
     /// Local addresses to connect from, at most one of each family; a family that has none while the other has one is not used.
@@ -67,6 +69,7 @@ impl RelayConfig {
             ca_file: None,
             pins: Vec::new(),
             client_certificate: None,
+            chunking: false,
             auth: None,
             source_ips: Vec::new(),
             ip_family: IpFamily::Any,

@@ -3,21 +3,21 @@
 //! - Credentials go out over TLS or to a loopback address, whatever else is configured.
 //! - Plain text after a failed handshake is tried in opportunistic mode only, on a new connection, and never with credentials.
 
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use rustls::pki_types::ServerName;
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 
 use super::connection::{Connection, Peer};
+use super::hosts::{Candidate, Place};
 use super::pool::Pool;
 use super::stream::Stream;
-use super::{Auth, Inner, TlsMode, failures, login};
+use super::{Auth, Inner, RelayKind, TlsMode, failures, login, race};
 use crate::failure::Failure;
 use crate::limits;
-use crate::smtp::{Client, ClientEvent};
+use crate::smtp::{Client, ClientEvent, Protocol};
 
 /// Why there is no session.
 #[derive(Debug)]
@@ -34,12 +34,11 @@ impl From<Failure> for ConnectError {
     }
 }
 
-/// One attempt to get a session with one address.
+/// One attempt to get a session at one place.
 pub(super) struct Connect<'a> {
     pub(super) inner: &'a Inner,
     pub(super) pool: &'a Pool,
-    pub(super) host: &'a str,
-    pub(super) address: SocketAddr,
+    pub(super) candidate: &'a Candidate,
     /// For a message with REQUIRETLS: a certificate that is valid for the host's name, whatever the relay asks for.
     pub(super) require_tls: bool,
     pub(super) deadline: Instant,
@@ -58,15 +57,17 @@ impl From<Failure> for StepError {
 }
 
 impl Connect<'_> {
-    /// A session ready for MAIL.
-    pub(super) async fn open(&self) -> Result<Connection, ConnectError> {
+    /// A session ready for MAIL; the first connection may be there already.
+    pub(super) async fn open(&self, mut tcp: Option<TcpStream>) -> Result<Connection, ConnectError> {
         let config = &self.pool.config;
         let mode = self.mode();
-        let mut plain_only = mode == TlsMode::None && !config.implicit_tls;
+        // What stays on this machine without a network between needs no TLS.
+        let is_unix = matches!(self.candidate.place, Place::Unix(_));
+        let mut plain_only = (mode == TlsMode::None && !config.implicit_tls) || is_unix;
         let mut login = login::Login::default();
         loop {
             let may_fall_back = mode == TlsMode::Opportunistic && !config.implicit_tls && config.auth.is_none() && !plain_only;
-            let mut connection = match self.greet(plain_only).await {
+            let mut connection = match self.greet(tcp.take(), plain_only).await {
                 Ok(connection) => connection,
                 Err(StepError::Handshake(_)) if may_fall_back => {
                     plain_only = true;
@@ -75,7 +76,7 @@ impl Connect<'_> {
                 Err(StepError::Handshake(failure) | StepError::Other(failure)) => return Err(failure.into()),
             };
             let Some(auth) = &config.auth else { return Ok(connection) };
-            if connection.peer.tls.is_none() && !is_loopback(self.address.ip()) {
+            if connection.peer.tls.is_none() && !self.candidate.place.is_of_this_machine() {
                 return Err(failures::login("there is no TLS, and credentials go out without it to loopback addresses only").into());
             }
             let Auth::Password(secret) = auth else { return Err(failures::login("access tokens are not there yet").into()) };
@@ -87,15 +88,16 @@ impl Connect<'_> {
     }
 
     /// A session after its last EHLO.
-    async fn greet(&self, plain_only: bool) -> Result<Connection, StepError> {
+    async fn greet(&self, tcp: Option<TcpStream>, plain_only: bool) -> Result<Connection, StepError> {
         let config = &self.pool.config;
-        let mut stream = Stream::Plain(self.tcp().await?);
-        if config.implicit_tls {
+        let mut stream = self.stream(tcp).await?;
+        if config.implicit_tls && !plain_only {
             stream = self.handshake(stream).await?;
         }
-        let label = format!("{}[{}]:{}", self.host, self.address.ip(), self.address.port()).into();
-        let peer = Peer { label, address: self.address, tls: stream.tls_version(), verified: self.is_verified(&stream) };
-        let mut connection = Connection::new(stream, Client::new(Arc::clone(&self.inner.hostname)), peer);
+        let (label, address) = (self.candidate.label(), self.candidate.place.address());
+        let peer = Peer { label, address, tls: stream.tls_version(), verified: self.is_verified(&stream) };
+        let protocol = if config.kind == RelayKind::Lmtp { Protocol::Lmtp } else { Protocol::Smtp };
+        let mut connection = Connection::new(stream, Client::speaking(protocol, Arc::clone(&self.inner.hostname)), peer);
         expect(&mut connection, &ClientEvent::Ready, self.deadline).await?;
         if config.implicit_tls || plain_only {
             return Ok(connection);
@@ -135,29 +137,27 @@ impl Connect<'_> {
         stream.tls_version().is_some() && self.mode() == TlsMode::Verify
     }
 
-    async fn tcp(&self) -> Result<TcpStream, Failure> {
-        let connect = async {
-            let socket = if self.address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-            let same_family = |ip: &&IpAddr| ip.is_ipv4() == self.address.is_ipv4();
-            if let Some(source) = self.pool.config.source_ips.iter().find(same_family) {
-                socket.bind(SocketAddr::new(*source, 0))?;
+    async fn stream(&self, tcp: Option<TcpStream>) -> Result<Stream, Failure> {
+        match (&self.candidate.place, tcp) {
+            (_, Some(tcp)) => Ok(Stream::Plain(tcp)),
+            (Place::Tcp(address), None) => race::connect(*address, &self.pool.config.source_ips, self.deadline).await.map(Stream::Plain),
+            (Place::Unix(path), None) => {
+                let until = self.deadline.min(Instant::now() + limits::RELAY_CONNECT_TIMEOUT);
+                match timeout_at(until, UnixStream::connect(path)).await {
+                    Ok(Ok(stream)) => Ok(Stream::Unix(stream)),
+                    Ok(Err(error)) => Err(failures::unreachable(error)),
+                    Err(_) => Err(failures::unreachable("no answer to the connection attempt in time")),
+                }
             }
-            // A transaction is a few small writes with a reply after each; Nagle's algorithm would hold them back.
-            socket.set_nodelay(true)?;
-            socket.connect(self.address).await
-        };
-        match timeout_at(self.deadline.min(Instant::now() + limits::RELAY_CONNECT_TIMEOUT), connect).await {
-            Ok(Ok(stream)) => Ok(stream),
-            Ok(Err(error)) => Err(failures::unreachable(error)),
-            Err(_) => Err(failures::unreachable("no answer to the connection attempt in time")),
         }
     }
 
     async fn handshake(&self, stream: Stream) -> Result<Stream, StepError> {
         let Stream::Plain(tcp) = stream else { return Ok(stream) };
         let config = self.pool.tls_config(self.inner, self.mode()).await.map_err(failures::settings)?;
-        let name = ServerName::try_from(self.host.trim_end_matches('.').to_owned())
-            .unwrap_or_else(|_| ServerName::IpAddress(self.address.ip().into()));
+        let Place::Tcp(address) = self.candidate.place else { return Err(failures::settings("TLS over a socket of this machine").into()) };
+        let name = ServerName::try_from(self.candidate.host.trim_end_matches('.').to_owned())
+            .unwrap_or_else(|_| ServerName::IpAddress(address.ip().into()));
         let until = self.deadline.min(Instant::now() + limits::TLS_HANDSHAKE_TIMEOUT);
         match timeout_at(until, TlsConnector::from(config).connect(name, tcp)).await {
             Ok(Ok(stream)) => Ok(Stream::Tls(Box::new(stream))),
@@ -179,8 +179,4 @@ fn is_for_good(error: &std::io::Error) -> bool {
     use rustls::Error::{InvalidCertificate, NoCertificatesPresented, PeerIncompatible};
     let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
     matches!(cause, Some(InvalidCertificate(_) | NoCertificatesPresented | PeerIncompatible(_)))
-}
-
-fn is_loopback(address: IpAddr) -> bool {
-    address.to_canonical().is_loopback()
 }

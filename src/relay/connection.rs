@@ -10,12 +10,13 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
 use zeroize::Zeroize;
 
+use super::RelayLimits;
 use super::failures;
 use super::stream::Stream;
 use crate::failure::Failure;
 use crate::limits;
 use crate::message::{Content, TlsVersion};
-use crate::smtp::{Client, ClientEvent, DotStuffer, Stage, Transaction, Verdict};
+use crate::smtp::{Client, ClientEvent, DotStuffer, LastChunk, Stage, Transaction, Verdict};
 
 /// Room for one read of replies.
 const READ_BYTES: usize = 4096;
@@ -34,9 +35,10 @@ pub(super) struct Connection {
 /// Who is at the other end.
 #[derive(Clone, Debug)]
 pub(super) struct Peer {
-    /// `name[address]:port`.
+    /// `name[address]:port`, or the socket.
     pub(super) label: Arc<str>,
-    pub(super) address: SocketAddr,
+    /// `None` for a socket of this machine.
+    pub(super) address: Option<SocketAddr>,
     pub(super) tls: Option<TlsVersion>,
     /// Its certificate was checked, for the name it was looked for by.
     pub(super) verified: bool,
@@ -88,8 +90,12 @@ impl Connection {
         };
         loop {
             match event {
-                ClientEvent::SendContent => {
-                    if self.send_content(content, deadline, dot_sent).await? == Sent::RefusedEarly {
+                ClientEvent::SendContent | ClientEvent::SendChunk => {
+                    let sent = match event {
+                        ClientEvent::SendChunk => self.send_content(LastChunk::new(content), deadline, dot_sent).await?,
+                        _ => self.send_content(DotStuffer::new(content), deadline, dot_sent).await?,
+                    };
+                    if sent == Sent::RefusedEarly {
                         return Ok(());
                     }
                     self.client.content_sent();
@@ -151,8 +157,8 @@ impl Connection {
     }
 
     /// Writes the content as slices of itself. A next hop that refuses while it is being written is heard before the end is sent.
-    async fn send_content(&mut self, content: &Content, deadline: Instant, dot_sent: &mut bool) -> Result<Sent, Failure> {
-        let mut pieces = DotStuffer::new(content).peekable();
+    async fn send_content(&mut self, pieces: impl Iterator<Item = Bytes>, deadline: Instant, dot_sent: &mut bool) -> Result<Sent, Failure> {
+        let mut pieces = pieces.peekable();
         let mut batch: Vec<Bytes> = Vec::new();
         while pieces.peek().is_some() {
             let mut bytes = 0_usize;
@@ -224,11 +230,11 @@ impl Connection {
     }
 
     /// Whether it may carry another transaction, now or from the pool.
-    pub(super) fn is_reusable(&self, now: Instant) -> bool {
-        self.client.is_reusable()
-            && self.transactions < limits::RELAY_CONNECTION_MESSAGES_MAX
-            && now.duration_since(self.opened) < limits::RELAY_CONNECTION_AGE_MAX
-            && now < self.idle_until()
+    pub(super) fn is_reusable(&self, now: Instant, limits: &RelayLimits) -> bool {
+        // RFC 9422 §3.1: the next hop may say for how many messages it is.
+        let messages =
+            self.client.extensions().mail_max.map_or(limits.messages_per_connection, |max| max.min(limits.messages_per_connection));
+        self.client.is_reusable() && self.transactions < messages && now < self.usable_until(limits)
     }
 
     /// Whether it may carry a message with REQUIRETLS (RFC 8689 §4.2.1).
@@ -236,9 +242,10 @@ impl Connection {
         self.peer.verified && self.client.extensions().require_tls
     }
 
-    /// When it has waited in the pool for long enough.
-    pub(super) fn idle_until(&self) -> Instant {
-        self.last_used + limits::RELAY_CONNECTION_IDLE_MAX
+    /// When it has waited in the pool for long enough, or is too old.
+    pub(super) fn usable_until(&self, limits: &RelayLimits) -> Instant {
+        let idle = self.last_used + limits::RELAY_CONNECTION_IDLE_MAX;
+        self.opened.checked_add(limits.connection_age).map_or(idle, |old| old.min(idle))
     }
 
     /// Says goodbye and waits a little for the answer.

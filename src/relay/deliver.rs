@@ -1,24 +1,26 @@
 //! A delivery, from its division into transactions to one outcome for each recipient.
 //!
-//! - One transaction has recipients of one domain where the relay asks for it: Google answers 451 4.3.0 to several, and Microsoft's
-//!   tenants are told apart by domain. Those whose addresses need SMTPUTF8 have transactions of their own: a next hop without it takes the others.
-//! - Failover: no connection, no TLS, a refused greeting, a lost session, 421, or a 4xx to MAIL or DATA try the next address.
+//! - Failover: no connection, no TLS, a refused greeting, a lost session, 421, or a 4xx to MAIL or DATA try the next address, one of the
+//!   other family first.
 //!   What is said about a single recipient, every 5xx after the greeting, and everything after the final dot is final.
 //! - A pooled connection that breaks before the final dot costs nothing: the message goes on over a new one.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
+use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
 use super::connect::{Connect, ConnectError};
 use super::connection::{Connection, Peer, Transacted};
 use super::hosts::{Candidate, Candidates};
 use super::pool::Pool;
-use super::{Accepted, Attempt, Delivery, DeliveryReport, Inner, Outcome, failures};
+use super::race::{Finish, race};
+use super::{Accepted, Attempt, Delivery, DeliveryReport, Inner, Outcome, failures, groups};
 use crate::failure::{Failure, Side};
 use crate::limits;
-use crate::smtp::{Address, Recipient, Reply, RequireTls, ReversePath, Stage, Status, Transaction, Verdict, line_ends_are_crlf};
+use crate::smtp::{Recipient, Reply, RequireTls, Stage, Status, Transaction, Verdict, line_ends_are_crlf};
 
 pub(super) async fn deliver(inner: &Inner, pool: &Arc<Pool>, delivery: &Delivery, deadline: Instant) -> DeliveryReport {
     let started = Instant::now();
@@ -58,7 +60,16 @@ impl Run<'_> {
             self.fail(&everybody, &Arc::new(local(failures::BARE_LINE_ENDS)));
             return;
         }
-        for group in self.groups() {
+        let limits = &self.pool.config.limits;
+        let octets = u64::try_from(self.delivery.content.len()).unwrap_or(u64::MAX);
+        if let Some(limit) = limits.message_bytes.filter(|limit| octets > *limit) {
+            let everybody: Vec<usize> = (0..self.outcomes.len()).collect();
+            self.fail(&everybody, &Arc::new(failures::too_large(octets, limit)));
+            return;
+        }
+        let groups::Division { groups, unsendable } = groups::divide(self.delivery, limits);
+        self.fail(&unsendable, &Arc::new(local(failures::BAD_ADDRESS)));
+        for group in groups {
             if let Err(failure) = self.group(group).await {
                 // No connection: the other groups would wait for the same.
                 let open: Vec<usize> = (0..self.outcomes.len()).filter(|at| matches!(self.outcomes.get(*at), Some(None))).collect();
@@ -68,44 +79,17 @@ impl Run<'_> {
         }
     }
 
-    /// Divides the recipients by domain and number. Addresses that cannot stand in a command fail here.
-    fn groups(&mut self) -> Vec<Vec<usize>> {
-        let refused = Arc::new(local(failures::BAD_ADDRESS));
-        let sender_is_sendable = match &self.delivery.reverse_path {
-            ReversePath::Null => true,
-            ReversePath::Address(address) => is_sendable(address),
-        };
-        let mut places: HashMap<(String, bool), usize> = HashMap::new();
-        let mut groups: Vec<Vec<usize>> = Vec::new();
-        let (max, one_domain) = (self.pool.config.limits.recipients_per_message.max(1), self.pool.config.limits.one_domain_per_message);
-        for (at, Recipient { address: recipient, .. }) in self.delivery.recipients.iter().enumerate() {
-            if !sender_is_sendable || !is_sendable(recipient) {
-                self.fail(&[at], &refused);
-                continue;
-            }
-            let domain = if one_domain { recipient.domain().to_ascii_lowercase() } else { String::new() };
-            let key = (domain, recipient.is_ascii());
-            let open = places.get(&key).and_then(|place| groups.get_mut(*place)).filter(|group| group.len() < max);
-            match open {
-                Some(group) => group.push(at),
-                None => {
-                    places.insert(key, groups.len());
-                    groups.push(vec![at]);
-                }
-            }
-        }
-        groups
-    }
-
     /// Transactions for one group until nobody of it is put off to another one; an error is a connection that cannot be had.
     async fn group(&mut self, mut pending: Vec<usize>) -> Result<(), Arc<Failure>> {
         for _ in 0..limits::RELAY_SPLITS_MAX {
             // Those who are put off have an outcome already, in case that there is no further transaction.
             pending = self.transaction(pending).await?;
             if pending.is_empty() {
-                break;
+                return Ok(());
             }
         }
+        let open: Vec<usize> = pending.into_iter().filter(|at| matches!(self.outcomes.get(*at), Some(None))).collect();
+        self.fail(&open, &Arc::new(failures::busy("the next hop takes fewer recipients in a transaction than there is time for")));
         Ok(())
     }
 
@@ -125,7 +109,7 @@ impl Run<'_> {
             }
         }
         let pool = Arc::clone(self.pool);
-        let mut candidates = Candidates::new(&pool);
+        let mut candidates = Candidates::new(self.inner, &pool);
         let mut last: Option<Arc<Failure>> = None;
         let mut talked = false;
         while let Some(candidate) = candidates.next(self.deadline).await {
@@ -136,13 +120,15 @@ impl Run<'_> {
                     self.note(host, None, pending.len(), started, Err(Arc::clone(&failure)));
                     failure
                 }
-                Ok(candidate) => match self.connect(&candidate, pending.len(), started).await {
+                Ok(candidate) => match self.connect(&mut candidates, candidate, pending.len(), started).await {
                     Ok(connection) => {
                         talked = true;
+                        let address = connection.peer.address;
                         match self.attempt(connection, pending, started, false).await {
                             Rest::Split(rest) => return Ok(rest),
                             Rest::TryNext(open, failure) => {
                                 pending = open;
+                                address.into_iter().for_each(|address| candidates.prefer_other_family(address.ip()));
                                 failure
                             }
                         }
@@ -168,38 +154,95 @@ impl Run<'_> {
         Ok(Vec::new())
     }
 
-    /// A session with one address; the flag says whether another address is worth a try.
-    async fn connect(&mut self, candidate: &Candidate, recipients: usize, started: Instant) -> Result<Connection, (Arc<Failure>, bool)> {
-        let Candidate { host, address } = candidate;
+    /// A session at one place, or with whoever of its host's addresses connects first; the flag says whether another is worth a try.
+    async fn connect(
+        &mut self,
+        candidates: &mut Candidates<'_>,
+        first: Candidate,
+        recipients: usize,
+        started: Instant,
+    ) -> Result<Connection, (Arc<Failure>, bool)> {
+        let (candidate, tcp) = self.race(candidates, first, recipients, started).await.map_err(|failure| (failure, true))?;
+        // Held while the place is tried.
+        let _turn = match self.pool.health.turn(&candidate.place, self.deadline).await {
+            Ok(turn) => turn,
+            Err(failure) => {
+                self.note_failed(&candidate, recipients, started, &failure);
+                return Err((failure, true));
+            }
+        };
         let connect = Connect {
             inner: self.inner,
             pool: self.pool,
-            host,
-            address: *address,
+            candidate: &candidate,
             require_tls: self.delivery.must_have_tls(),
             deadline: self.deadline,
         };
-        let (failure, try_next) = match connect.open().await {
+        let (failure, try_next) = match connect.open(tcp).await {
             Ok(connection) => {
-                self.pool.forgive(*address);
+                self.pool.health.succeeded(&candidate.place);
                 return Ok(connection);
             }
             Err(ConnectError::TryNext(failure)) => (failure, true),
             Err(ConnectError::Stop(failure)) => (failure, false),
         };
-        // What ran into the deadline says little about the host; what one message asks for, little about it for others.
-        if try_next && failure.is_temporary() && Instant::now() < self.deadline {
-            self.pool.penalise(*address);
-        }
         let failure = Arc::new(failure);
-        let label = format!("{host}[{}]:{}", address.ip(), address.port()).into();
-        let peer = Peer { label, address: *address, tls: None, verified: false };
-        self.note(Arc::clone(&peer.label), Some((&peer, false)), recipients, started, Err(Arc::clone(&failure)));
+        // What one message asks for says little about the place for others.
+        if try_next {
+            self.remember(&candidate, &failure);
+        }
+        self.note_failed(&candidate, recipients, started, &failure);
         Err((failure, try_next))
+    }
+
+    /// The place to go on with, and the connection if it came out of a race.
+    async fn race(
+        &mut self,
+        candidates: &mut Candidates<'_>,
+        first: Candidate,
+        recipients: usize,
+        started: Instant,
+    ) -> Result<(Candidate, Option<TcpStream>), Arc<Failure>> {
+        let rivals = candidates.rivals(&first);
+        if rivals.is_empty() {
+            return Ok((first, None));
+        }
+        let racers: Vec<Candidate> = std::iter::once(first).chain(rivals).collect();
+        let addresses: Vec<SocketAddr> = racers.iter().filter_map(|racer| racer.place.address()).collect();
+        let Finish { winner, failed } = race(&addresses, &self.pool.config.source_ips, self.deadline).await;
+        let mut last = None;
+        for (at, failure) in &failed {
+            let failure = Arc::new(failure.clone());
+            if let Some(loser) = racers.get(*at) {
+                self.remember(loser, &failure);
+                self.note_failed(loser, recipients, started, &failure);
+            }
+            last = Some(failure);
+        }
+        let place = winner.as_ref().map(|(at, _)| *at);
+        let found = place.and_then(|at| racers.get(at).cloned());
+        candidates.after_race(racers, |at| place == Some(at) || failed.iter().any(|(failed, _)| *failed == at));
+        match (found, winner) {
+            (Some(candidate), Some((_, stream))) => Ok((candidate, Some(stream))),
+            _ => Err(last.unwrap_or_else(|| Arc::new(failures::unreachable("no address is left")))),
+        }
+    }
+
+    /// What ran into the deadline says little about the place.
+    fn remember(&self, candidate: &Candidate, failure: &Arc<Failure>) {
+        if failure.is_temporary() && Instant::now() < self.deadline {
+            self.pool.health.failed(&candidate.place, failure);
+        }
+    }
+
+    fn note_failed(&mut self, candidate: &Candidate, recipients: usize, started: Instant, failure: &Arc<Failure>) {
+        let peer = Peer { label: candidate.label(), address: candidate.place.address(), tls: None, verified: false };
+        self.note(Arc::clone(&peer.label), Some((&peer, false)), recipients, started, Err(Arc::clone(failure)));
     }
 
     /// One transaction on one connection.
     async fn attempt(&mut self, mut connection: Connection, pending: Vec<usize>, started: Instant, reused: bool) -> Rest {
+        let (pending, later) = groups::within(self.delivery, pending, connection.client.extensions());
         let transaction = self.envelope(&pending, &connection.peer);
         let content = &self.delivery.content;
         let transacted = connection.transact(&transaction, content, self.deadline).await;
@@ -207,7 +250,10 @@ impl Run<'_> {
         self.pool.put_or_drop(connection, transacted.broken.is_some());
         let (rest, result) = self.judge(&pending, transacted, &peer, reused);
         self.note(Arc::clone(&peer.label), Some((&peer, reused)), pending.len(), started, result);
-        rest
+        match rest {
+            Rest::Split(rest) => Rest::Split(rest.into_iter().chain(later).collect()),
+            Rest::TryNext(open, failure) => Rest::TryNext(open.into_iter().chain(later).collect(), failure),
+        }
     }
 
     fn envelope(&self, pending: &[usize], peer: &Peer) -> Transaction<'_> {
@@ -225,7 +271,7 @@ impl Run<'_> {
             },
             ret: delivery.terms.ret,
             envelope_id: delivery.terms.envelope_id.as_ref(),
-            chunking: false,
+            chunking: self.pool.config.chunking,
             recipients,
         }
     }
@@ -264,11 +310,15 @@ impl Run<'_> {
 
     fn settle(&mut self, sorted: Sorted, peer: &Peer, dsn: bool) -> Rest {
         let anybody_accepted = !sorted.taken.is_empty();
-        let mut accepted: Option<Arc<Accepted>> = None;
+        // One for all of a transaction; in LMTP each recipient has a reply of its own, and equal ones follow each other.
+        let mut last: Option<Arc<Accepted>> = None;
         for (at, reply) in sorted.taken {
-            let host = Arc::clone(&peer.label);
-            let accepted = accepted.get_or_insert_with(|| Arc::new(Accepted { reply, host, tls: peer.tls, dsn, _made_here: () }));
-            self.set(at, Outcome::Delivered(Arc::clone(accepted)));
+            let accepted = last
+                .take()
+                .filter(|accepted| accepted.reply == reply)
+                .unwrap_or_else(|| Arc::new(Accepted { reply, host: Arc::clone(&peer.label), tls: peer.tls, dsn, _made_here: () }));
+            self.set(at, Outcome::Delivered(Arc::clone(&accepted)));
+            last = Some(accepted);
         }
         let mut split = Vec::new();
         for (at, stage, reply, failure) in sorted.refused {
@@ -308,7 +358,7 @@ impl Run<'_> {
     ) {
         self.attempts.push(Attempt {
             host,
-            address: peer.map(|(peer, _)| peer.address),
+            address: peer.and_then(|(peer, _)| peer.address),
             tls: peer.and_then(|(peer, _)| peer.tls),
             reused: peer.is_some_and(|(_, reused)| reused),
             recipients,
@@ -348,11 +398,6 @@ fn may_do_elsewhere(stage: Stage, reply: &Reply, reused: bool) -> bool {
     let whole_transaction = matches!(stage, Stage::Mail | Stage::Data) && !reply.is_permanent();
     let lacks_extension = stage == Stage::Unsent && matches!(reply.status, Some(Status(5, 6, 7) | Status(5, 7, 30)));
     reply.code == 421 || (whole_transaction && !reused) || lacks_extension
-}
-
-/// Nothing that an address holds may end its command line or look like one.
-fn is_sendable(address: &Address) -> bool {
-    !address.as_str().is_empty() && !address.as_str().chars().any(char::is_control)
 }
 
 fn local(reply: Reply) -> Failure {

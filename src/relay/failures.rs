@@ -8,6 +8,7 @@ use crate::smtp::{ClientError, Reply, Stage, Status};
 
 const UNREACHABLE: Reply = Reply::fixed(451, Status(4, 4, 1), "The next hop cannot be reached");
 const UNRESOLVED: Reply = Reply::fixed(451, Status(4, 4, 3), "The next hop's name cannot be resolved");
+const NO_EXCHANGER: Reply = Reply::fixed(451, Status(4, 4, 4), "The next hop's domain has no usable mail exchanger");
 const CONNECTION_LOST: Reply = Reply::fixed(451, Status(4, 4, 2), "The connection to the next hop was lost");
 const TOO_SLOW: Reply = Reply::fixed(451, Status(4, 4, 2), "The next hop did not answer in time");
 const PROTOCOL: Reply = Reply::fixed(451, Status(4, 5, 0), "The next hop does not speak SMTP correctly");
@@ -99,6 +100,17 @@ pub(super) fn refused(stage: Stage, reply: &Reply) -> Failure {
 pub(super) fn is_recipient_limit(stage: Stage, reply: &Reply) -> bool {
     let subject_and_detail = reply.status.map(|status| (status.1, status.2));
     matches!(stage, Stage::Rcpt(_)) && matches!((reply.code, subject_and_detail), (452, Some((5, 3)) | None) | (552, Some((5, 3)) | None))
+}
+
+/// More than the relay is said to take: it is not even asked.
+pub(super) fn too_large(octets: u64, limit: u64) -> Failure {
+    let text = format!("The message has {octets} octets, the next hop takes {limit}");
+    Failure::new(Side::Relay, Reply::new(552, Some(Status(5, 3, 4)), text), "refused here, for the relay's `message_size`")
+}
+
+/// A relay whose domain has no exchangers, or none but this gateway: what the configuration names may be mended.
+pub(super) fn no_exchanger(detail: impl Display) -> Failure {
+    relay(NO_EXCHANGER, detail)
 }
 
 fn relay(reply: Reply, detail: impl Display) -> Failure {

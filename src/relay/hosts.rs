@@ -1,42 +1,92 @@
-//! The addresses of a relay in the order in which they are tried: host by host, those that failed lately last.
+//! The places of a relay in the order in which they are tried: host by host, those that failed lately last.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::pool::Pool;
-use super::{Route, failures};
+use super::{Inner, Route, internet, resolve};
 use crate::failure::Failure;
-use crate::limits;
 
 /// Names are resolved when their turn comes.
 pub(super) struct Candidates<'a> {
+    inner: &'a Inner,
     pool: &'a Pool,
+    /// The domain whose exchangers are not known yet.
+    domain: Option<Arc<str>>,
     hosts: VecDeque<Arc<str>>,
     ready: VecDeque<Candidate>,
     postponed: Vec<Candidate>,
 }
 
-/// An address and the host it stands for.
+/// A place and the host that it stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Candidate {
     pub(super) host: Arc<str>,
-    pub(super) address: SocketAddr,
+    pub(super) place: Place,
+}
+
+/// Where a host is spoken to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Place {
+    /// An address and port.
+    Tcp(SocketAddr),
+    /// A socket of this machine.
+    Unix(Arc<Path>),
+}
+
+impl Place {
+    /// Its address, if it has one.
+    pub(super) fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(address) => Some(*address),
+            Self::Unix(_) => None,
+        }
+    }
+
+    /// What is sent there does not leave this machine.
+    pub(super) fn is_of_this_machine(&self) -> bool {
+        self.address().is_none_or(|address| address.ip().to_canonical().is_loopback())
+    }
+}
+
+impl Candidate {
+    /// For logs and outcomes: `name[address]:port`, or the socket.
+    pub(super) fn label(&self) -> Arc<str> {
+        match &self.place {
+            Place::Tcp(address) => format!("{}[{}]:{}", self.host, address.ip(), address.port()).into(),
+            Place::Unix(_) => Arc::clone(&self.host),
+        }
+    }
+}
+
+impl fmt::Display for Candidate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.label())
+    }
 }
 
 impl<'a> Candidates<'a> {
-    pub(super) fn new(pool: &'a Pool) -> Self {
-        let hosts = match &pool.config.route {
-            Route::Hosts(hosts) => hosts.iter().cloned().collect(),
-            Route::MailExchangers(domain) => [Arc::clone(domain)].into(),
+    pub(super) fn new(inner: &'a Inner, pool: &'a Pool) -> Self {
+        let (domain, hosts) = match &pool.config.route {
+            Route::Hosts(hosts) => (None, hosts.iter().cloned().collect()),
+            Route::MailExchangers(domain) => (Some(Arc::clone(domain)), VecDeque::new()),
         };
-        Self { pool, hosts, ready: VecDeque::new(), postponed: Vec::new() }
+        Self { inner, pool, domain, hosts, ready: VecDeque::new(), postponed: Vec::new() }
     }
 
-    /// The next address, or a host that has none.
+    /// The next place, or a host that has none.
     pub(super) async fn next(&mut self, deadline: Instant) -> Option<Result<Candidate, (Arc<str>, Failure)>> {
+        if let Some(domain) = self.domain.take() {
+            match internet::exchangers_of(&self.inner.dns, &domain, &self.inner.hostname, deadline).await {
+                Ok(hosts) => self.hosts = hosts.into(),
+                Err(failure) => return Some(Err((domain, failure))),
+            }
+        }
         loop {
             if let Some(candidate) = self.ready.pop_front() {
                 return Some(Ok(candidate));
@@ -48,36 +98,42 @@ impl<'a> Candidates<'a> {
                 self.ready.extend(self.postponed.drain(..));
                 continue;
             };
-            let addresses = match self.resolve(&host, deadline).await {
-                Ok(addresses) => addresses,
+            let places = match resolve::places(&self.inner.dns, &self.pool.config, &host, deadline).await {
+                Ok(places) => places,
                 Err(failure) => return Some(Err((host, failure))),
             };
-            for address in addresses {
-                let candidate = Candidate { host: Arc::clone(&host), address };
-                if self.pool.is_penalised(address) { self.postponed.push(candidate) } else { self.ready.push_back(candidate) }
+            for place in places {
+                let sick = self.pool.health.is_sick(&place);
+                let candidate = Candidate { host: Arc::clone(&host), place };
+                if sick { self.postponed.push(candidate) } else { self.ready.push_back(candidate) }
             }
         }
     }
 
-    async fn resolve(&self, host: &str, deadline: Instant) -> Result<Vec<SocketAddr>, Failure> {
-        let name = host.trim_start_matches('[').trim_end_matches(']');
-        let lookup = tokio::net::lookup_host((name, self.pool.config.port));
-        let found = match timeout_at(deadline.min(Instant::now() + limits::RELAY_RESOLVE_TIMEOUT), lookup).await {
-            Ok(Ok(found)) => found,
-            Ok(Err(error)) => return Err(failures::unresolved(format!("{host}: {error}"))),
-            Err(_) => return Err(failures::unresolved(format!("{host}: no answer in time"))),
-        };
-        // A source address fixes the family.
-        let sources = &self.pool.config.source_ips;
-        let mut addresses = Vec::new();
-        for address in found.filter(|address| sources.is_empty() || sources.iter().any(|source| source.is_ipv4() == address.is_ipv4())) {
-            if !addresses.contains(&address) && addresses.len() < limits::RELAY_ADDRESSES_MAX {
-                addresses.push(address);
-            }
+    /// The addresses of the same host that may race with this one: when both families are there, and none of them has failed lately.
+    /// Who asked for one family is given one connection attempt at a time.
+    pub(super) fn rivals(&self, first: &Candidate) -> Vec<Candidate> {
+        let (Some(address), (true, true)) = (first.place.address(), resolve::families(&self.pool.config)) else { return Vec::new() };
+        if self.pool.health.is_sick(&first.place) {
+            return Vec::new();
         }
-        if addresses.is_empty() {
-            return Err(failures::unresolved(format!("{host}: no address of the source address's family")));
-        }
-        Ok(addresses)
+        let fit = |rival: &&Candidate| rival.host == first.host && !self.pool.health.is_sick(&rival.place);
+        let rivals: Vec<Candidate> = self.ready.iter().filter(fit).cloned().collect();
+        let both = rivals.iter().filter_map(|rival| rival.place.address()).any(|rival| rival.is_ipv4() != address.is_ipv4());
+        if both { rivals } else { Vec::new() }
+    }
+
+    /// After a race: those that connected or failed are not tried again, the rest is, in the order that it had.
+    pub(super) fn after_race(&mut self, racers: Vec<Candidate>, tried: impl Fn(usize) -> bool) {
+        let rest: Vec<Candidate> = racers.iter().enumerate().filter(|(at, _)| !tried(*at)).map(|(_, racer)| racer.clone()).collect();
+        self.ready.retain(|candidate| !racers.contains(candidate));
+        rest.into_iter().rev().for_each(|racer| self.ready.push_front(racer));
+    }
+
+    /// Whoever refuses may do so for the family that it was reached by: addresses of the other one come first now.
+    pub(super) fn prefer_other_family(&mut self, than: IpAddr) {
+        let is_other = |candidate: &Candidate| candidate.place.address().is_some_and(|address| address.is_ipv4() != than.is_ipv4());
+        let (other, same): (VecDeque<_>, VecDeque<_>) = std::mem::take(&mut self.ready).into_iter().partition(is_other);
+        self.ready = other.into_iter().chain(same).collect();
     }
 }

@@ -7,8 +7,9 @@
 //! - What is wrong with this gateway's set-up (login, certificate, connector, name) is a temporary failure: mail waits, it never bounces for it.
 //! - No lock is held across I/O, and no body is copied.
 //!
-//! `deliver` divides a delivery into transactions and decides what a failure means; `hosts` says which address is next, `connect`
-//! and `login` get a session ready, `connection` moves its bytes, `pool` keeps it for the next message, `failures` has the words.
+//! `deliver` makes transactions of a delivery, divided by `groups`, and decides what a failure means; `hosts` says which place is next,
+//! `resolve` and `internet` find it, `health` remembers who was sick, `race` and `connect` and `login` get a session ready, `connection` moves its bytes,
+//! `pool` keeps it for the next message, `failures` has the words.
 
 mod config;
 mod connect;
@@ -16,10 +17,14 @@ mod connection;
 mod deliver;
 pub mod examine;
 mod failures;
+mod groups;
+mod health;
 mod hosts;
 mod internet;
 mod login;
 mod pool;
+mod race;
+mod resolve;
 mod stream;
 #[cfg(test)]
 mod tests;

@@ -1,11 +1,9 @@
-//! What is kept for each relay between deliveries: idle connections, the count of busy ones, and which addresses did not answer.
+//! What is kept for each relay between deliveries: idle connections, the count of busy ones, and which places did not answer.
 //!
 //! - A busy connection holds a slot; an idle one is taken before a new one is opened, so there are never more than slots.
 //! - A pool belongs to one configuration; another configuration of the same name gets another pool.
 //! - Its locks are held for list operations only, never across I/O.
 
-use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -13,9 +11,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::connection::Connection;
+use super::health::Health;
 use super::tls::{LazyConfig, Trust};
 use super::{Inner, RelayConfig, TlsMode};
-use crate::limits;
 
 /// One relay's pool.
 #[derive(Debug)]
@@ -23,7 +21,7 @@ pub(super) struct Pool {
     pub(super) config: Arc<RelayConfig>,
     slots: Arc<Semaphore>,
     idle: Mutex<Idle>,
-    penalties: Mutex<HashMap<SocketAddr, Instant>>,
+    pub(super) health: Health,
     /// For a `ca_file`; the other kinds of trust are shared between relays.
     own_ca: LazyConfig,
     reaping: AtomicBool,
@@ -43,7 +41,7 @@ impl Pool {
             config,
             slots: Arc::new(Semaphore::new(slots)),
             idle: Mutex::default(),
-            penalties: Mutex::default(),
+            health: Health::default(),
             own_ca: LazyConfig::default(),
             reaping: AtomicBool::new(false),
         }
@@ -75,7 +73,7 @@ impl Pool {
                 drop(tokio::spawn(connection.quit()));
                 return None;
             }
-            if connection.is_reusable(Instant::now()) && connection.is_alive().await {
+            if self.keeps(&connection) && connection.is_alive().await {
                 return Some(connection);
             }
         }
@@ -85,7 +83,7 @@ impl Pool {
     pub(super) fn put(self: &Arc<Self>, connection: Connection) {
         let refused = {
             let mut idle = lock(&self.idle);
-            if idle.closed || !connection.is_reusable(Instant::now()) {
+            if idle.closed || !self.keeps(&connection) {
                 Some(connection)
             } else {
                 idle.connections.push(connection);
@@ -123,20 +121,9 @@ impl Pool {
         }
     }
 
-    /// An address that could not be used is tried last for a while.
-    pub(super) fn penalise(&self, address: SocketAddr) {
-        let now = Instant::now();
-        let mut penalties = lock(&self.penalties);
-        penalties.retain(|_, until| *until > now);
-        penalties.insert(address, now + limits::RELAY_HOST_PENALTY);
-    }
-
-    pub(super) fn forgive(&self, address: SocketAddr) {
-        lock(&self.penalties).remove(&address);
-    }
-
-    pub(super) fn is_penalised(&self, address: SocketAddr) -> bool {
-        lock(&self.penalties).get(&address).is_some_and(|until| *until > Instant::now())
+    /// Whether a connection may carry another message now.
+    fn keeps(&self, connection: &Connection) -> bool {
+        connection.is_reusable(Instant::now(), &self.config.limits)
     }
 
     /// One task while there are idle connections; it closes those that nobody took in time.
@@ -159,7 +146,7 @@ impl Pool {
     /// When the first idle connection expires; `None` ends the reaper, under the lock that `put` takes as well.
     fn next_expiry(&self) -> Option<Instant> {
         let idle = lock(&self.idle);
-        let next = idle.connections.iter().map(Connection::idle_until).min();
+        let next = idle.connections.iter().map(|connection| connection.usable_until(&self.config.limits)).min();
         if next.is_none() {
             self.reaping.store(false, Ordering::Release);
         }
@@ -167,9 +154,8 @@ impl Pool {
     }
 
     fn expired(&self) -> Vec<Connection> {
-        let now = Instant::now();
         let mut idle = lock(&self.idle);
-        let (keep, expired) = std::mem::take(&mut idle.connections).into_iter().partition(|connection| connection.is_reusable(now));
+        let (keep, expired) = std::mem::take(&mut idle.connections).into_iter().partition(|connection| self.keeps(connection));
         idle.connections = keep;
         expired
     }

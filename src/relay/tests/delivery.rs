@@ -210,8 +210,9 @@ async fn a_dead_host_is_tried_last_for_a_while() {
     let relays = relays();
     assert_eq!(deliver(&relays, both.clone(), &["x@y.example"]).await.attempts.len(), 2);
     let pool = relays.pool(&Arc::new(both));
-    assert!(pool.is_penalised(SocketAddr::new("127.0.0.4".parse().unwrap(), second.address.port())));
-    let mut order = super::super::hosts::Candidates::new(&pool);
+    let dead = hosts::Place::Tcp(SocketAddr::new("127.0.0.4".parse().unwrap(), second.address.port()));
+    assert!(pool.health.is_sick(&dead));
+    let mut order = hosts::Candidates::new(&relays.inner, &pool);
     let deadline = Instant::now() + PLENTY;
     let mut hosts = Vec::new();
     while let Some(Ok(candidate)) = order.next(deadline).await {

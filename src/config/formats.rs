@@ -54,7 +54,7 @@ pub(crate) fn check(format: &str, text: &str) -> Result<Option<Mistake>, Mistake
         "list-zone" => list_zone(text).map(drop)?,
         "list-code" => list_code(text).map(drop)?,
         "service-address" => service_address(text).map(drop)?,
-        "host" => host(text).map(drop)?,
+        "relay-host" => relay_host(text).map(drop)?,
         "regex" => pattern(text).map(drop)?,
         "status-code" => status(text).map(drop)?,
         "address" => address(text).map(drop)?,
@@ -335,7 +335,7 @@ pub(crate) fn service_address(text: &str) -> Result<ServiceAddress, Mistake> {
 }
 
 /// A host name or an IP address.
-pub(crate) fn host(text: &str) -> Result<String, Mistake> {
+fn host(text: &str) -> Result<String, Mistake> {
     if text.parse::<IpAddr>().is_ok() {
         return Ok(text.to_owned());
     }
@@ -347,6 +347,17 @@ pub(crate) fn host(text: &str) -> Result<String, Mistake> {
             .help(format!("write `host: {name}` and `port: {port}`")));
     }
     domain(text)
+}
+
+/// A host, or `unix:/run/dovecot/lmtp`.
+pub(crate) fn relay_host(text: &str) -> Result<String, Mistake> {
+    let Some(path) = text.strip_prefix("unix:") else { return host(text) };
+    // sockaddr_un has 108 octets (unix(7)).
+    if path.starts_with('/') && path.len() < 108 && line(path).is_ok() {
+        return Ok(text.to_owned());
+    }
+    Err(Mistake::new(Code::HostName, format!("`{}` is not the path of a socket", clip(text)))
+        .help("it is written `unix:/run/dovecot/lmtp`"))
 }
 
 /// A regular expression within the bounds of rules.
@@ -541,6 +552,7 @@ mod tests {
 
     #[test]
     fn dns_lists_and_services() {
+        assert!(relay_host("unix:/run/lmtp").is_ok() && relay_host("a.example").is_ok() && relay_host("unix:lmtp").is_err());
         assert!(list_zone("zen.spamhaus.org").is_ok() && list_zone("bücher.example").is_err());
         assert!(list_zone(&["a"; 95].join(".")).is_ok() && list_zone(&["a"; 96].join(".")).is_err());
         for good in ["127.0.0.2", "127.0.0.4/30", "127.0.0.0/8", "127.0.1.255", "127.255.0.0/16"] {

@@ -105,7 +105,7 @@ pub(super) fn is_recipient_limit(stage: Stage, reply: &Reply) -> bool {
 /// More than the relay is said to take: it is not even asked.
 pub(super) fn too_large(octets: u64, limit: u64) -> Failure {
     let text = format!("The message has {octets} octets, the next hop takes {limit}");
-    Failure::new(Side::Relay, Reply::new(552, Some(Status(5, 3, 4)), text), "refused here, for the relay's `message_size`")
+    Failure::new(Side::Relay, Reply::new(552, Some(Status(5, 3, 4)), text), "refused here, for the relay's `max_message_size`")
 }
 
 /// A relay whose domain has no exchangers, or none but this gateway: what the configuration names may be mended.

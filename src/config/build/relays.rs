@@ -45,6 +45,7 @@ pub(super) fn relay(name: &str, node: &Node, folder: &Path, sink: &mut Sink) -> 
     };
     let port = model.port.unwrap_or(usual);
     relay_checks::Relay { model: &model, node, facts, kind, tls, implicit: implicit_tls, port, route: &route }.check(sink);
+    sockets(&model, kind, tls, implicit_tls, node, sink);
     let ca_file = model.ca.as_ref().map(|path| folder.join(&path.0));
     if let Some(path) = &ca_file {
         exists(node.get("ca"), path, sink);
@@ -63,6 +64,7 @@ pub(super) fn relay(name: &str, node: &Node, folder: &Path, sink: &mut Sink) -> 
         pins: model.pins.iter().flat_map(|pins| &pins.0).map(|pin| pin.0).collect(),
         client_certificate: model.client_certificate.as_ref().map(|certificate| secret(certificate, folder)),
         auth,
+        chunking: model.chunking == Some(model::RelayChunking::Auto),
         source_ips: addresses(model.source_ip.as_ref()),
         ip_family: ip_family(&model, facts),
         limits: relay_limits(model.limits.as_ref(), facts.map(|facts| (facts.limits)()).unwrap_or_default()),
@@ -173,7 +175,7 @@ fn relay_limits(model: Option<&model::RelayLimits>, known: RelayLimits) -> Relay
         one_domain_per_message: model.one_domain_per_message.unwrap_or(known.one_domain_per_message),
         messages_per_minute: model.messages_per_minute.or(known.messages_per_minute),
         recipients_per_day: model.recipients_per_day.or(known.recipients_per_day),
-        message_bytes: model.message_size.map(|size| size.0).or(known.message_bytes),
+        message_bytes: model.max_message_size.map(|size| size.0).or(known.message_bytes),
     }
 }
 
@@ -242,6 +244,24 @@ fn preset_host(model: &model::Relay, facts: &Facts, node: &Node, sink: &mut Sink
 /// Where an operator finds the name that nobody can derive.
 const WHERE_THE_HOST_IS: &str = "the Microsoft 365 admin center shows it: Settings, Domains, the domain, DNS records, MX";
 const WRITE_THE_HOST: &str = "write it beside the preset: `host: …`";
+
+/// What a socket of this machine cannot be.
+fn sockets(model: &model::Relay, kind: RelayKind, tls: TlsMode, implicit: bool, node: &Node, sink: &mut Sink) {
+    let hosts = model.host.iter().chain(model.hosts.iter().flatten());
+    if !hosts.into_iter().any(|host| host.0.starts_with("unix:")) {
+        return;
+    }
+    let at = |key: &str| node.entry(key).map_or_else(|| node.head(), |entry| entry.value.span.clone());
+    if kind != RelayKind::Lmtp {
+        let key = if model.host.is_some() { "host" } else { "hosts" };
+        sink.error(Code::Conflict, at(key), "a socket of this machine is for `kind: lmtp` only").help("add `kind: lmtp`");
+    }
+    if implicit || !matches!(tls, TlsMode::None | TlsMode::Opportunistic) {
+        let key = if implicit { "implicit" } else { "tls" };
+        sink.error(Code::Conflict, at(key), "TLS is not spoken over a socket of this machine")
+            .help("remove it, nothing leaves the machine");
+    }
+}
 
 fn retry(model: Option<model::Retry>) -> RetrySchedule {
     let (first, factor, longest, give_up) = match model {
@@ -315,7 +335,8 @@ mod tests {
             let asked = built(&format!("preset: {preset}\ndomain: acme.example\nip_family: any\nsource_ip: \"2001:db8::1\"\n"));
             assert_eq!(asked.ip_family, IpFamily::Any);
         }
-        let named = built("preset: microsoft-365\nhost: acme-example.e-v1.mx.microsoft\nlimits: { connections: 2, message_size: 35MB }\n");
+        let named =
+            built("preset: microsoft-365\nhost: acme-example.e-v1.mx.microsoft\nlimits: { connections: 2, max_message_size: 35MB }\n");
         assert_eq!(&*hosts(&named)[0], "acme-example.e-v1.mx.microsoft");
         assert_eq!((named.limits.connections, named.limits.message_bytes), (2, Some(35_000_000)));
 

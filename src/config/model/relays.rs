@@ -14,13 +14,12 @@ use super::*;
 pub(crate) struct Relay {
     /// What is spoken; `smtp` unless said.
     pub(crate) kind: Option<Kind>,
-    /// Host name or address.
-    pub(crate) host: Option<Host>,
+    /// Host name or address; for `lmtp` also a socket of this machine.
+    pub(crate) host: Option<RelayHost>,
     /// Host names or addresses, tried in order.
     #[schemars(length(min = 1))]
-    pub(crate) hosts: Option<Vec<Host>>,
+    pub(crate) hosts: Option<Vec<RelayHost>>,
     /// A domain whose MX records name the hosts.
-    #[schemars(extend("x-not-available" = "error"))]
     pub(crate) mx: Option<Domain>,
     /// A provider whose host, port, TLS and limits are known.
     pub(crate) preset: Option<Preset>,
@@ -55,6 +54,8 @@ pub(crate) struct Relay {
     pub(crate) public_ip: Option<OneOrMany<Ip>>,
     /// Which addresses of a host are used; `any` unless said, or the preset knows better.
     pub(crate) ip_family: Option<IpFamily>,
+    /// Whether content goes by BDAT to a next hop that offers CHUNKING (RFC 3030); `never` unless said.
+    pub(crate) chunking: Option<RelayChunking>,
     /// What the next hop bears.
     pub(crate) limits: Option<RelayLimits>,
     /// When to try again.
@@ -70,7 +71,6 @@ pub(crate) enum Kind {
     /// SMTP.
     Smtp,
     /// LMTP (RFC 2033).
-    #[schemars(extend("x-not-available" = "error"))]
     Lmtp,
     /// Microsoft Graph (`sendMail`); `host` is its name, `graph.microsoft.com`.
     #[schemars(extend("x-not-available" = "error"))]
@@ -108,6 +108,16 @@ pub(crate) enum IpFamily {
     V4,
     /// IPv6.
     V6,
+}
+
+/// How content is sent to a next hop that offers CHUNKING.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RelayChunking {
+    /// By DATA.
+    Never,
+    /// By BDAT.
+    Auto,
 }
 
 /// A provider whose host, port, TLS and limits are known.
@@ -169,14 +179,14 @@ pub(crate) struct RelayLimits {
     pub(crate) recipients_per_message: Option<u32>,
     /// Whether a transaction has recipients of one domain only; `false` unless said, or the preset knows better.
     pub(crate) one_domain_per_message: Option<bool>,
+    /// A message; a larger one is refused without asking the next hop.
+    pub(crate) max_message_size: Option<Size>,
     /// Messages in one minute.
     #[schemars(range(min = 1), extend("x-not-available" = "error"))]
     pub(crate) messages_per_minute: Option<u32>,
     /// Recipients in one day.
     #[schemars(range(min = 1), extend("x-not-available" = "error"))]
     pub(crate) recipients_per_day: Option<u32>,
-    /// A message; a larger one is refused without asking the next hop.
-    pub(crate) message_size: Option<Size>,
 }
 
 /// When to try again.

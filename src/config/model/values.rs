@@ -70,8 +70,8 @@ text_format! {
     ListZone(String) = "list-zone", formats::list_zone;
     /// `127.0.0.1:3310`, `clamd.example:3310` or `unix:/run/clamav/clamd.ctl`.
     ServiceAddress(formats::ServiceAddress) = "service-address", formats::service_address;
-    /// A host name or an IP address.
-    Host(String) = "host", formats::host;
+    /// A host name, an IP address, or `unix:/run/dovecot/lmtp`.
+    RelayHost(String) = "relay-host", formats::relay_host;
     /// A path; a relative one begins at the folder of `gateway.yaml`.
     FilePath(String) = "path", formats::line;
     /// A regular expression; it ignores case unless it says otherwise.

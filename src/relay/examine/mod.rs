@@ -20,6 +20,7 @@ use tokio::time::{Instant, timeout};
 
 use self::dialogue::Dialogue;
 use super::connect::{Connect, ConnectError};
+use super::hosts::{Candidate, Place};
 use super::pool::Pool;
 use super::{IpFamily, RelayConfig, RelayKind, Relays, Route, failures, internet};
 use crate::failure::Side;
@@ -152,8 +153,9 @@ impl Relays {
         let Some((host, address)) = reached else { return };
         let pool = Pool::new(Arc::clone(relay));
         let deadline = Instant::now() + RELAY_EXAMINE_TIMEOUT;
-        let connect = Connect { inner: &self.inner, pool: &pool, host: &host, address, require_tls: false, deadline };
-        match connect.open().await {
+        let candidate = Candidate { host, place: Place::Tcp(address) };
+        let connect = Connect { inner: &self.inner, pool: &pool, candidate: &candidate, require_tls: false, deadline };
+        match connect.open(None).await {
             Ok(connection) => {
                 examination.session = Some((address, Ok(())));
                 let (stream, _, _) = connection.into_parts();

@@ -1,16 +1,18 @@
 //! `kill -9` while mail flows: what was acknowledged arrives, and little arrives twice.
+//!
+//! `GATEWAY_TEST_KILLS=1000 cargo test --test e2e crash::` kills as often as that, in each way of delivery, and takes some minutes.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
 
 use crate::common::DEADLINE;
+use crate::common::random::Random;
 use crate::harness::{Answer, At, Client, Deployment, Sink, mail, until};
 
 const CONNECTIONS: usize = 20;
-const MESSAGES: usize = 400;
-/// The gateway is killed when so many messages have been acknowledged: at moments that nobody chose within the work of 20 sessions.
-const KILLS: [usize; 5] = [17, 90, 163, 241, 330];
+/// Kills unless the environment asks for more.
+const KILLS: usize = 12;
 /// At once at the next hop.
 const RELAY_CONNECTIONS: usize = 8;
 
@@ -25,58 +27,92 @@ fn nothing_acknowledged_is_lost_in_inline_delivery() {
 }
 
 fn survives(delivery: &str) {
-    // Slow in turns: every third message is put off once, so that there is always something waiting.
-    let seen: Mutex<HashSet<String>> = Mutex::default();
-    let count = AtomicUsize::new(0);
-    let sink = Sink::start(move |at| match at {
-        At::Dot(taken)
-            if count.fetch_add(1, Ordering::SeqCst).is_multiple_of(3) && seen.lock().unwrap().insert(taken.mail_from.clone()) =>
-        {
-            Answer::say("451 4.3.0 not yet")
+    let kills = std::env::var("GATEWAY_TEST_KILLS").map_or(KILLS, |kills| kills.parse().expect("GATEWAY_TEST_KILLS is a number"));
+    let arrivals = Arc::new(Arrivals::default());
+    let sink = Sink::start({
+        let arrivals = Arc::clone(&arrivals);
+        move |at| match at {
+            At::Dot(taken) => arrivals.answer(taken),
+            _ => Answer::Ok,
         }
-        _ => Answer::Ok,
     });
     let limits = format!("limits: {{ connections: {RELAY_CONNECTIONS} }}");
     let deployment = Deployment::new(delivery).relay_with("next", sink.address(), &limits);
     let board = Board::default();
+    let mut random = Random(0x5eed);
+    let began = Instant::now();
     let gateway = std::thread::scope(|scope| {
         let mut gateway = deployment.start();
         board.announce(gateway.address());
         for _ in 0..CONNECTIONS {
             scope.spawn(|| board.sender());
         }
-        for acknowledged in KILLS {
-            board.wait_acknowledged(acknowledged);
+        for kill in 1..=kills {
+            // At moments that nobody chose within the work of 20 sessions: after some messages, and a little later.
+            board.wait_acknowledged(1 + random.index(30));
+            std::thread::sleep(Duration::from_micros(random.below(20_000)));
             gateway.kill();
             gateway = deployment.start();
             board.announce(gateway.address());
+            if kill % 100 == 0 {
+                eprintln!("{delivery}: {kill} kills in {:?}, {} messages acknowledged", began.elapsed(), board.acknowledged());
+            }
         }
+        board.finish();
         gateway
     });
     let acknowledged = board.state.into_inner().unwrap().acknowledged;
-    assert_eq!(acknowledged.len(), MESSAGES);
-    let arrived = |sink: &Sink| {
-        let mut times: HashMap<String, usize> = HashMap::new();
-        for taken in sink.taken() {
-            *times.entry(taken.mail_from).or_default() += 1;
-        }
-        times
-    };
-    until("every acknowledged message at the next hop", || {
-        let times = arrived(&sink);
-        acknowledged.iter().all(|id| times.contains_key(id)).then_some(())
-    });
+    assert!(acknowledged.len() > kills, "{} messages only", acknowledged.len());
+    until("every acknowledged message at the next hop", || arrivals.have(&acknowledged).then_some(()));
     let (status, said) = gateway.stop();
     assert!(status.success() && said.contains("\"event\":\"stopped\",\"spooled\":0"), "{said}");
 
     // A sender that got no answer sends again: each kill may double what was on its way in, and what was on its way out.
-    let times = arrived(&sink);
-    let duplicates: usize = times.values().map(|times| times - 1).sum();
-    let most = KILLS.len() * (CONNECTIONS + RELAY_CONNECTIONS);
-    eprintln!("{delivery}: {} messages, {duplicates} duplicates, {most} at most", times.len());
+    let (messages, duplicates) = arrivals.figures();
+    let most = kills * (CONNECTIONS + RELAY_CONNECTIONS);
+    eprintln!(
+        "{delivery}: {kills} kills in {:?}, {} messages acknowledged, 0 lost, {messages} different ones at the next hop, {duplicates} duplicates, {most} at most",
+        began.elapsed(),
+        acknowledged.len()
+    );
     assert!(duplicates <= most, "{duplicates} duplicates");
-    for taken in sink.taken() {
+}
+
+/// What came to the next hop; each message is looked at as it comes, for there may be very many.
+#[derive(Default)]
+struct Arrivals(Mutex<Arrived>);
+
+#[derive(Default)]
+struct Arrived {
+    times: HashMap<String, usize>,
+    put_off: HashSet<String>,
+    dots: usize,
+}
+
+impl Arrivals {
+    /// Slow in turns: every third message is put off once, so that there is always something waiting.
+    fn answer(&self, taken: &crate::harness::sink::Taken) -> Answer {
+        let mut arrived = self.0.lock().unwrap();
+        arrived.dots += 1;
+        if arrived.dots.is_multiple_of(3) && arrived.put_off.insert(taken.mail_from.clone()) {
+            return Answer::say("451 4.3.0 not yet");
+        }
+        drop(arrived);
+        // A difference ends this connection's thread: the message is not taken, and the test fails for it.
         mail::assert_same(taken.original(), &message(&taken.mail_from));
+        *self.0.lock().unwrap().times.entry(taken.mail_from.clone()).or_default() += 1;
+        Answer::Ok
+    }
+
+    fn have(&self, ids: &[String]) -> bool {
+        let arrived = self.0.lock().unwrap();
+        ids.iter().all(|id| arrived.times.contains_key(id))
+    }
+
+    /// How many different messages there are, and how many came again.
+    fn figures(&self) -> (usize, usize) {
+        let arrived = self.0.lock().unwrap();
+        (arrived.times.len(), arrived.times.values().map(|times| times - 1).sum())
     }
 }
 
@@ -99,6 +135,7 @@ struct State {
     acknowledged: Vec<String>,
     address: Option<std::net::SocketAddr>,
     lives: usize,
+    finished: bool,
 }
 
 impl Board {
@@ -109,13 +146,24 @@ impl Board {
         self.changed.notify_all();
     }
 
-    fn wait_acknowledged(&self, count: usize) {
+    /// Waits for so many more acknowledgements.
+    fn wait_acknowledged(&self, more: usize) {
         let state = self.state.lock().unwrap();
-        let (_state, waited) = self.changed.wait_timeout_while(state, DEADLINE, |state| state.acknowledged.len() < count).unwrap();
-        assert!(!waited.timed_out(), "not {count} messages acknowledged");
+        let wanted = state.acknowledged.len() + more;
+        let (_state, waited) = self.changed.wait_timeout_while(state, DEADLINE, |state| state.acknowledged.len() < wanted).unwrap();
+        assert!(!waited.timed_out(), "not {wanted} messages acknowledged");
     }
 
-    /// Sends until all is sent; a message without an answer is sent again.
+    fn acknowledged(&self) -> usize {
+        self.state.lock().unwrap().acknowledged.len()
+    }
+
+    /// Each sender ends with the message that it has begun.
+    fn finish(&self) {
+        self.state.lock().unwrap().finished = true;
+    }
+
+    /// Sends until it is told to finish; a message without an answer is sent again.
     fn sender(&self) {
         let mut last_life = 0;
         while let Some(id) = self.take() {
@@ -128,7 +176,7 @@ impl Board {
     fn take(&self) -> Option<String> {
         let mut state = self.state.lock().unwrap();
         state.next += 1;
-        (state.next <= MESSAGES).then(|| format!("m{}@example.org", state.next))
+        (!state.finished).then(|| format!("m{}@example.org", state.next))
     }
 
     /// Tries in the gateway's present life; `false` when that ended before the answer.

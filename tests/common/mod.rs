@@ -8,6 +8,7 @@ pub mod canned_http;
 pub mod daemons;
 pub mod dns;
 pub mod moto;
+pub mod peer;
 pub mod random;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};

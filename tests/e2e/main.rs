@@ -28,6 +28,7 @@ mod limits;
 mod mtas;
 mod on_the_message;
 mod operation;
+mod peers;
 mod policy;
 mod policy_look_ups;
 mod proxy;

@@ -33,6 +33,7 @@ mod policy;
 mod policy_look_ups;
 mod proxy;
 mod queue;
+mod relays;
 mod reloaded;
 mod reports;
 mod rules;

@@ -26,6 +26,7 @@ mod inline;
 mod laziness;
 mod limits;
 mod mtas;
+mod next_hops;
 mod on_the_message;
 mod operation;
 mod peers;

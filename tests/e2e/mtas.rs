@@ -148,10 +148,10 @@ fn divided(message: &[u8]) -> (&[u8], &[u8]) {
 }
 
 /// A folder with the users that a mail server looks for, and a host name.
-struct World(tempfile::TempDir);
+pub struct World(pub tempfile::TempDir);
 
 impl World {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let world = Self(temporary_folder());
         let users = ["postfix", "postdrop", "nobody", "Debian-exim", "smmta", "smmsp", "mail", "mailnull"];
         let (mut passwd, mut group) = ("root:x:0:0::/:/bin/sh\n".to_owned(), "root:x:0:\nnogroup:x:65534:\n".to_owned());
@@ -165,16 +165,16 @@ impl World {
         world
     }
 
-    fn path(&self, path: &str) -> PathBuf {
+    pub fn path(&self, path: &str) -> PathBuf {
         self.0.path().join(path)
     }
 
-    fn write(&self, path: &str, text: &str) {
+    pub fn write(&self, path: &str, text: &str) {
         std::fs::create_dir_all(self.path(path).parent().unwrap()).unwrap();
         std::fs::write(self.path(path), text).unwrap();
     }
 
-    fn tool(&self, name: &str) -> Command {
+    pub fn tool(&self, name: &str) -> Command {
         let mut command = tool(name);
         command.current_dir(self.0.path()).env("NSS_WRAPPER_HOSTNAME", "sender.example");
         for (variable, file) in [("PASSWD", "passwd"), ("GROUP", "group"), ("HOSTS", "hosts")] {
@@ -185,16 +185,22 @@ impl World {
 }
 
 /// Postfix with its queue manager, without a port of its own; it ends when this is dropped, and by itself after a while.
-struct Postfix {
-    world: World,
+pub struct Postfix {
+    pub world: World,
     process: Child,
 }
 
 impl Postfix {
     fn start(port: u16) -> Self {
         let world = World::new();
-        world.write("etc/main.cf", &main_cf(world.0.path(), port));
-        world.write("etc/master.cf", MASTER_CF);
+        let main = main_cf(world.0.path(), port);
+        Self::with(world, &main, MASTER_CF)
+    }
+
+    /// One with these configurations.
+    pub fn with(world: World, main: &str, services: &str) -> Self {
+        world.write("etc/main.cf", main);
+        world.write("etc/master.cf", services);
         world.write("etc/dynamicmaps.cf", "");
         for queue in
             ["active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming", "maildrop", "pid", "private", "public"]
@@ -225,7 +231,7 @@ impl Drop for Postfix {
     }
 }
 
-fn main_cf(folder: &Path, port: u16) -> String {
+pub fn main_cf(folder: &Path, port: u16) -> String {
     let (folder, tree) = (folder.display(), tools().join("debian"));
     let tree = tree.display();
     let environment = "LD_LIBRARY_PATH LD_PRELOAD NSS_WRAPPER_PASSWD NSS_WRAPPER_GROUP NSS_WRAPPER_HOSTS NSS_WRAPPER_HOSTNAME \
@@ -241,7 +247,7 @@ fn main_cf(folder: &Path, port: u16) -> String {
     )
 }
 
-const MASTER_CF: &str = "\
+pub const MASTER_CF: &str = "\
 pickup unix n - n 60 1 pickup
 cleanup unix n - n - 0 cleanup
 qmgr unix n - n 300 1 qmgr
@@ -259,7 +265,7 @@ postlog unix-dgram n - n - 1 postlogd
 ";
 
 /// Programs on Unix read lines that end with LF.
-fn with_lf(message: &[u8]) -> Vec<u8> {
+pub fn with_lf(message: &[u8]) -> Vec<u8> {
     message.split_inclusive(|byte| *byte == b'\n').flat_map(|line| [line.strip_suffix(b"\r\n").unwrap(), b"\n"].concat()).collect()
 }
 

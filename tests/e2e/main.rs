@@ -20,6 +20,7 @@ mod dead_dns;
 mod dns;
 mod dsn;
 mod endpoints_tls;
+mod faults;
 mod fields;
 mod hostile;
 mod inline;

@@ -18,6 +18,7 @@ pub struct Deployment {
     variables: Vec<(String, String)>,
     resolver: String,
     endpoints: String,
+    before: Option<String>,
 }
 
 /// Without more words a gateway asks this server, for which no name exists: no test asks the world.
@@ -36,6 +37,7 @@ impl Deployment {
             variables: Vec::new(),
             resolver: servers(NOTHING.address()),
             endpoints: String::new(),
+            before: None,
         };
         deployment.file("policies/edge.yaml", "default: allow\n").file("rules/inbound.yaml", RULES)
     }
@@ -111,6 +113,13 @@ impl Deployment {
         self
     }
 
+    #[allow(dead_code, reason = "tests/attacks has no use for it")]
+    /// Commands for the shell that becomes the gateway.
+    pub fn before(mut self, commands: &str) -> Self {
+        self.before = Some(commands.to_owned());
+        self
+    }
+
     /// Writes a file while the gateway runs: whole or not at all, as editors and deployment tools do.
     pub fn write(&self, path: &str, text: &str) {
         let path = self.path(path);
@@ -153,7 +162,7 @@ impl Deployment {
     /// The same with an address to listen on.
     pub fn start_listening(&self, listen: &str) -> Gateway {
         self.write("gateway.yaml", &self.yaml_listening(listen));
-        Gateway::start(Arc::clone(&self.folder), &self.variables)
+        Gateway::start(Arc::clone(&self.folder), &self.variables, self.before.as_deref())
     }
 
     /// What the spool takes on disk: each file with its size. The lock is no mail.

@@ -25,9 +25,9 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Starts one with the deployment of a folder and waits until it listens.
-    pub fn start(folder: Arc<TempDir>, variables: &[(String, String)]) -> Self {
-        let mut process = command(folder.path())
+    /// Starts one with the deployment of a folder and waits until it listens. A shell that becomes it runs these commands before.
+    pub fn start(folder: Arc<TempDir>, variables: &[(String, String)], before: Option<&str>) -> Self {
+        let mut process = command_after(folder.path(), before)
             .envs(variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -118,6 +118,11 @@ impl Gateway {
         self.wait()
     }
 
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
     /// A figure of /proc/PID/status in KiB, such as VmRSS.
     pub fn memory_kib(&self, figure: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).expect("it runs");
@@ -138,7 +143,15 @@ impl Drop for Gateway {
 
 /// `gateway run` in a folder, with nothing of this machine's AWS account about it.
 pub fn command(folder: &Path) -> Command {
-    let mut command = Command::new(PROGRAM);
+    command_after(folder, None)
+}
+
+/// The same after some commands of the shell.
+fn command_after(folder: &Path, before: Option<&str>) -> Command {
+    let mut command = Command::new(before.map_or(PROGRAM, |_| "sh"));
+    if let Some(before) = before {
+        command.args(["-ec", &format!("{before}\nexec \"$@\""), "sh", PROGRAM]);
+    }
     command.arg("run").arg("--config").arg(folder.join("gateway.yaml")).current_dir(folder);
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("AWS_")) {
         command.env_remove(name);

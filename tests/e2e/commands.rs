@@ -42,6 +42,7 @@ fn help_completions_and_the_manual_are_printed() {
         (&["run", "--help"], "Example:"),
         (&["validate", "--help"], "Examples:"),
         (&["demo", "--help"], "Example"),
+        (&["doctor", "--help"], "Examples:"),
         (&["--version"], env!("CARGO_PKG_VERSION")),
         (&["completions", "bash"], "complete -F"),
         (&["completions", "zsh"], "#compdef gateway"),

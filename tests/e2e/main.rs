@@ -18,6 +18,7 @@ mod crash;
 mod credentials;
 mod dead_dns;
 mod dns;
+mod doctor;
 mod dsn;
 mod endpoints_tls;
 mod faults;

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use crate::relay::examine::{Examination, Handshake, Looked, Meaning, Talk};
-use crate::relay::{Auth, IpFamily, RelayConfig, RelayKind, Route, TlsMode};
+use crate::relay::{Auth, IpFamily, Provider, RelayConfig, RelayKind, Route, TlsMode};
 
 /// How a step went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +59,15 @@ pub(super) fn steps(relay: &RelayConfig, found: &Examination, probe: bool) -> Ve
     for host in &found.hosts {
         let subject = Some(host.name.to_string());
         match &host.addresses {
-            Err(why) => steps.add(Verdict::Problem, "resolve", subject, why.clone()),
+            Err(why) => {
+                steps.add(Verdict::Problem, "resolve", subject.clone(), why.clone());
+                if relay.provider == Provider::Microsoft && relay.domain.is_some() {
+                    // The name was made from the domain, or could have been: it is the first thing to doubt.
+                    let text = "domains added since July 2026 are under `mx.microsoft`: the Microsoft 365 admin center shows the name under \
+                                Settings, Domains, the domain, DNS records, MX; write it as `host`";
+                    steps.add(Verdict::Note, "resolve", subject, text);
+                }
+            }
             Ok(addresses) => {
                 let list: Vec<String> = addresses.iter().map(|looked| looked.address.ip().to_string()).collect();
                 steps.add(Verdict::Fine, "resolve", subject.clone(), list.join(", "));
@@ -212,7 +220,8 @@ fn session(relay: &RelayConfig, found: &Examination, probe: bool, steps: &mut St
         None if relay.kind != RelayKind::Smtp => {
             steps.add(Verdict::Skipped, "session", None, "sessions and logins are tried for SMTP relays only");
         }
-        None => steps.add(Verdict::Problem, "session", None, "no address can be reached"),
+        // Why that is so was a problem already.
+        None => steps.add(Verdict::Skipped, "session", None, "no address can be reached"),
     }
     match &found.probe {
         Some(Ok(probed)) => {

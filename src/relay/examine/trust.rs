@@ -26,7 +26,7 @@ use crate::relay::stream::Stream;
 /// What a handshake showed.
 #[derive(Clone, Debug)]
 pub struct Handshake {
-    /// `TLSv1.3`.
+    /// `TLS 1.3`.
     pub version: String,
     /// The name of the cipher suite.
     pub cipher: String,
@@ -82,8 +82,12 @@ pub(super) async fn handshake(relay: &RelayConfig, host: &str, tcp: TcpStream) -
     let name_matches =
         leaf.and_then(|leaf| ParsedCertificate::try_from(leaf).ok()).is_some_and(|leaf| verify_server_name(&leaf, &name).is_ok());
     let checksum = leaf.and_then(|leaf| public_key_checksum(leaf));
+    let version = match connection.protocol_version() {
+        Some(rustls::ProtocolVersion::TLSv1_3) => "TLS 1.3",
+        _ => "TLS 1.2",
+    };
     let found = Handshake {
-        version: connection.protocol_version().and_then(|version| version.as_str().map(str::to_owned)).unwrap_or_default(),
+        version: version.to_owned(),
         cipher: connection.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str().map(str::to_owned)).unwrap_or_default(),
         chain: chain.iter().map(certificate).collect(),
         pin: checksum.map(|checksum| format!("sha256:{}", checksum.iter().map(|byte| format!("{byte:02x}")).collect::<String>())),

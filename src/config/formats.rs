@@ -3,11 +3,10 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use ipnet::{IpNet, Ipv4Net};
 
 use super::diagnostic::Code;
+use super::relay_formats;
 use super::suggest::suggest;
 
 use crate::limits::DNSBL_ZONE_BYTES_MAX;
@@ -27,11 +26,11 @@ pub(crate) struct Mistake {
 }
 
 impl Mistake {
-    fn new(code: Code, message: impl Into<String>) -> Self {
+    pub(super) fn new(code: Code, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), help: None }
     }
 
-    fn help(mut self, help: impl Into<String>) -> Self {
+    pub(super) fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
     }
@@ -61,7 +60,7 @@ pub(crate) fn check(format: &str, text: &str) -> Result<Option<Mistake>, Mistake
         "map-address" => map_address(text).map(drop)?,
         "header-name" => header_name(text)?,
         "template" => template(text).map(drop)?,
-        "pin" => pin(text).map(drop)?,
+        "pin" => relay_formats::pin(text).map(drop)?,
         "line" | "path" => line(text).map(drop)?,
         _ => {}
     }
@@ -235,13 +234,6 @@ pub(crate) fn http_url(text: &str) -> Result<String, Mistake> {
     url(text, &["http", "https"], "an http or https URL", "it is written `http://127.0.0.1:9000/path` or `https://host.example/path`")
 }
 
-/// Where access tokens are had: secrets go there, so `http` leads to this machine only.
-pub(crate) fn token_url(text: &str) -> Result<String, Mistake> {
-    let host = text.parse::<hyper::Uri>().ok().and_then(|url| url.host().map(|host| host.trim_matches(['[', ']']).to_owned()));
-    let near = host.is_some_and(|host| host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback()));
-    if near { http_url(text) } else { https_url(text) }
-}
-
 fn url(text: &str, schemes: &[&str], what: &str, help: &str) -> Result<String, Mistake> {
     let wrong = |why: String| Mistake::new(Code::Url, format!("`{}` is not {what}{why}", clip(text))).help(help);
     let url = text.parse::<hyper::Uri>().map_err(|error| wrong(format!(": {error}")))?;
@@ -252,23 +244,6 @@ fn url(text: &str, schemes: &[&str], what: &str, help: &str) -> Result<String, M
         (Some(scheme), Some(host)) if schemes.contains(&scheme) && !host.is_empty() => Ok(text.to_owned()),
         _ => Err(wrong(String::new())),
     }
-}
-
-/// The checksum of a public key (SubjectPublicKeyInfo), in base64 as RFC 7469 §2.4 writes it or in hexadecimal digits.
-pub(crate) fn pin(text: &str) -> Result<[u8; 32], Mistake> {
-    let digest = text.strip_prefix("sha256:").map(str::trim);
-    let bytes = digest.and_then(|digest| if digest.len() == 64 { hexadecimal(digest) } else { STANDARD.decode(digest).ok() });
-    bytes.and_then(|bytes| bytes.try_into().ok()).ok_or_else(|| {
-        Mistake::new(Code::BadValue, format!("`{}` is not the checksum of a public key", clip(text)))
-            .help("write `sha256:` and the SHA-256 of the key, 44 characters of base64 or 64 hexadecimal digits")
-    })
-}
-
-/// Pairs of digits.
-fn hexadecimal(text: &str) -> Option<Vec<u8>> {
-    // The parser of numbers takes a sign.
-    let pairs = text.as_bytes().chunks_exact(2).filter(|_| text.bytes().all(|byte| byte.is_ascii_hexdigit()));
-    pairs.map(|pair| std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok())).collect()
 }
 
 /// The domain of a DNS list, before which an IPv6 address or a domain has room.
@@ -515,38 +490,6 @@ mod tests {
         assert!(https_url("https://127.0.0.1:14000/dir").is_ok() && https_url("https://ca.example").is_ok());
         for bad in ["http://ca.example/", "ca.example", "https://", "https://user:word@ca.example/", "/directory", "https://a b/", ""] {
             assert!(https_url(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn token_endpoints() {
-        for good in ["https://login.example/token", "http://127.0.0.1:8080/token", "http://[::1]:1/", "http://localhost/"] {
-            assert!(token_url(good).is_ok(), "{good}");
-        }
-        for bad in
-            ["http://login.example/token", "http://192.0.2.1/", "http://localhost.example/", "login.example", "https://a:b@login.example/"]
-        {
-            assert!(token_url(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn pins() {
-        let digest = [0xa5_u8; 32];
-        let hexadecimal = "a5".repeat(32);
-        for good in [format!("sha256:{}", STANDARD.encode(digest)), format!("sha256:{hexadecimal}"), format!("sha256: {hexadecimal}")] {
-            assert_eq!(pin(&good).ok(), Some(digest), "{good}");
-        }
-        for bad in [
-            "",
-            "sha256:",
-            "sha256:abc",
-            "sha1:da39a3ee",
-            &hexadecimal,
-            &format!("sha256:{}", "+1".repeat(32)),
-            &format!("sha256:{hexadecimal}00"),
-        ] {
-            assert!(pin(bad).is_err(), "{bad}");
         }
     }
 

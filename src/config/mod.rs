@@ -11,6 +11,7 @@ mod microsoft_host;
 mod model;
 #[cfg(test)]
 mod reference;
+mod relay_formats;
 mod render;
 mod shape;
 mod source;

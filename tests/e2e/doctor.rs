@@ -312,6 +312,20 @@ fn what_cannot_be_looked_at() {
 }
 
 #[test]
+fn a_header_from_behind_the_relay() {
+    let deployment = Deployment::new("inline");
+    let received = "Received: from out.example (out.example [203.0.113.9])\n\tby mx1.acme.example (gateway) with ESMTP id 1;\n\tnow\n";
+    for (address, code, verdict) in [("203.0.113.9", 0, "ok"), ("192.0.2.25", 1, "problem")] {
+        deployment.write("header.txt", &format!("Received-SPF: pass (google.com: …) client-ip={address};\n{received}\nThe body\n"));
+        let report = doctor(&deployment, "preset: google-workspace, public_ip: 192.0.2.25", &["--headers", "header.txt"]);
+        assert_eq!(report.code, Some(code), "{}", report.said);
+        assert!(report.step("headers", verdict).contains(address), "{:#}", report.json);
+    }
+    let report = doctor(&deployment, "preset: google-workspace", &["--headers", "nothing.txt"]);
+    assert_eq!(report.code, Some(2), "{}", report.said);
+}
+
+#[test]
 fn the_policies_for_aws_are_json_with_the_secrets_names() {
     let (dead, deployment) = (free_address(), Deployment::new("inline"));
     let arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:gateway/next-AbCdEf";

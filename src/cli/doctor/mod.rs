@@ -1,11 +1,12 @@
 //! `gateway doctor`: looks at relays step by step, and prints what to set up at their providers.
 
+mod headers;
 mod render;
 mod setup;
 mod steps;
 
-use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
+use std::io::{self, IsTerminal, Read, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -46,6 +47,10 @@ enum What {
         /// Also ask the next hop whether it would take mail from SENDER for RECIPIENT: MAIL and RCPT, then RSET, no message.
         #[arg(long, num_args = 2, value_names = ["SENDER", "RECIPIENT"])]
         probe: Option<Vec<String>>,
+        /// Look at nothing but a header that was copied from a mailbox behind this relay (`-`: standard input): did the provider judge the
+        /// message by the sender's address, not by the gateway's?
+        #[arg(long, value_name = "FILE", conflicts_with = "probe")]
+        headers: Option<PathBuf>,
     },
 }
 
@@ -72,15 +77,7 @@ pub(super) fn run(args: Args) -> ExitCode {
             ));
         }
     };
-    let (chosen, probe) = match choose(&snapshot, args.what) {
-        Ok(chosen) => chosen,
-        Err(why) => return could_not_run(why),
-    };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return could_not_run(error),
-    };
-    let looked = match runtime.block_on(look_at(&snapshot, chosen, probe)) {
+    let looked = match look(&snapshot, args.what) {
         Ok(looked) => looked,
         Err(why) => return could_not_run(why),
     };
@@ -94,25 +91,44 @@ pub(super) fn run(args: Args) -> ExitCode {
     ExitCode::from(u8::from(is_wrong))
 }
 
-type Chosen = (Vec<Arc<RelayConfig>>, Option<Probe>);
-
-fn choose(snapshot: &Snapshot, what: Option<What>) -> Result<Chosen, String> {
-    let Some(What::Relay { name, probe }) = what else {
-        if snapshot.relays.is_empty() {
-            return Err("there are no relays".to_owned());
+fn look(snapshot: &Snapshot, what: Option<What>) -> Result<Vec<Looked>, String> {
+    let (relays, probe) = match what {
+        None if snapshot.relays.is_empty() => return Err("there are no relays".to_owned()),
+        None => (snapshot.relays.values().cloned().collect(), None),
+        Some(What::Relay { name, probe, headers }) => {
+            let Some(relay) = snapshot.relays.get(name.as_str()) else {
+                let names: Vec<&str> = snapshot.relays.keys().map(|name| &**name).collect();
+                return Err(format!("there is no relay `{name}`; there are: {}", names.join(", ")));
+            };
+            if let Some(path) = headers {
+                let header = read_header(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+                let steps = vec![steps::header(relay, &headers::read(&header, &snapshot.hostname))];
+                return Ok(vec![Looked { relay: Arc::clone(relay), steps, setup: Vec::new() }]);
+            }
+            let probe = match probe.as_deref() {
+                Some([sender, recipient]) => Some(Probe::new(sender, recipient)?),
+                _ => None,
+            };
+            (vec![Arc::clone(relay)], probe)
         }
-        return Ok((snapshot.relays.values().cloned().collect(), None));
     };
-    let Some(relay) = snapshot.relays.get(name.as_str()) else {
-        let names: Vec<&str> = snapshot.relays.keys().map(|name| &**name).collect();
-        return Err(format!("there is no relay `{name}`; there are: {}", names.join(", ")));
-    };
-    let probe = match probe.as_deref() {
-        Some([sender, recipient]) => Some(Probe::new(sender, recipient)?),
-        _ => None,
-    };
-    Ok((vec![Arc::clone(relay)], probe))
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| error.to_string())?;
+    runtime.block_on(look_at(snapshot, relays, probe))
 }
+
+/// A header, or a message that begins with one; only its begin is read.
+fn read_header(path: &Path) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    if path == Path::new("-") {
+        io::stdin().lock().take(HEADER_BYTES_MAX).read_to_end(&mut bytes)?;
+    } else {
+        std::fs::File::open(path)?.take(HEADER_BYTES_MAX).read_to_end(&mut bytes)?;
+    }
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// More than any provider takes for a header.
+const HEADER_BYTES_MAX: u64 = 1 << 20;
 
 /// One relay after the other: two that log in at one next hop at a time would disturb each other.
 async fn look_at(snapshot: &Snapshot, relays: Vec<Arc<RelayConfig>>, probe: Option<Probe>) -> Result<Vec<Looked>, String> {

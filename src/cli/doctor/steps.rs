@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use super::headers::Found;
 use crate::relay::examine::{Examination, Handshake, Looked, Meaning, Talk};
 use crate::relay::{Auth, IpFamily, Provider, RelayConfig, RelayKind, Route, TlsMode};
 
@@ -82,6 +83,27 @@ pub(super) fn steps(relay: &RelayConfig, found: &Examination, probe: bool) -> Ve
     }
     session(relay, found, probe, &mut steps);
     steps.0
+}
+
+/// What a header from behind the relay says.
+pub(super) fn header(relay: &RelayConfig, found: &Found) -> Step {
+    let said: Vec<String> = found.judged.iter().map(|(field, address)| format!("{field} {address}")).collect();
+    let (verdict, text) = match (found.is_right(), found.sender) {
+        (Some(true), Some(sender)) => {
+            (Verdict::Fine, format!("the message was judged by its sender's address, {sender}: {}", said.join(", ")))
+        }
+        (Some(_), Some(sender)) => {
+            let own = found.judged.iter().any(|(_, address)| relay.public_ips.contains(address) || relay.source_ips.contains(address));
+            let whose = if own { "by the gateway's address" } else { "by another address" };
+            (Verdict::Problem, format!("the message came from {sender} and was judged {whose}: {}", said.join(", ")))
+        }
+        (_, None) => (Verdict::Skipped, "the header has no Received field of this gateway".to_owned()),
+        (None, _) => (
+            Verdict::Skipped,
+            "the header does not say by which address the message was judged (Received-SPF, X-MS-Exchange-…InternetSender)".to_owned(),
+        ),
+    };
+    Step { verdict, step: "headers", subject: None, text }
 }
 
 fn configuration(relay: &RelayConfig) -> String {

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use super::presets::{Facts, Login};
 use crate::config::diagnostic::{Code, Sink};
-use crate::config::formats;
 use crate::config::model::relays as model;
 use crate::config::source::Span;
 use crate::config::tree::Node;
+use crate::config::{formats, relay_formats};
 use crate::relay::{RelayKind, Route, TlsMode};
 
 /// What there is to look at.
@@ -209,7 +209,7 @@ impl Relay<'_> {
         }
         let value = |key: &str| node.entry(key).map_or_else(|| node.head(), |entry| entry.value.span.clone());
         if let Some(url) = &oauth.token_url
-            && let Err(mistake) = formats::token_url(&url.0)
+            && let Err(mistake) = relay_formats::token_url(&url.0)
         {
             let diagnostic = sink.error(mistake.code, value("token_url"), mistake.message);
             if let Some(help) = mistake.help {

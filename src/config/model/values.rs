@@ -85,7 +85,7 @@ text_format! {
     /// A text that may hold `{{ attribute }}`.
     TemplateText(crate::rules::Template) = "template", formats::template;
     /// The checksum of a public key.
-    Pin([u8; 32]) = "pin", formats::pin;
+    Pin([u8; 32]) = "pin", crate::config::relay_formats::pin;
     /// A text without line breaks.
     Line(String) = "line", formats::line;
     /// A relay of `gateway.yaml`.

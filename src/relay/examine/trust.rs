@@ -81,7 +81,7 @@ pub(super) async fn handshake(relay: &RelayConfig, host: &str, tcp: TcpStream) -
     let leaf = chain.first();
     let name_matches =
         leaf.and_then(|leaf| ParsedCertificate::try_from(leaf).ok()).is_some_and(|leaf| verify_server_name(&leaf, &name).is_ok());
-    let checksum = leaf.and_then(|leaf| public_key_checksum(leaf));
+    let checksum = leaf.and_then(public_key_checksum);
     let version = match connection.protocol_version() {
         Some(rustls::ProtocolVersion::TLSv1_3) => "TLS 1.3",
         _ => "TLS 1.2",

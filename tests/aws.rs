@@ -102,6 +102,8 @@ async fn an_outage_leaves_the_last_credential_in_use_and_is_reported_once() {
 
     drop(own_moto);
     assert_eq!(secrets.after_refusal(&named("relay"), &first).await, None, "nothing else is known");
+    assert!(secrets.get(&named("relay")).await.is_err(), "what was refused is not tried again at once, not even in an outage");
+    secrets.accepted(&named("relay"));
     assert_eq!(secrets.get(&named("relay")).await.unwrap(), first);
     let reports = reports.lock().unwrap().clone();
     assert_eq!(reports.len(), 1, "{reports:?}");

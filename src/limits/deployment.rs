@@ -95,6 +95,14 @@ pub const SOURCE_BACKOFF_FIRST: Duration = Duration::from_secs(1);
 pub const SOURCE_BACKOFF_LONGEST: Duration = Duration::from_secs(128);
 /// Octets of a secret in a file or a variable: what Secrets Manager takes.
 pub const SECRET_BYTES_MAX: usize = 65_536;
+/// Time for which nothing is tried after every version of a secret was refused; doubled with each more round.
+/// Source: Microsoft Entra locks an account for 60 s after ten failures.
+pub const SECRET_PAUSE_FIRST: Duration = Duration::from_secs(60);
+/// Longest such time.
+/// Source: ten failures within 10 minutes lock an account by the security baseline of Windows.
+pub const SECRET_PAUSE_LONGEST: Duration = Duration::from_secs(600);
+/// After a pause one login tries the secret; others wait so long for what it finds, and then the next one tries.
+pub const SECRET_PROBE_TIME: Duration = Duration::from_secs(30);
 /// Time between two refreshes of a secret that refusals ask for. A wrong password must not become a storm of logins or calls.
 pub const SECRET_REFUSAL_INTERVAL: Duration = Duration::from_secs(10);
 /// Answers of SES are believed for so long while it cannot be reached.

@@ -22,6 +22,8 @@ pub(super) enum Key {
     Password,
     Users,
     Private,
+    Certificate,
+    ClientSecret,
     Other,
 }
 
@@ -45,7 +47,7 @@ pub(super) fn credential(members: Vec<(Key, Json)>) -> Result<(Option<Json>, Opt
         let (place, twice) = match key {
             Key::Username => (&mut username, "it has username twice"),
             Key::Password => (&mut password, "it has password twice"),
-            Key::Users | Key::Private | Key::Other => return Err("it has a key besides username and password"),
+            _ => return Err("it has a key besides username and password"),
         };
         if place.replace(value).is_some() {
             return Err(twice);
@@ -76,6 +78,14 @@ pub(super) const USERNAME: [&str; 4] =
 /// The same of a private key.
 pub(super) const PRIVATE_KEY: [&str; 4] =
     ["it has no private_key", "its private_key is not a text", "its private_key is empty", "its private_key holds a NUL"];
+
+/// The same of a certificate.
+pub(super) const CERTIFICATE: [&str; 4] =
+    ["it has no certificate", "its certificate is not a text", "its certificate is empty", "its certificate holds a NUL"];
+
+/// The same of a client secret.
+pub(super) const CLIENT_SECRET: [&str; 4] =
+    ["it has no client_secret", "its client_secret is not a text", "its client_secret is empty", "its client_secret holds a NUL"];
 
 /// Levels that are still looked into.
 #[derive(Clone, Copy)]
@@ -161,6 +171,8 @@ impl<'de> Deserialize<'de> for Key {
                     "password" => Key::Password,
                     "users" => Key::Users,
                     "private_key" => Key::Private,
+                    "certificate" => Key::Certificate,
+                    "client_secret" => Key::ClientSecret,
                     _ => Key::Other,
                 })
             }

@@ -1,14 +1,18 @@
 //! Credentials: from AWS Secrets Manager, a file or the environment; cached, refreshed when they are refused, never printed.
 //!
 //! - Every source gives the same JSON, read strictly: for a next hop an object of exactly `username` and `password` (see
-//!   `credential`), for the clients of an endpoint whoever may log in (see `accounts`), or a private key (see `signing_key`).
+//!   `credential`), for the clients of an endpoint whoever may log in (see `accounts`), a private key (see `signing_key`), a client
+//!   secret of OAuth (see `client_secret`), or a certificate with its key (see `identity`).
 //! - One fetch at a time for each secret; a source that fails is left alone for longer and longer, and the last good credential
 //!   is served meanwhile, for up to a day.
-//! - No password is tried in a loop: a refusal leads to at most one refresh in ten seconds, and to each version once.
+//! - No password is tried in a loop: a refusal leads to at most one refresh in ten seconds, and to each version once. When all are
+//!   refused, nothing is handed out for a minute, then for two, and so on, until the secret changes or one is accepted.
 //! - AWSPENDING is never read: during a rotation it may name a password that does not work yet, or none at all.
 
 mod accounts;
+mod client_secret;
 mod credential;
+mod identity;
 mod json;
 mod local;
 mod manager;
@@ -17,7 +21,9 @@ mod signing_key;
 mod versions;
 
 pub use accounts::{Accounts, Claim};
+pub use client_secret::ClientSecret;
 pub use credential::Credential;
+pub use identity::Identity;
 pub use signing_key::SigningKey;
 pub use versions::AccountVersions;
 
@@ -73,7 +79,11 @@ pub struct Secrets {
     manager: Manager,
     observer: Option<Observer>,
     /// One for each reference that was ever asked for; references come from the configuration, so there are few.
-    slots: Mutex<HashMap<SecretRef, Arc<Slot>>>,
+    slots: Slots<Credential>,
+    /// The same for client secrets.
+    client_secrets: Slots<ClientSecret>,
+    /// The same for certificates with keys.
+    identities: Slots<Identity>,
     /// The same for those that say who may log in.
     doors: Mutex<HashMap<SecretRef, Arc<versions::Door>>>,
     /// The same for keys.
@@ -83,14 +93,12 @@ pub struct Secrets {
 impl Secrets {
     /// Secrets of this account; `observer` hears when a source fails and when it is back.
     pub fn new(aws: Arc<Aws>, observer: Option<Observer>) -> Self {
-        Self { manager: Manager::new(aws), observer, slots: Mutex::default(), doors: Mutex::default(), keys: Mutex::default() }
+        Self { manager: Manager::new(aws), observer, ..Self::default() }
     }
 
-    /// The credential to try first.
+    /// The credential to try first. An error, too, while every version is known to be refused.
     pub async fn get(&self, secret: &SecretRef) -> Result<Arc<Credential>, SecretError> {
-        let slot = self.slot(secret);
-        let held = slot.cached.get(patience(secret), |older| self.fetch(secret, older)).await.map_err(SecretError)?;
-        Ok(slot.refusals().preferred_over(held.value))
+        self.first(secret).await
     }
 
     /// What to try after the next hop refused `refused` (535): a fresher version, else the previous one, else nothing. Never a loop.
@@ -98,6 +106,62 @@ impl Secrets {
     /// A previous version that is handed out here is also what [`get`](Self::get) gives from then on, until it is refused itself or
     /// the secret changes: the next hop has not switched yet, and each try with the newer one would count as a failed login.
     pub async fn after_refusal(&self, secret: &SecretRef, refused: &Credential) -> Option<Arc<Credential>> {
+        self.next(secret, refused).await
+    }
+
+    /// A next hop has accepted a version of this credential.
+    pub fn accepted(&self, secret: &SecretRef) {
+        self.slot::<Credential>(secret).refusals().accept();
+    }
+
+    /// The client secret to try first; as [`get`](Self::get).
+    pub async fn client_secret(&self, secret: &SecretRef) -> Result<Arc<ClientSecret>, SecretError> {
+        self.first(secret).await
+    }
+
+    /// What to try after a token endpoint refused a client secret; as [`after_refusal`](Self::after_refusal).
+    pub async fn client_secret_after_refusal(&self, secret: &SecretRef, refused: &ClientSecret) -> Option<Arc<ClientSecret>> {
+        self.next(secret, refused).await
+    }
+
+    /// A token endpoint has accepted a version of this client secret.
+    pub fn client_secret_accepted(&self, secret: &SecretRef) {
+        self.slot::<ClientSecret>(secret).refusals().accept();
+    }
+
+    /// The certificate to show now.
+    pub async fn identity(&self, secret: &SecretRef) -> Result<Arc<Identity>, SecretError> {
+        let slot = self.slot::<Identity>(secret);
+        let held = slot.cached.get(patience(secret), |older| self.fetch(secret, older)).await.map_err(SecretError)?;
+        Ok(held.value)
+    }
+
+    /// The certificate to sign with; as [`get`](Self::get).
+    pub async fn identity_for_signing(&self, secret: &SecretRef) -> Result<Arc<Identity>, SecretError> {
+        self.first(secret).await
+    }
+
+    /// What to try after a token endpoint refused the signature of a certificate; as [`after_refusal`](Self::after_refusal).
+    pub async fn identity_after_refusal(&self, secret: &SecretRef, refused: &Identity) -> Option<Arc<Identity>> {
+        self.next(secret, refused).await
+    }
+
+    /// A token endpoint has accepted a version of this certificate.
+    pub fn identity_accepted(&self, secret: &SecretRef) {
+        self.slot::<Identity>(secret).refusals().accept();
+    }
+
+    async fn first<T: Tried>(&self, secret: &SecretRef) -> Result<Arc<T>, SecretError> {
+        let slot = self.slot(secret);
+        let held = slot.cached.get(patience(secret), |older| self.fetch(secret, older)).await.map_err(SecretError)?;
+        let first = slot.refusals().first(held.value, Instant::now());
+        first.map_err(|rest| {
+            let text = format!("every version of it was refused; unless it changes it is tried again in {} s", rest.as_secs().max(1));
+            SecretError(text.into())
+        })
+    }
+
+    async fn next<T: Tried>(&self, secret: &SecretRef, refused: &T) -> Option<Arc<T>> {
         let slot = self.slot(secret);
         // Held over the refresh, so that many connections that are refused at once ask the source once.
         let _turn = slot.refreshing.lock().await;
@@ -107,7 +171,7 @@ impl Secrets {
             slot.refusals().learn_previous(previous);
         }
         let current = slot.cached.peek()?.value;
-        slot.refusals().next_after(&current)
+        slot.refusals().next_after(&current, Instant::now())
     }
 
     /// The key to sign with, as of now or of the last few minutes.
@@ -125,8 +189,8 @@ impl Secrets {
         Ok(held.value)
     }
 
-    async fn fetch(&self, secret: &SecretRef, older: Option<Held<Credential>>) -> Result<Held<Credential>, Arc<str>> {
-        self.fetch_as(secret, older, Credential::from_json).await
+    async fn fetch<T: Tried>(&self, secret: &SecretRef, older: Option<Held<T>>) -> Result<Held<T>, Arc<str>> {
+        self.fetch_as(secret, older, T::PARSE).await
     }
 
     async fn fetch_as<T: Send + Sync + 'static>(
@@ -149,9 +213,9 @@ impl Secrets {
     }
 
     /// The version before the current one, where the source keeps it.
-    async fn previous(&self, secret: &SecretRef) -> Option<Arc<Credential>> {
+    async fn previous<T: Tried>(&self, secret: &SecretRef) -> Option<Arc<T>> {
         let SecretRef::SecretsManager(id) = secret else { return None };
-        match self.manager.fetch(id, Stage::Previous, Credential::from_json).await {
+        match self.manager.fetch(id, Stage::Previous, T::PARSE).await {
             Ok(found) => found.map(Arc::new),
             Err(problem) => {
                 if let Some(observer) = &self.observer {
@@ -162,8 +226,8 @@ impl Secrets {
         }
     }
 
-    fn slot(&self, secret: &SecretRef) -> Arc<Slot> {
-        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+    fn slot<T: Tried>(&self, secret: &SecretRef) -> Arc<Slot<T>> {
+        let mut slots = T::slots(self).lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(slot) = slots.get(secret) {
             return Arc::clone(slot);
         }
@@ -180,16 +244,45 @@ impl fmt::Debug for Secrets {
     }
 }
 
+/// What is tried somewhere and may be refused there.
+trait Tried: Clone + PartialEq + Send + Sync + 'static {
+    const PARSE: Parse<Self>;
+    fn slots(secrets: &Secrets) -> &Slots<Self>;
+}
+
+impl Tried for Credential {
+    const PARSE: Parse<Self> = Self::from_json;
+    fn slots(secrets: &Secrets) -> &Slots<Self> {
+        &secrets.slots
+    }
+}
+
+impl Tried for ClientSecret {
+    const PARSE: Parse<Self> = Self::from_text;
+    fn slots(secrets: &Secrets) -> &Slots<Self> {
+        &secrets.client_secrets
+    }
+}
+
+impl Tried for Identity {
+    const PARSE: Parse<Self> = Self::from_text;
+    fn slots(secrets: &Secrets) -> &Slots<Self> {
+        &secrets.identities
+    }
+}
+
+type Slots<T> = Mutex<HashMap<SecretRef, Arc<Slot<T>>>>;
+
 /// A secret's place in the cache.
-struct Slot {
-    cached: Refreshed<Held<Credential>>,
-    refusals: Mutex<Refusals>,
+struct Slot<T> {
+    cached: Refreshed<Held<T>>,
+    refusals: Mutex<Refusals<T>>,
     /// Held by the caller whose refusal makes us ask the source.
     refreshing: tokio::sync::Mutex<()>,
 }
 
-impl Slot {
-    fn refusals(&self) -> MutexGuard<'_, Refusals> {
+impl<T> Slot<T> {
+    fn refusals(&self) -> MutexGuard<'_, Refusals<T>> {
         self.refusals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

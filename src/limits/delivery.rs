@@ -111,6 +111,46 @@ pub const DSN_PER_MINUTE_MAX: u32 = 600;
 /// with all his mail must not keep others from hearing of their failures.
 pub const DSN_RELAYED_PER_MINUTE_MAX: u32 = 300;
 
+// ---- access tokens and Microsoft Graph ----
+
+/// Connections to a token endpoint that are kept.
+pub const TOKEN_CONNECTIONS_MAX: u32 = 4;
+/// One question to a token endpoint.
+/// Source: Microsoft Entra answers within a second; its own libraries wait 30 s.
+pub const TOKEN_TIMEOUT: Duration = Duration::from_secs(30);
+/// The body of its answer.
+pub const TOKEN_ANSWER_BYTES_MAX: usize = 64 * 1024;
+/// A token: with the user's name it fits an AUTH command in base64 (RFC 4954 §4: 12288 octets). Those of Microsoft have about 2 KB.
+pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
+/// A new token is asked for so long before the end of the old one; half of its life before, if that is less.
+/// Source: relays refuse tokens that end within minutes; Microsoft's libraries take 5 minutes.
+pub const TOKEN_RENEWAL: Duration = Duration::from_secs(300);
+/// Longest life of a token, whatever `expires_in` says.
+/// Source: Microsoft's live for an hour, and for a day with continuous access evaluation.
+pub const TOKEN_LIFE_MAX: Duration = Duration::from_secs(24 * 3600);
+/// Life of a token of which nothing is said (RFC 6749 §5.1 asks for it).
+pub const TOKEN_LIFE_DEFAULT: Duration = Duration::from_secs(600);
+/// Longest `Retry-After` of a token endpoint that is believed.
+pub const TOKEN_WAIT_MAX: Duration = Duration::from_secs(600);
+/// Characters of a token endpoint's or Graph's reason.
+pub const TOKEN_REASON_CHARS_MAX: usize = 300;
+/// Life of an assertion (RFC 7523 §3); Microsoft asks for 5 to 10 minutes.
+pub const ASSERTION_LIFE: Duration = Duration::from_secs(300);
+/// Requests to Graph at a time unless `limits` says another; Exchange Online allows an application 4 for each mailbox.
+pub const GRAPH_CONNECTIONS_DEFAULT: u32 = 4;
+/// Octets of a message for Graph.
+/// Source: requests of about 4 MB are promised and 2,240 kB of MIME are seen to work; larger ones get a misleading 200.
+pub const GRAPH_MESSAGE_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// One request to Graph, the upload included.
+pub const GRAPH_TIMEOUT: Duration = Duration::from_secs(120);
+/// The body of an answer of Graph.
+pub const GRAPH_ANSWER_BYTES_MAX: usize = 64 * 1024;
+/// Wait after 429 or 503 without a word how long.
+/// Source: Graph's limits are counted over 10 minutes; its libraries wait 3 s, then longer.
+pub const GRAPH_WAIT_DEFAULT: Duration = Duration::from_secs(10);
+/// Longest `Retry-After` of Graph that is believed.
+pub const GRAPH_WAIT_MAX: Duration = Duration::from_secs(600);
+
 // ---- spool ----
 
 /// Content above this is a file of its own; below it lives in the segment (measured: the break-even of a second sync is near it).

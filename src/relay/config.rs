@@ -150,7 +150,7 @@ pub enum Auth {
 }
 
 /// Where access tokens come from: the client credentials grant of OAuth 2.0 (RFC 6749 §4.4).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct OAuthConfig {
     /// The token endpoint; `https`, or `http` to a loopback address.
     pub token_url: Arc<str>,
@@ -165,7 +165,7 @@ pub struct OAuthConfig {
 }
 
 /// What proves an application to its token endpoint.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum OAuthProof {
     /// A client secret.
     Secret(SecretRef),

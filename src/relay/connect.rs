@@ -14,7 +14,7 @@ use super::connection::{Connection, Peer};
 use super::hosts::{Candidate, Place};
 use super::pool::Pool;
 use super::stream::Stream;
-use super::{Auth, Inner, RelayKind, TlsMode, failures, login, race};
+use super::{Inner, RelayKind, TlsMode, failures, login, race};
 use crate::failure::Failure;
 use crate::limits;
 use crate::smtp::{Client, ClientEvent, Protocol};
@@ -79,8 +79,7 @@ impl Connect<'_> {
             if connection.peer.tls.is_none() && !self.candidate.place.is_of_this_machine() {
                 return Err(failures::login("there is no TLS, and credentials go out without it to loopback addresses only").into());
             }
-            let Auth::Password(secret) = auth else { return Err(failures::login("access tokens are not there yet").into()) };
-            match login.run(&mut connection, self.inner.secrets.as_ref(), secret, self.deadline).await? {
+            match login.run(&mut connection, login::Means::new(self.inner, auth), self.deadline).await? {
                 login::Progress::Done => return Ok(connection),
                 login::Progress::ConnectAgain => {}
             }

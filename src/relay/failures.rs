@@ -58,6 +58,11 @@ pub(super) fn login(detail: impl Display) -> Failure {
     ours(LOGIN, detail)
 }
 
+/// The token endpoint gives no token for now.
+pub(super) fn no_token(detail: impl Display) -> Failure {
+    relay(LOGIN, detail)
+}
+
 pub(super) fn busy(detail: impl Display) -> Failure {
     ours(BUSY, detail)
 }

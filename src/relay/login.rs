@@ -9,11 +9,12 @@ use tokio::time::{Instant, timeout_at};
 
 use super::connect::ConnectError;
 use super::connection::Connection;
-use super::failures;
+use super::tokens::Tokens;
+use super::{Auth, Inner, OAuthConfig, failures};
 use crate::failure::Failure;
 use crate::limits;
 use crate::secrets::{Credential, SecretError, SecretRef, Secrets};
-use crate::smtp::{ClientEvent, Reply};
+use crate::smtp::{ClientEvent, Extensions, Mechanism, Reply};
 
 /// Where credentials come from: [`Secrets`], and stand-ins in tests.
 pub(super) trait CredentialSource: fmt::Debug + Send + Sync {
@@ -21,6 +22,8 @@ pub(super) trait CredentialSource: fmt::Debug + Send + Sync {
     fn get<'a>(&'a self, secret: &'a SecretRef) -> Answer<'a, Result<Arc<Credential>, SecretError>>;
     /// See [`Secrets::after_refusal`].
     fn after_refusal<'a>(&'a self, secret: &'a SecretRef, refused: &'a Credential) -> Answer<'a, Option<Arc<Credential>>>;
+    /// See [`Secrets::accepted`].
+    fn accepted(&self, secret: &SecretRef);
 }
 
 /// Asked once for a connection, so a box is cheap enough.
@@ -34,6 +37,88 @@ impl CredentialSource for Secrets {
     fn after_refusal<'a>(&'a self, secret: &'a SecretRef, refused: &'a Credential) -> Answer<'a, Option<Arc<Credential>>> {
         Box::pin(Secrets::after_refusal(self, secret, refused))
     }
+
+    fn accepted(&self, secret: &SecretRef) {
+        Secrets::accepted(self, secret);
+    }
+}
+
+/// What a relay logs in with, and who has it.
+#[derive(Clone, Copy)]
+pub(super) enum Means<'a> {
+    Password(&'a dyn CredentialSource, &'a SecretRef),
+    /// A token is a password that lives for an hour.
+    Token(&'a Tokens, &'a Arc<OAuthConfig>),
+}
+
+impl<'a> Means<'a> {
+    pub(super) fn new(inner: &'a Inner, auth: &'a Auth) -> Self {
+        match auth {
+            Auth::Password(secret) => Self::Password(inner.secrets.as_ref(), secret),
+            Auth::OAuth(config) => Self::Token(&inner.tokens, config),
+        }
+    }
+
+    /// How to say it to this next hop; the error says what it offers instead.
+    fn way(self, offered: &Extensions) -> Result<Way, Failure> {
+        let way = match self {
+            Self::Password(..) => offered.mechanism().map(Way::Password),
+            Self::Token(..) => offered.auth_xoauth2.then_some(Way::Token),
+        };
+        way.ok_or_else(|| {
+            let ours = match self {
+                Self::Password(..) => "neither AUTH PLAIN nor AUTH LOGIN",
+                Self::Token(..) => "no AUTH XOAUTH2, which access tokens need,",
+            };
+            let theirs = if offered.auth_offered.is_empty() { "no AUTH at all" } else { &offered.auth_offered };
+            failures::login(format!("the next hop offers {ours} on this connection; it offers: {theirs}"))
+        })
+    }
+
+    async fn first(self, deadline: Instant) -> Result<Arc<Credential>, ConnectError> {
+        let found = match self {
+            Self::Password(secrets, secret) => timeout_at(deadline, secrets.get(secret))
+                .await
+                .map(|found| found.map_err(|error| failures::login(format!("{}: {}", self.describe(), error.0)))),
+            Self::Token(tokens, config) => {
+                timeout_at(deadline, tokens.get(config)).await.map(|found| found.map_err(|error| error.failure()))
+            }
+        };
+        match found {
+            Ok(found) => found.map_err(ConnectError::Stop),
+            Err(_) => Err(ConnectError::Stop(failures::login(format!("{} was not had in time", self.describe())))),
+        }
+    }
+
+    /// `None`, too, when there is none before the deadline.
+    async fn after_refusal(self, refused: &Credential, deadline: Instant) -> Option<Arc<Credential>> {
+        match self {
+            Self::Password(secrets, secret) => timeout_at(deadline, secrets.after_refusal(secret, refused)).await.ok()?,
+            Self::Token(tokens, config) => timeout_at(deadline, tokens.after_refusal(config, refused)).await.ok()?,
+        }
+    }
+
+    fn accepted(self) {
+        match self {
+            Self::Password(secrets, secret) => secrets.accepted(secret),
+            Self::Token(tokens, config) => tokens.accepted(config),
+        }
+    }
+
+    /// Where it comes from; never what it is.
+    fn describe(self) -> String {
+        match self {
+            Self::Password(_, secret) => describe(secret),
+            Self::Token(_, config) => format!("the access token for {} from {}", config.user, config.token_url),
+        }
+    }
+}
+
+/// The mechanism on one connection.
+#[derive(Clone, Copy)]
+enum Way {
+    Password(Mechanism),
+    Token,
 }
 
 /// The credentials that were tried in one attempt; it outlives the connection when the next hop closes after a refusal.
@@ -54,29 +139,27 @@ pub(super) enum Progress {
 
 impl Login {
     /// Tries the credentials that there are, on this connection for as long as the next hop keeps it.
-    pub(super) async fn run(
-        &mut self,
-        connection: &mut Connection,
-        secrets: &dyn CredentialSource,
-        secret: &SecretRef,
-        deadline: Instant,
-    ) -> Result<Progress, ConnectError> {
-        let Some(mechanism) = connection.client.extensions().mechanism() else {
-            return Err(failures::login("the next hop offers neither AUTH PLAIN nor AUTH LOGIN on this connection").into());
-        };
+    pub(super) async fn run(&mut self, connection: &mut Connection, means: Means<'_>, deadline: Instant) -> Result<Progress, ConnectError> {
+        let way = means.way(connection.client.extensions())?;
         let mut fresh_connection = true;
         loop {
             let credential = match self.next.take() {
                 Some(credential) => credential,
-                None => first(secrets, secret, deadline).await?,
+                None => means.first(deadline).await?,
             };
             if credential.username.contains('\0') || credential.password.contains('\0') {
-                let detail = format!("{} holds a NUL, which AUTH cannot carry", describe(secret));
+                let detail = format!("{} holds a NUL, which AUTH cannot carry", means.describe());
                 return Err(ConnectError::Stop(failures::login(detail)));
             }
-            connection.client.authenticate(mechanism, &credential.username, &credential.password);
+            match way {
+                Way::Password(mechanism) => connection.client.authenticate(mechanism, &credential.username, &credential.password),
+                Way::Token => connection.client.authenticate_with_token(&credential.username, &credential.password),
+            }
             let reply = match connection.next_event(deadline).await {
-                Ok(ClientEvent::Authenticated) => return Ok(Progress::Done),
+                Ok(ClientEvent::Authenticated) => {
+                    means.accepted();
+                    return Ok(Progress::Done);
+                }
                 Ok(ClientEvent::AuthRefused(reply)) => without_secret(reply, &credential),
                 Ok(other) => return Err(failures::connection_lost(format!("unexpected event {other:?} after AUTH")).into()),
                 // It was the last credential that made the next hop close, not this one: try this one where it counts.
@@ -87,7 +170,7 @@ impl Login {
                 Err(failure) => return Err(scrubbed(failure, &credential).into()),
             };
             self.refusals = self.refusals.saturating_add(1);
-            self.next = self.after_refusal(&reply, secrets, secret, &credential, deadline).await?;
+            self.next = self.after_refusal(&reply, means, &credential, deadline).await?;
             fresh_connection = false;
         }
     }
@@ -96,33 +179,25 @@ impl Login {
     async fn after_refusal(
         &self,
         reply: &Reply,
-        secrets: &dyn CredentialSource,
-        secret: &SecretRef,
+        means: Means<'_>,
         refused: &Credential,
         deadline: Instant,
     ) -> Result<Option<Arc<Credential>>, ConnectError> {
-        let stop = |what: &str| Err(ConnectError::Stop(failures::login(format!("{what} {}: {reply}", describe(secret)))));
+        let stop = |what: &str| Err(ConnectError::Stop(failures::login(format!("{what} {}: {reply}", means.describe()))));
         if !reply.is_permanent() {
-            return Err(ConnectError::TryNext(failures::login(format!("reply to AUTH with {}: {reply}", describe(secret)))));
+            return Err(ConnectError::TryNext(failures::login(format!("reply to AUTH with {}: {reply}", means.describe()))));
         }
         if reply.code != 535 {
             return stop("the next hop refuses a login with");
         }
+        let next = means.after_refusal(refused, deadline).await;
         if self.refusals >= limits::RELAY_CREDENTIALS_MAX {
             return stop("the next hop refuses every version of");
         }
-        match timeout_at(deadline, secrets.after_refusal(secret, refused)).await {
-            Ok(Some(next)) => Ok(Some(next)),
-            Ok(None) | Err(_) => stop("the next hop refuses"),
+        match next {
+            Some(next) => Ok(Some(next)),
+            None => stop("the next hop refuses"),
         }
-    }
-}
-
-async fn first(secrets: &dyn CredentialSource, secret: &SecretRef, deadline: Instant) -> Result<Arc<Credential>, ConnectError> {
-    match timeout_at(deadline, secrets.get(secret)).await {
-        Ok(Ok(credential)) => Ok(credential),
-        Ok(Err(error)) => Err(ConnectError::Stop(failures::login(format!("{}: {}", describe(secret), error.0)))),
-        Err(_) => Err(ConnectError::Stop(failures::login(format!("{} was not read in time", describe(secret))))),
     }
 }
 
@@ -151,5 +226,6 @@ fn scrubbed(mut failure: Failure, credential: &Credential) -> Failure {
 fn mentions(text: &str, credential: &Credential) -> bool {
     let encoded = crate::smtp::auth_encodings(&credential.username, &credential.password);
     let plain = !credential.password.is_empty() && text.contains(credential.password.as_str());
-    plain || encoded.iter().any(|part| !part.is_empty() && text.contains(part.as_str()))
+    let as_token = crate::smtp::token_encoding(&credential.username, &credential.password);
+    plain || encoded.iter().chain([&as_token]).any(|part| !part.is_empty() && text.contains(part.as_str()))
 }

@@ -22,13 +22,16 @@ mod health;
 mod hosts;
 mod internet;
 mod login;
+mod percent;
 mod pool;
 mod race;
 mod resolve;
+mod retry_after;
 mod stream;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod tokens;
 
 pub use config::{
     Auth, IpFamily, OAuthConfig, OAuthProof, Preset, Provider, RelayConfig, RelayKind, RelayLimits, RetrySchedule, Route, TlsMode,
@@ -57,6 +60,7 @@ pub struct Relays {
 struct Inner {
     hostname: Arc<str>,
     secrets: Arc<dyn login::CredentialSource>,
+    tokens: tokens::Tokens,
     pools: Mutex<Pools>,
     tls_anyone: tls::LazyConfig,
     tls_system: tls::LazyConfig,
@@ -72,12 +76,13 @@ struct Pools {
 impl Relays {
     /// No connection is made yet. `hostname` is what EHLO says; `dns` finds mail exchangers.
     pub fn new(hostname: Arc<str>, secrets: Arc<Secrets>, dns: Dns) -> Self {
-        Self::with_source(hostname, secrets, dns)
+        let tokens = tokens::Tokens::new(Arc::clone(&secrets));
+        Self::with_source(hostname, secrets, tokens, dns)
     }
 
-    fn with_source(hostname: Arc<str>, secrets: Arc<dyn login::CredentialSource>, dns: Dns) -> Self {
+    fn with_source(hostname: Arc<str>, secrets: Arc<dyn login::CredentialSource>, tokens: tokens::Tokens, dns: Dns) -> Self {
         let (tls_anyone, tls_system) = Default::default();
-        Self { inner: Arc::new(Inner { hostname, secrets, pools: Mutex::default(), tls_anyone, tls_system, dns }) }
+        Self { inner: Arc::new(Inner { hostname, secrets, tokens, pools: Mutex::default(), tls_anyone, tls_system, dns }) }
     }
 
     /// Delivers to one relay. Every recipient has an outcome when it returns, which is at `deadline` at the latest.

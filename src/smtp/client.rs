@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use bytes::{BufMut, BytesMut};
 
-use super::client_auth::{Mechanism, SecretLine, exchange};
+use super::client_auth::{Mechanism, SecretLine, exchange, exchange_token};
 use super::client_types::{ClientError, Event, Extensions, Protocol, Stage, Transaction, Verdict};
 use super::reply::Reply;
 use super::reply_parser::ReplyParser;
@@ -131,7 +131,15 @@ impl Client {
 
     /// Logs in; the driver has seen to it that the connection is one for secrets.
     pub fn authenticate(&mut self, mechanism: Mechanism, username: &str, password: &str) {
-        let (command, answers) = exchange(mechanism, username, password);
+        self.say_auth(exchange(mechanism, username, password));
+    }
+
+    /// The same with an access token (XOAUTH2).
+    pub fn authenticate_with_token(&mut self, user: &str, token: &str) {
+        self.say_auth(exchange_token(user, token));
+    }
+
+    fn say_auth(&mut self, (command, answers): (SecretLine, VecDeque<SecretLine>)) {
         self.auth_answers = answers;
         self.output.put_slice(&command);
         self.awaiting.push_back(Stage::Auth);

@@ -75,6 +75,8 @@ fn extensions_are_read_in_any_case_and_unknown_ones_ignored() {
         rcpt_domain_max: None,
         auth_plain: false,
         auth_login: true,
+        auth_xoauth2: false,
+        auth_offered: "CRAM-MD5 login".to_owned(),
     };
     assert_eq!(*client.extensions(), expected);
     assert_eq!(ready("AUTH=PLAIN LOGIN").extensions().mechanism(), Some(Mechanism::Plain));
@@ -273,6 +275,19 @@ fn plain_and_login() {
     client.authenticate(Mechanism::Login, "foo", "foobar");
     client.feed(b"334 a\r\n334 b\r\n334 c\r\n");
     assert!(matches!(client.poll(), Err(ClientError::Unexpected(Stage::Auth, _))), "no end of challenges");
+}
+
+#[test]
+fn a_token_goes_out_at_once_and_an_empty_line_asks_for_the_final_code() {
+    let mut client = ready("AUTH login xoauth2");
+    assert!(client.extensions().auth_xoauth2 && client.extensions().auth_offered == "login xoauth2");
+    client.authenticate_with_token("a@b.example", "token");
+    assert_eq!(said(&mut client), "AUTH XOAUTH2 dXNlcj1hQGIuZXhhbXBsZQFhdXRoPUJlYXJlciB0b2tlbgEB\r\n");
+    assert_eq!(hears(&mut client, "334 eyJzdGF0dXMiOiI0MDEifQ=="), (None, "\r\n".to_owned()));
+    let (refused, _) = hears(&mut client, "535 5.7.3 no");
+    assert_eq!(refused, Some(Event::AuthRefused(Reply::new(535, Some(Status(5, 7, 3)), "no"))));
+    client.authenticate_with_token("a@b.example", "token");
+    assert_eq!(hears(&mut client, "235 welcome").0, Some(Event::Authenticated));
 }
 
 #[test]

@@ -39,7 +39,14 @@ pub struct Extensions {
     pub auth_plain: bool,
     /// RFC 4954: LOGIN is offered.
     pub auth_login: bool,
+    /// XOAUTH2 is offered.
+    pub auth_xoauth2: bool,
+    /// The mechanisms of AUTH as they were offered, for people.
+    pub auth_offered: String,
 }
+
+/// Names of mechanisms that are kept to be shown; the rest is left out.
+const AUTH_OFFERED_BYTES_MAX: usize = 200;
 
 /// What a reply answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -200,7 +207,7 @@ impl Extensions {
         offered
     }
 
-    /// PLAIN before LOGIN; `None` when neither is offered.
+    /// PLAIN before LOGIN, for a password; `None` when neither is offered.
     pub fn mechanism(&self) -> Option<Mechanism> {
         if self.auth_plain {
             Some(Mechanism::Plain)
@@ -225,6 +232,12 @@ impl Extensions {
     }
 
     fn note_mechanism(&mut self, mechanism: &str) {
+        let length = self.auth_offered.len().saturating_add(mechanism.len());
+        if length < AUTH_OFFERED_BYTES_MAX && mechanism.bytes().all(|byte| byte.is_ascii_graphic()) {
+            self.auth_offered.push_str(if self.auth_offered.is_empty() { "" } else { " " });
+            self.auth_offered.push_str(mechanism);
+        }
+        self.auth_xoauth2 |= mechanism.eq_ignore_ascii_case("XOAUTH2");
         self.auth_plain |= mechanism.eq_ignore_ascii_case("PLAIN");
         self.auth_login |= mechanism.eq_ignore_ascii_case("LOGIN");
     }

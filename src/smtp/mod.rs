@@ -26,7 +26,7 @@ mod session;
 pub use address::{Address, AddressError, ReversePath};
 pub use chunks::Chunks;
 pub use client::Client;
-pub use client_auth::{Mechanism, auth_encodings};
+pub use client_auth::{Mechanism, auth_encodings, token_encoding};
 pub use client_data::{DotStuffer, LastChunk, line_ends_are_crlf};
 pub use client_types::{ClientError, Event as ClientEvent, Extensions, Protocol, RequireTls, Stage, Transaction, Verdict};
 pub use command::{Command, MailParameters};

@@ -5,6 +5,8 @@ mod extensions;
 mod hop;
 mod lies;
 mod tls_and_login;
+mod tokens;
+mod web;
 
 use std::sync::Arc;
 use std::time::Duration;

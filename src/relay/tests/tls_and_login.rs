@@ -140,11 +140,18 @@ impl CredentialSource for Source {
     fn after_refusal<'a>(&'a self, _: &'a SecretRef, _: &'a Credential) -> Answer<'a, Option<Arc<Credential>>> {
         Box::pin(async { self.next() })
     }
+
+    fn accepted(&self, _: &SecretRef) {}
+}
+
+fn relays_with(passwords: &[&'static str]) -> Relays {
+    let source = Source(Mutex::new(passwords.iter().copied().collect()));
+    let tokens = super::super::tokens::Tokens::new(Arc::default());
+    Relays::with_source("mx.example".into(), Arc::new(source), tokens, dns())
 }
 
 async fn log_in(hop: &Hop, passwords: &[&'static str]) -> DeliveryReport {
-    let source = Source(Mutex::new(passwords.iter().copied().collect()));
-    let relays = Relays::with_source("mx.example".into(), Arc::new(source), dns());
+    let relays = relays_with(passwords);
     let config = RelayConfig { auth: Some(Auth::Password(secret())), ..config(hop) };
     deliver(&relays, config, &["x@y.example"]).await
 }
@@ -211,7 +218,7 @@ async fn auth_that_is_not_offered_or_login_alone() {
 async fn login_over_tls_once_for_a_connection() {
     let (tls, _) = server(&["127.0.0.1"]);
     let hop = Hop::start(with_tls(tls).keywords(&["AUTH PLAIN"])).await;
-    let relays = Relays::with_source("mx.example".into(), Arc::new(Source(Mutex::new(["good"].into()))), dns());
+    let relays = relays_with(&["good"]);
     let config = RelayConfig { auth: Some(Auth::Password(secret())), ..mode(&hop, TlsMode::Required) };
     for reused in [false, true] {
         let report = deliver(&relays, config.clone(), &["x@y.example"]).await;

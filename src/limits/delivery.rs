@@ -111,6 +111,11 @@ pub const DSN_PER_MINUTE_MAX: u32 = 600;
 /// with all his mail must not keep others from hearing of their failures.
 pub const DSN_RELAYED_PER_MINUTE_MAX: u32 = 300;
 
+/// Configurations of TLS with a client certificate that a relay keeps: one for each kind of trust.
+pub const CLIENT_CERTIFICATE_CONFIGS_MAX: usize = 8;
+/// Servers whose sessions are resumed with one of them.
+pub const CLIENT_CERTIFICATE_SESSIONS_MAX: usize = 32;
+
 // ---- access tokens and Microsoft Graph ----
 
 /// Connections to a token endpoint that are kept.

@@ -13,7 +13,7 @@ use super::tokens::Tokens;
 use super::{Auth, Inner, OAuthConfig, failures};
 use crate::failure::Failure;
 use crate::limits;
-use crate::secrets::{Credential, SecretError, SecretRef, Secrets};
+use crate::secrets::{Credential, Identity, SecretError, SecretRef, Secrets};
 use crate::smtp::{ClientEvent, Extensions, Mechanism, Reply};
 
 /// Where credentials come from: [`Secrets`], and stand-ins in tests.
@@ -23,7 +23,13 @@ pub(super) trait CredentialSource: fmt::Debug + Send + Sync {
     /// See [`Secrets::after_refusal`].
     fn after_refusal<'a>(&'a self, secret: &'a SecretRef, refused: &'a Credential) -> Answer<'a, Option<Arc<Credential>>>;
     /// See [`Secrets::accepted`].
-    fn accepted(&self, secret: &SecretRef);
+    fn accepted(&self, secret: &SecretRef) {
+        let _ = secret;
+    }
+    /// See [`Secrets::identity`].
+    fn identity<'a>(&'a self, secret: &'a SecretRef) -> Answer<'a, Result<Arc<Identity>, SecretError>> {
+        Box::pin(async move { Err(SecretError(format!("{secret}: there is none").into())) })
+    }
 }
 
 /// Asked once for a connection, so a box is cheap enough.
@@ -40,6 +46,10 @@ impl CredentialSource for Secrets {
 
     fn accepted(&self, secret: &SecretRef) {
         Secrets::accepted(self, secret);
+    }
+
+    fn identity<'a>(&'a self, secret: &'a SecretRef) -> Answer<'a, Result<Arc<Identity>, SecretError>> {
+        Box::pin(Secrets::identity(self, secret))
     }
 }
 

@@ -11,6 +11,7 @@
 //! `resolve` and `internet` find it, `health` remembers who was sick, `race` and `connect` and `login` get a session ready, `connection` moves its bytes,
 //! `pool` keeps it for the next message, `failures` has the words.
 
+mod client_certificate;
 mod config;
 mod connect;
 mod connection;

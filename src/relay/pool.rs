@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
+use super::client_certificate::ClientCertificate;
 use super::connection::Connection;
 use super::health::Health;
 use super::tls::{LazyConfig, Trust};
@@ -24,6 +25,7 @@ pub(super) struct Pool {
     pub(super) health: Health,
     /// For a `ca_file`; the other kinds of trust are shared between relays.
     own_ca: LazyConfig,
+    client_certificate: ClientCertificate,
     reaping: AtomicBool,
 }
 
@@ -43,6 +45,7 @@ impl Pool {
             idle: Mutex::default(),
             health: Health::default(),
             own_ca: LazyConfig::default(),
+            client_certificate: ClientCertificate::default(),
             reaping: AtomicBool::new(false),
         }
     }
@@ -112,8 +115,17 @@ impl Pool {
         std::mem::take(&mut idle.connections)
     }
 
-    /// The TLS configuration for this mode with this relay's CAs.
+    /// What TLS is made with in this mode: with this relay's CAs and its certificate.
     pub(super) async fn tls_config(&self, inner: &Inner, mode: TlsMode) -> Result<Arc<rustls::ClientConfig>, String> {
+        let bare = self.bare_tls_config(inner, mode).await?;
+        match &self.config.client_certificate {
+            Some(secret) => self.client_certificate.with(bare, inner.secrets.as_ref(), secret).await,
+            None => Ok(bare),
+        }
+    }
+
+    /// The same without a certificate.
+    async fn bare_tls_config(&self, inner: &Inner, mode: TlsMode) -> Result<Arc<rustls::ClientConfig>, String> {
         match (mode, &self.config.ca_file) {
             (TlsMode::Verify, Some(file)) => self.own_ca.get(Trust::File(file.clone())).await,
             (TlsMode::Verify, None) => inner.tls_system.get(Trust::System).await,

@@ -63,6 +63,8 @@ pub(super) struct Log {
     pub(super) messages: Vec<Vec<u8>>,
     pub(super) octets_in: usize,
     pub(super) octets_out: usize,
+    /// What the client showed in each handshake, in DER.
+    pub(super) certificates: Vec<Option<Vec<u8>>>,
 }
 
 pub(super) struct Hop {
@@ -232,6 +234,9 @@ impl Session {
 
     async fn handshake(&self, stream: Box<dyn Io>) -> Option<Box<dyn Io>> {
         let acceptor = tokio_rustls::TlsAcceptor::from(self.script.tls.clone()?);
-        acceptor.accept(stream).await.ok().map(|stream| Box::new(stream) as Box<dyn Io>)
+        let stream = acceptor.accept(stream).await.ok()?;
+        let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()).map(|certificate| certificate.to_vec());
+        self.log.lock().unwrap().certificates.push(shown);
+        Some(Box::new(stream))
     }
 }

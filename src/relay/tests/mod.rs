@@ -1,5 +1,6 @@
 //! The relay room against scripted next hops.
 
+mod client_certificates;
 mod delivery;
 mod extensions;
 mod hop;

@@ -140,8 +140,6 @@ impl CredentialSource for Source {
     fn after_refusal<'a>(&'a self, _: &'a SecretRef, _: &'a Credential) -> Answer<'a, Option<Arc<Credential>>> {
         Box::pin(async { self.next() })
     }
-
-    fn accepted(&self, _: &SecretRef) {}
 }
 
 fn relays_with(passwords: &[&'static str]) -> Relays {

@@ -35,17 +35,30 @@ pub struct HttpSettings {
 
 /// Why there is no answer; for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HttpError(Arc<str>);
+pub struct HttpError {
+    text: Arc<str>,
+    /// Nothing of the request was sent.
+    is_unsent: bool,
+}
 
 impl HttpError {
     fn new(text: impl fmt::Display) -> Self {
-        Self(text.to_string().into())
+        Self { text: text.to_string().into(), is_unsent: false }
+    }
+
+    /// Whether it is certain that the server has seen nothing of the request.
+    pub fn is_unsent(&self) -> bool {
+        self.is_unsent
+    }
+
+    fn unsent(self) -> Self {
+        Self { is_unsent: true, ..self }
     }
 }
 
 impl fmt::Display for HttpError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
@@ -75,7 +88,7 @@ impl HttpClient {
     }
 
     async fn exchange(&self, request: Request<Bytes>, once: bool) -> Result<Response<Bytes>, HttpError> {
-        let client = self.client.get_or_try_init(|| self.build()).await?;
+        let client = self.client.get_or_try_init(|| self.build()).await.map_err(HttpError::unsent)?;
         let (mut head, body) = request.into_parts();
         head.headers.entry(USER_AGENT).or_insert(HeaderValue::from_static("gateway"));
         let send = || client.request(Request::from_parts(head.clone(), Full::new(body.clone())));
@@ -83,7 +96,8 @@ impl HttpClient {
             Err(error) if !once && was_closed(&error) => send().await,
             response => response,
         };
-        let (head, body) = response.map_err(|error| HttpError::new(causes(&error)))?.into_parts();
+        let (head, body) =
+            response.map_err(|error| HttpError { is_unsent: error.is_connect(), ..HttpError::new(causes(&error)) })?.into_parts();
         let body = Limited::new(body, self.settings.response_bytes_max).collect().await;
         let body = body.map_err(|error| HttpError::new(causes(error.as_ref())))?.to_bytes();
         Ok(Response::from_parts(head, body))

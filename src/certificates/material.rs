@@ -70,6 +70,17 @@ fn server_names(certificate: &X509Certificate<'_>) -> ServerNames {
     }))
 }
 
+/// How long a client's certificate in DER is valid, and whether it is made for clients: it says so (RFC 5280 §4.2.1.12), or says nothing.
+pub fn client_identity(file: &Path, certificate: &[u8]) -> Result<(Expiry, bool), String> {
+    let der = CertificateDer::from(certificate);
+    let certificate = parsed(&der)?;
+    let usage = certificate.extended_key_usage().map_err(|error| format!("the certificate cannot be read: {error}"))?;
+    let is_for_clients = usage.is_none_or(|usage| usage.value.any || usage.value.client_auth);
+    let names = server_names(&certificate);
+    let name = names.iter().next().map_or_else(|| name_for_people(certificate.subject()), str::to_owned);
+    Ok((expiry(&certificate, Dated::Certificate, name, file), is_for_clients))
+}
+
 /// All certificates of a file in PEM, or the one of a file in DER; never none.
 pub(super) fn certificates(bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     let all = match is_pem(bytes) {

@@ -14,7 +14,7 @@ mod trust_tests;
 pub use client::client_certificate;
 pub use expiry::{Dated, Expiry, Standing};
 pub use handshake::{demanding, failure, server_config};
-pub use material::{Pair, PairMistake, pair};
+pub use material::{Pair, PairMistake, client_identity, pair};
 pub use names::ServerNames;
 pub use trust::{Believed, Shown, Trust, TrustMistake};
 

@@ -10,6 +10,8 @@
 //! `deliver` makes transactions of a delivery, divided by `groups`, and decides what a failure means; `hosts` says which place is next,
 //! `resolve` and `internet` find it, `health` remembers who was sick, `race` and `connect` and `login` get a session ready, `connection` moves its bytes,
 //! `pool` keeps it for the next message, `failures` has the words.
+//! `tokens` has what is logged in with instead of passwords, `client_certificate` what is shown in handshakes; `graph` is the next hop
+//! that speaks HTTP.
 
 mod client_certificate;
 mod config;
@@ -18,6 +20,7 @@ mod connection;
 mod deliver;
 pub mod examine;
 mod failures;
+mod graph;
 mod groups;
 mod health;
 mod hosts;
@@ -89,7 +92,10 @@ impl Relays {
     /// Delivers to one relay. Every recipient has an outcome when it returns, which is at `deadline` at the latest.
     pub async fn deliver(&self, relay: &Arc<RelayConfig>, delivery: &Delivery, deadline: tokio::time::Instant) -> DeliveryReport {
         let pool = self.pool(relay);
-        let report = deliver::deliver(&self.inner, &pool, delivery, deadline).await;
+        let report = match relay.kind {
+            RelayKind::Graph => graph::deliver(&self.inner, &pool, delivery, deadline).await,
+            RelayKind::Smtp | RelayKind::Lmtp => deliver::deliver(&self.inner, &pool, delivery, deadline).await,
+        };
         if is_of_the_moment(relay) {
             goodbye(pool.close());
         }

@@ -14,7 +14,7 @@ use super::client_certificate::ClientCertificate;
 use super::connection::Connection;
 use super::health::Health;
 use super::tls::{LazyConfig, Trust};
-use super::{Inner, RelayConfig, TlsMode};
+use super::{Inner, RelayConfig, TlsMode, graph};
 
 /// One relay's pool.
 #[derive(Debug)]
@@ -26,6 +26,8 @@ pub(super) struct Pool {
     /// For a `ca_file`; the other kinds of trust are shared between relays.
     own_ca: LazyConfig,
     client_certificate: ClientCertificate,
+    /// For relays of this kind alone.
+    pub(super) graph: graph::Service,
     reaping: AtomicBool,
 }
 
@@ -46,6 +48,7 @@ impl Pool {
             health: Health::default(),
             own_ca: LazyConfig::default(),
             client_certificate: ClientCertificate::default(),
+            graph: graph::Service::default(),
             reaping: AtomicBool::new(false),
         }
     }

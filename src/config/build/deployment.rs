@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use time::OffsetDateTime;
 
 use super::tls::{self, Material};
-use super::{acme, analyzers, edge, fields, relays, resolver, submission};
+use super::{acme, analyzers, client_certificate, edge, fields, relays, resolver, submission};
 use crate::acme::AcmeConfig;
 use crate::analyzers::AnalyzerConfig;
 use crate::certificates::{Expiry, Trust};
@@ -89,6 +89,7 @@ pub(crate) fn build(tree: &Node, folder: &Path, now: OffsetDateTime, sink: &mut 
         if let Some(file) = built.as_ref().and_then(|relay| relay.ca_file.clone()) {
             deployment.files.push(with_content(file));
         }
+        deployment.expiries.extend(built.as_ref().and_then(|relay| client_certificate::look(relay, &entry.value, now, sink)));
         deployment.relays.extend(built.map(|relay| (Arc::clone(&relay.name), Arc::new(relay))));
     }
     deployment.address_lists = lists(tree.get("address_lists"), folder, sink);

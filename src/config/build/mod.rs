@@ -3,6 +3,7 @@
 mod acme;
 pub(crate) mod analysis;
 mod analyzers;
+mod client_certificate;
 pub(crate) mod deployment;
 mod edge;
 mod fields;

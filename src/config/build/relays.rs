@@ -67,7 +67,7 @@ pub(super) fn relay(name: &str, node: &Node, folder: &Path, sink: &mut Sink) -> 
         chunking: model.chunking == Some(model::RelayChunking::Auto),
         source_ips: addresses(model.source_ip.as_ref()),
         ip_family: ip_family(&model, facts),
-        limits: relay_limits(model.limits.as_ref(), facts.map(|facts| (facts.limits)()).unwrap_or_default()),
+        limits: relay_limits(model.limits.as_ref(), facts.map(|facts| (facts.limits)()).unwrap_or_else(|| usual_limits(kind))),
         provider: facts.map_or(Provider::Other, |facts| facts.provider),
         preset: facts.map(|facts| facts.preset),
         domain: model.domain.as_ref().map(|domain| Arc::from(domain.0.as_str())),
@@ -111,6 +111,12 @@ fn needless_keys(model: &model::Relay, facts: Option<&Facts>, node: &Node, sink:
         let span = node.entry(key).map_or_else(|| node.head(), |entry| entry.key_span.clone());
         sink.error(Code::Conflict, span, message).help(format!("remove `{key}`"));
     }
+}
+
+fn usual_limits(kind: RelayKind) -> RelayLimits {
+    let usual = RelayLimits::default();
+    let connections = if kind == RelayKind::Graph { limits::GRAPH_CONNECTIONS_DEFAULT } else { usual.connections };
+    RelayLimits { connections, ..usual }
 }
 
 fn tls_mode(tls: model::RelayTls) -> TlsMode {

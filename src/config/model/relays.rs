@@ -42,10 +42,8 @@ pub(crate) struct Relay {
     /// Where the user name and the password are found.
     pub(crate) auth: Option<Secret>,
     /// How access tokens are had, for XOAUTH2 and `graph`.
-    #[schemars(extend("x-not-available" = "error"))]
     pub(crate) oauth: Option<OAuth>,
     /// The certificate to show when the next hop asks for one: chain and private key in PEM.
-    #[schemars(extend("x-not-available" = "error"))]
     pub(crate) client_certificate: Option<Secret>,
     /// The local address to connect from, or one for each family.
     pub(crate) source_ip: Option<OneOrMany<Ip>>,
@@ -73,7 +71,6 @@ pub(crate) enum Kind {
     /// LMTP (RFC 2033).
     Lmtp,
     /// Microsoft Graph (`sendMail`); `host` is its name, `graph.microsoft.com`.
-    #[schemars(extend("x-not-available" = "error"))]
     Graph,
 }
 

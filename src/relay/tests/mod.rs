@@ -3,6 +3,7 @@
 mod client_certificates;
 mod delivery;
 mod extensions;
+mod graph;
 mod hop;
 mod lies;
 mod tls_and_login;

@@ -1,5 +1,6 @@
 //! The whole gateway, put together: what `gateway run` and `gateway demo` start, reload and stop.
 
+mod core_dumps;
 mod expiries;
 mod open_files;
 mod reload;
@@ -89,6 +90,7 @@ impl std::error::Error for StartError {}
 impl Service {
     /// Opens the spool, binds the endpoints, and serves. `presented_as` is [`Ingress::presented_as`].
     pub async fn start(snapshot: Snapshot, log: Log, presented_as: HashMap<IpAddr, IpAddr>) -> Result<Self, StartError> {
+        core_dumps::forbid();
         let files = raise_file_limit();
         let snapshot = Arc::new(snapshot);
         let listeners = Listeners::bind(&snapshot).map_err(StartError::Bind)?;

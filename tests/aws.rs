@@ -42,6 +42,23 @@ async fn a_rotated_secret_is_followed_forwards_and_bridged_backwards() {
 }
 
 #[tokio::test]
+async fn a_rotated_client_secret_is_bridged_backwards_and_rests_when_both_are_refused() {
+    let account = account(&moto().url(), "eu-central-2").await;
+    let owner = aws_sdk_secretsmanager::Client::new(&account);
+    owner.create_secret().name("app/secret").secret_string("first").send().await.unwrap();
+    owner.put_secret_value().secret_id("app/secret").secret_string(r#"{"client_secret": "second"}"#).send().await.unwrap();
+    let (secret, secrets) = (named("app/secret"), secrets(&account));
+    let second = secrets.client_secret(&secret).await.unwrap();
+    assert_eq!(second.as_str(), "second");
+    let first = secrets.client_secret_after_refusal(&secret, &second).await.expect("the version before");
+    assert_eq!(first.as_str(), "first");
+    assert_eq!(secrets.client_secret(&secret).await.unwrap(), first, "the one that works is tried first");
+    assert_eq!(secrets.client_secret_after_refusal(&secret, &first).await, None);
+    let error = secrets.client_secret(&secret).await.unwrap_err().to_string();
+    assert!(error.starts_with("every version of it was refused; unless it changes it is tried again in "), "{error}");
+}
+
+#[tokio::test]
 async fn a_pending_version_is_never_tried() {
     let account = account(&moto().url(), "eu-west-2").await;
     let owner = aws_sdk_secretsmanager::Client::new(&account);

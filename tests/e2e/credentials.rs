@@ -89,12 +89,16 @@ fn a_secret_of_a_wrong_shape_bounces_nothing_and_is_named_but_not_shown() {
 }
 
 #[test]
-fn a_wrong_password_bounces_nothing_and_is_mended_while_the_mail_waits() {
-    let (moto, server) = (Moto::start(), Aiosmtpd::with_login(&["PLAIN"], USER, "not-that-one"));
-    put_secret(&moto, "relay/wrong", &secret(PASSWORD));
-    let gateway = stays_queued(&moto, &server, "relay/wrong");
-    server.set_user(USER, PASSWORD);
-    gateway.wait_outcome(BOB, "delivered");
+fn a_wrong_password_is_tried_once_bounces_nothing_and_is_mended_while_the_mail_waits() {
+    let server = Aiosmtpd::with_login(&["PLAIN"], USER, PASSWORD);
+    let deployment = Deployment::new("inline").file("secret.json", &secret("not-that-one"));
+    let deployment = deployment.relay_with("next", server.address(), "tls: required, auth: { file: secret.json }");
+    let gateway = deployment.start();
+    send(&gateway, "waits");
+    gateway.wait_for(|event| event["event"] == "attempt" && event["attempt"] == 3);
+    assert_eq!(server.logins(), [("PLAIN".to_owned(), false)], "further attempts would lock the mailbox");
+    deployment.write("secret.json", &secret(PASSWORD));
+    assert_delivered_with_login(&gateway, &server, 1);
     assert!(gateway.events(|event| event["event"] == "dsn").is_empty());
 }
 

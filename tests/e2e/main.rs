@@ -43,4 +43,5 @@ mod rules;
 mod senders;
 mod spf;
 mod tls;
+mod tokens;
 mod verdicts;

@@ -6,10 +6,10 @@ argv[2] is JSON: tls (certificate and key), mechanisms, login_required. A line o
 the connections that there are, its end ends the program.
 """
 
-import json, os, socket, ssl, sys
+import base64, json, os, socket, ssl, sys
 
 from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import SMTP, AuthResult
+from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
 
 folder, options = sys.argv[1], json.loads(sys.argv[2])
 SMTP.line_length_limit = 100_000
@@ -48,11 +48,20 @@ if options.get("tls"):
     context.load_cert_chain(*options["tls"])
     settings |= {"tls_context": context, "require_starttls": options.get("login_required", False)}
 if options.get("mechanisms"):
-    settings["auth_exclude_mechanism"] = [name for name in ("PLAIN", "LOGIN") if name not in options["mechanisms"]]
+    settings["auth_exclude_mechanism"] = [name for name in ("PLAIN", "LOGIN", "XOAUTH2") if name not in options["mechanisms"]]
     settings |= {"authenticator": authenticate, "auth_required": options.get("login_required", False)}
 
 
 class Server(SMTP):
+    # As Google and Microsoft do it: a token that is not taken gets a challenge, and the final code after an empty line.
+    async def auth_XOAUTH2(self, server, args):
+        user, token, *_ = base64.b64decode(args[1]).split(b"\x01")
+        login = LoginPassword(user.removeprefix(b"user="), token.removeprefix(b"auth=Bearer "))
+        result = self._authenticate("XOAUTH2", login)
+        if not result.success and await self.challenge_auth('{"status":"401"}') != b"":
+            say(event="nonsense")
+        return result
+
     def connection_lost(self, error):
         had_messages = self.transport in self.event_handler.transports
         super().connection_lost(error)

@@ -182,7 +182,8 @@ fn zone(keys: &Keys) -> dns::StubDns {
 }
 
 fn examiner(zone: &dns::StubDns) -> Examiner {
-    let dns = Dns::new(&ResolverConfig { servers: vec![zone.address()], timeout: Duration::from_secs(3) }).expect("a resolver");
+    let dns = Dns::new(&ResolverConfig { servers: vec![zone.address()], timeout: Duration::from_secs(3), ..ResolverConfig::default() })
+        .expect("a resolver");
     Examiner::new(dns, BTreeMap::new(), Log::new(Format::Json, std::io::sink()))
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use hickory_resolver::proto::rr::{Name, RData};
 
+use super::Tlsa;
 use super::question::Kind;
 use crate::limits::{DNS_RECORDS_MAX, DNS_TOLD_CHARS_MAX, DNS_TOLD_RECORDS_MAX};
 use crate::message::one_line;
@@ -18,6 +19,10 @@ pub(super) struct Answer {
     pub(super) exists: bool,
     /// For people: the records shortened.
     pub(super) told: Box<str>,
+    /// Servers that are believed have said of every step that it is authenticated.
+    pub(super) is_secure: bool,
+    /// The name at the end of CNAMEs, if there were any.
+    pub(super) canonical: Option<Box<str>>,
 }
 
 /// Records as their askers want them.
@@ -28,13 +33,14 @@ pub(super) enum Data {
     Ipv6(Arc<[Ipv6Addr]>),
     Mx(Arc<[(u16, Box<str>)]>),
     Ptr(Arc<[Box<str>]>),
+    Tlsa(Arc<[Tlsa]>),
     Nothing,
 }
 
 impl Answer {
     /// The name does not exist, or has no records of the type.
     pub(super) fn nothing(exists: bool) -> Self {
-        Self { data: Data::Nothing, exists, told: if exists { "no records" } else { "NXDOMAIN" }.into() }
+        Self { data: Data::Nothing, exists, told: if exists { "no records" } else { "NXDOMAIN" }.into(), is_secure: false, canonical: None }
     }
 
     /// The records of one name and type. What stands behind the first of very many is not looked at.
@@ -52,9 +58,15 @@ impl Answer {
             Kind::Ptr => {
                 Data::Ptr(records.filter_map(|data| if let RData::PTR(ptr) = data { Some(without_dot(&ptr.0)) } else { None }).collect())
             }
+            Kind::Tlsa => Data::Tlsa(records.filter_map(tlsa).collect()),
         };
         let told = data.told();
-        Self { data, exists: true, told }
+        Self { data, exists: true, told, is_secure: false, canonical: None }
+    }
+
+    /// The same with what is known of the way to it.
+    pub(super) fn reached(self, is_secure: bool, canonical: Option<&Name>) -> Self {
+        Self { is_secure, canonical: canonical.map(without_dot), ..self }
     }
 
     pub(super) fn has_records(&self) -> bool {
@@ -71,9 +83,11 @@ impl Answer {
             Data::Ipv6(addresses) => addresses.len().saturating_mul(16),
             Data::Mx(hosts) => hosts.iter().map(|(_, host)| of(host.len())).sum(),
             Data::Ptr(names) => names.iter().map(|name| of(name.len())).sum(),
+            Data::Tlsa(records) => records.iter().map(|record| of(record.data.len())).sum(),
             Data::Nothing => 0,
         };
-        records.saturating_add(self.told.len())
+        let canonical = self.canonical.as_ref().map_or(0, |name| name.len());
+        records.saturating_add(self.told.len()).saturating_add(canonical)
     }
 }
 
@@ -85,6 +99,7 @@ impl Data {
             Self::Ipv6(addresses) => told(addresses, Ipv6Addr::to_string),
             Self::Mx(hosts) => told(hosts, |(preference, host)| format!("{preference} {}", if host.is_empty() { "." } else { host })),
             Self::Ptr(names) => told(names, |name| name.to_string()),
+            Self::Tlsa(records) => told(records, Tlsa::to_string),
             Self::Nothing => "no records".into(),
         }
     }
@@ -113,6 +128,16 @@ fn told<T>(records: &[T], text: impl Fn(&T) -> String) -> Box<str> {
 /// The strings of a TXT record put together (RFC 7208 §3.3, RFC 6376 §3.6.2.2).
 fn text(data: &RData) -> Option<Box<[u8]>> {
     if let RData::TXT(txt) = data { Some(txt.txt_data.concat().into()) } else { None }
+}
+
+fn tlsa(data: &RData) -> Option<Tlsa> {
+    let RData::TLSA(tlsa) = data else { return None };
+    Some(Tlsa {
+        usage: tlsa.cert_usage.into(),
+        selector: tlsa.selector.into(),
+        matching: tlsa.matching.into(),
+        data: tlsa.cert_data.as_slice().into(),
+    })
 }
 
 /// Lower case, without the last dot, in the form in which it can be asked for again: `foo:bar/baz.example` stays (RFC 7208 §7.1). What has no

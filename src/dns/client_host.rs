@@ -61,7 +61,8 @@ mod tests {
     use crate::stub_dns::{Behaviour, StubDns};
 
     fn resolver(server: &StubDns) -> Dns {
-        Dns::new(&ResolverConfig { servers: vec![server.address()], timeout: Duration::from_millis(300) }).unwrap()
+        Dns::new(&ResolverConfig { servers: vec![server.address()], timeout: Duration::from_millis(300), ..ResolverConfig::default() })
+            .unwrap()
     }
 
     async fn host(dns: &Dns, client: &str) -> Fact<Option<Arc<str>>> {

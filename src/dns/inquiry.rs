@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use super::answer::Data;
 use super::cache::Entry;
 use super::question::{Kind, Question};
-use super::{Dns, DnsError};
+use super::{Dns, DnsError, Tlsa};
 use crate::limits::{DNS_QUESTIONS_OF_ONE_MAX, DNS_TOLD_CHARS_MAX};
 use crate::message::Asked;
 
@@ -22,6 +22,18 @@ pub struct Records<T> {
     pub records: Arc<[T]>,
     /// Whether the name exists, or for a CNAME the name at the end of the chain: `false` is NXDOMAIN, and there are no records.
     pub exists: bool,
+}
+
+/// Records and what is known of the way to them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proven<T> {
+    /// The records.
+    pub records: Records<T>,
+    /// The answer, every CNAME on the way included, is authenticated by DNSSEC, says a server that is believed. That there is nothing is
+    /// never marked as authenticated, though a server that validates has proof of it.
+    pub is_secure: bool,
+    /// The name at the end of CNAMEs, if there were any.
+    pub canonical: Option<Box<str>>,
 }
 
 /// A bounded number of questions for one purpose. Names are given without the last dot, in any case, in A-labels or U-labels, and
@@ -72,6 +84,26 @@ impl Inquiry {
         self.ask(Kind::Mx, name, |data| if let Data::Mx(records) = data { Some(Arc::clone(records)) } else { None }).await
     }
 
+    /// Mail exchangers, and whether they are authenticated.
+    pub async fn proven_mx(&self, name: &str) -> Result<Proven<(u16, Box<str>)>, DnsError> {
+        self.prove(Kind::Mx, name, |data| if let Data::Mx(records) = data { Some(Arc::clone(records)) } else { None }).await
+    }
+
+    /// IPv4 addresses, and whether they are authenticated.
+    pub async fn proven_ipv4(&self, name: &str) -> Result<Proven<Ipv4Addr>, DnsError> {
+        self.prove(Kind::Ipv4, name, |data| if let Data::Ipv4(records) = data { Some(Arc::clone(records)) } else { None }).await
+    }
+
+    /// IPv6 addresses, and whether they are authenticated.
+    pub async fn proven_ipv6(&self, name: &str) -> Result<Proven<Ipv6Addr>, DnsError> {
+        self.prove(Kind::Ipv6, name, |data| if let Data::Ipv6(records) = data { Some(Arc::clone(records)) } else { None }).await
+    }
+
+    /// TLSA records, and whether they are authenticated.
+    pub async fn tlsa(&self, name: &str) -> Result<Proven<Tlsa>, DnsError> {
+        self.prove(Kind::Tlsa, name, |data| if let Data::Tlsa(records) = data { Some(Arc::clone(records)) } else { None }).await
+    }
+
     /// The names of an address: lower case, whatever their owner wrote there; octets that are no host name's are escaped.
     pub async fn ptr(&self, address: IpAddr) -> Result<Records<Box<str>>, DnsError> {
         let name = Name::from(address).to_ascii();
@@ -84,6 +116,10 @@ impl Inquiry {
     }
 
     async fn ask<T>(&self, kind: Kind, name: &str, records: impl Fn(&Data) -> Option<Arc<[T]>>) -> Result<Records<T>, DnsError> {
+        self.prove(kind, name, records).await.map(|proven| proven.records)
+    }
+
+    async fn prove<T>(&self, kind: Kind, name: &str, records: impl Fn(&Data) -> Option<Arc<[T]>>) -> Result<Proven<T>, DnsError> {
         {
             let mut state = self.state();
             state.left = state.left.checked_sub(1).ok_or(DnsError::TooManyQuestions)?;
@@ -104,7 +140,8 @@ impl Inquiry {
                 let Entry { result, .. } = &*entry;
                 self.record(name, kind, result.as_ref().map_or_else(|trouble| &**trouble, |answer| &answer.told));
                 let answer = result.as_ref().map_err(|trouble| DnsError::Trouble(Arc::clone(trouble)))?;
-                Ok(Records { records: records(&answer.data).unwrap_or_default(), exists: answer.exists })
+                let found = Records { records: records(&answer.data).unwrap_or_default(), exists: answer.exists };
+                Ok(Proven { records: found, is_secure: answer.is_secure, canonical: answer.canonical.clone() })
             }
             Err(error) => {
                 self.record(name, kind, &error.to_string());

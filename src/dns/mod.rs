@@ -5,6 +5,9 @@
 //! - DNS alone is asked, without a search list, as the RFCs of mail want it: /etc/hosts has no say, and no name is special.
 //! - A question takes at most twice the timeout of a server, whatever happens: CNAMEs, TCP after a truncated answer, and the wait for
 //!   a place among the questions under way included. Each server gets the timeout, a single one is asked twice.
+//! - Whether an answer is authenticated (DNSSEC) is what a server says that validates (the AD bit, RFC 4035 §3.2.3), and it is believed from
+//!   servers on this machine, or where the configuration says that the way to them is safe. To validate here would cost a second cache and
+//!   a second opinion; who needs DANE has a resolver that validates, as with Postfix and Exim.
 //! - Answers are remembered for as long as they allow, within bounds of time and memory; trouble for a moment, so that a name whose
 //!   servers are silent does not hold up each of many messages (RFC 9520 §3.2). The same question under way is sent once.
 //! - Without servers in the configuration, those of /etc/resolv.conf are asked, and the file is looked at again every few seconds. If it
@@ -19,10 +22,12 @@ mod question;
 mod servers;
 #[cfg(test)]
 mod tests;
+mod tlsa;
 
 pub use client_host::client_host;
-pub use inquiry::{Inquiry, Records};
+pub use inquiry::{Inquiry, Proven, Records};
 pub use question::normal_name;
+pub use tlsa::Tlsa;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -46,11 +51,22 @@ pub struct ResolverConfig {
     pub servers: Vec<SocketAddr>,
     /// One question to one server.
     pub timeout: Duration,
+    /// Whose word on DNSSEC counts.
+    pub dnssec: DnssecTrust,
+}
+
+/// Whose word counts that an answer is authenticated: its AD bit can be set by whoever is on the way (RFC 4035 §4.9.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DnssecTrust {
+    /// That of servers on this machine: on a loopback address.
+    Loopback,
+    /// That of all servers: they validate, and the network between is safe.
+    Everyone,
 }
 
 impl Default for ResolverConfig {
     fn default() -> Self {
-        Self { servers: Vec::new(), timeout: DNS_TIMEOUT }
+        Self { servers: Vec::new(), timeout: DNS_TIMEOUT, dnssec: DnssecTrust::Loopback }
     }
 }
 

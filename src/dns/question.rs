@@ -21,6 +21,7 @@ pub(super) enum Kind {
     Ipv6,
     Mx,
     Ptr,
+    Tlsa,
 }
 
 impl Kind {
@@ -31,6 +32,7 @@ impl Kind {
             Self::Ipv6 => "AAAA",
             Self::Mx => "MX",
             Self::Ptr => "PTR",
+            Self::Tlsa => "TLSA",
         }
     }
 
@@ -41,6 +43,7 @@ impl Kind {
             Self::Ipv6 => RecordType::AAAA,
             Self::Mx => RecordType::MX,
             Self::Ptr => RecordType::PTR,
+            Self::Tlsa => RecordType::TLSA,
         }
     }
 }

@@ -10,14 +10,14 @@ use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverOpts}
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::xfer::{DnsHandle, FirstAnswer};
 use hickory_resolver::net::{DnsError as Refusal, NetError, NoRecords};
-use hickory_resolver::proto::op::{DnsRequestOptions, DnsResponse, Query, ResponseCode};
+use hickory_resolver::proto::op::{DnsRequest, DnsRequestOptions, DnsResponse, Query, ResponseCode};
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use hickory_resolver::{NameServerPool, PoolContext, TlsConfig};
 use tokio::time::Instant;
 
-use super::ResolverConfig;
 use super::answer::Answer;
 use super::question::Question;
+use super::{DnssecTrust, ResolverConfig};
 use crate::limits::{DNS_CNAMES_MAX, DNS_NEGATIVE_TTL_MAX, DNS_QUESTIONS_OPEN_MAX, DNS_SYSTEM_LOOK, DNS_TTL_MAX};
 
 /// Where the system says which servers there are.
@@ -28,11 +28,17 @@ const SYSTEM_SERVERS_MAX: usize = 3;
 /// The longest that there is (RFC 2181 §8).
 const TTL_MAX: u32 = 0x7fff_ffff;
 
-type Server = NameServerPool<TokioRuntimeProvider>;
+/// One server.
+struct Server {
+    pool: NameServerPool<TokioRuntimeProvider>,
+    /// Whether its word on DNSSEC counts.
+    is_believed: bool,
+}
 
 /// Servers, asked in turn: the one that answered last comes first.
 pub(super) struct Servers {
     timeout: Duration,
+    dnssec: DnssecTrust,
     list: ArcSwap<Vec<Server>>,
     preferred: AtomicUsize,
     system: Option<Mutex<System>>,
@@ -51,25 +57,37 @@ pub(super) struct Found {
     pub(super) ttl: Duration,
 }
 
+impl Found {
+    fn reached(self, is_secure: bool, canonical: Option<&Name>) -> Self {
+        Self { answer: self.answer.reached(is_secure, canonical), ..self }
+    }
+}
+
 impl Servers {
     /// Asks nothing yet.
     pub(super) fn new(config: &ResolverConfig) -> Result<Self, NetError> {
         let is_system = config.servers.is_empty();
         let addresses = if is_system { system_servers() } else { config.servers.clone() };
-        let list = connect(&addresses, config.timeout)?;
+        let list = connect(&addresses, config.timeout, config.dnssec)?;
         let system = is_system.then(|| Mutex::new(System { addresses, looked: Instant::now() }));
-        Ok(Self { timeout: config.timeout, list: ArcSwap::from_pointee(list), preferred: AtomicUsize::new(0), system })
+        let list = ArcSwap::from_pointee(list);
+        Ok(Self { timeout: config.timeout, dnssec: config.dnssec, list, preferred: AtomicUsize::new(0), system })
     }
 
     /// Looks a name up, behind its CNAMEs too. The error is for people.
     pub(super) async fn look_up(&self, question: &Question) -> Result<Found, String> {
         let kind = question.kind.record_type();
         let mut name = question.wire_name().ok_or("not a domain name")?;
-        let (mut ttl, mut cnames) = (TTL_MAX, 0_usize);
+        let (mut ttl, mut cnames, mut is_secure) = (TTL_MAX, 0_usize, true);
         loop {
+            let asked = (cnames > 0).then(|| name.clone());
             let response = match self.ask(&name, kind).await? {
-                Said::Records(response) => response,
-                Said::Nothing { exists, ttl: own } => return Ok(nothing(exists, own, ttl)),
+                // RFC 4035 §3.2.3: the bit speaks for all records of the answer.
+                Said::Records(response, is_believed) => {
+                    is_secure = is_secure && is_believed && response.metadata.authentic_data;
+                    response
+                }
+                Said::Nothing { exists, ttl: own } => return Ok(nothing(exists, own, ttl).reached(false, asked.as_ref())),
             };
             let mut moved = false;
             loop {
@@ -77,6 +95,7 @@ impl Servers {
                 let fitting = || here().filter(|record| record.record_type() == kind);
                 if let Some(least) = fitting().map(|record| meant(record.ttl)).min() {
                     let answer = Answer::new(question.kind, fitting().map(|record| &record.data));
+                    let answer = answer.reached(is_secure, (cnames > 0).then_some(&name));
                     return Ok(Found { answer, ttl: seconds(ttl.min(least)).min(DNS_TTL_MAX) });
                 }
                 let target = here().find_map(|record| match &record.data {
@@ -94,7 +113,7 @@ impl Servers {
             let exists = response.metadata.response_code != ResponseCode::NXDomain;
             // A resolver follows CNAMEs to their end, and says with a SOA that nothing is there (RFC 2308 §2.2).
             if !exists || !moved || response.soa().is_some() {
-                return Ok(nothing(exists, response.negative_ttl(), ttl));
+                return Ok(nothing(exists, response.negative_ttl(), ttl).reached(is_secure, (cnames > 0).then_some(&name)));
             }
         }
     }
@@ -108,12 +127,14 @@ impl Servers {
         for attempt in 0..list.len().max(2) {
             let place = first.wrapping_add(attempt);
             let Some(server) = place.checked_rem(list.len()).and_then(|place| list.get(place)) else { break };
-            let query = Query::query(name.clone(), kind);
-            let answer = tokio::time::timeout(self.timeout, server.lookup(query, options).first_answer()).await;
+            let mut request = DnsRequest::from_query(Query::query(name.clone(), kind), options);
+            // RFC 6840 §5.7: that the bit of the answer is understood; the answer has no signatures for it.
+            request.metadata.authentic_data = true;
+            let answer = tokio::time::timeout(self.timeout, server.pool.send(request).first_answer()).await;
             match answer.unwrap_or(Err(NetError::Timeout)) {
                 Ok(response) if is_answer(response.metadata.response_code) => {
                     self.preferred.store(place, Ordering::Relaxed);
-                    return Ok(Said::Records(Box::new(response)));
+                    return Ok(Said::Records(Box::new(response), server.is_believed));
                 }
                 Err(NetError::Dns(Refusal::NoRecordsFound(NoRecords { response_code, negative_ttl, .. }))) if is_answer(response_code) => {
                     self.preferred.store(place, Ordering::Relaxed);
@@ -149,7 +170,7 @@ impl Servers {
                 system.looked = Instant::now();
                 let addresses = system_servers();
                 if addresses != system.addresses
-                    && let Ok(list) = connect(&addresses, self.timeout)
+                    && let Ok(list) = connect(&addresses, self.timeout, self.dnssec)
                 {
                     self.list.store(Arc::new(list));
                     system.addresses = addresses;
@@ -162,7 +183,8 @@ impl Servers {
 
 /// What a server said that answered.
 enum Said {
-    Records(Box<DnsResponse>),
+    /// And whether its word on DNSSEC counts.
+    Records(Box<DnsResponse>, bool),
     Nothing {
         exists: bool,
         /// Seconds; `None` without a SOA.
@@ -189,7 +211,7 @@ fn seconds(seconds: u32) -> Duration {
     Duration::from_secs(u64::from(seconds))
 }
 
-fn connect(addresses: &[SocketAddr], timeout: Duration) -> Result<Vec<Server>, NetError> {
+fn connect(addresses: &[SocketAddr], timeout: Duration, dnssec: DnssecTrust) -> Result<Vec<Server>, NetError> {
     let mut options = ResolverOpts::default();
     options.timeout = timeout;
     // Over TCP, questions share a connection.
@@ -202,7 +224,8 @@ fn connect(addresses: &[SocketAddr], timeout: Duration) -> Result<Vec<Server>, N
             connection
         });
         let config = NameServerConfig::new(address.ip(), true, connections.into());
-        NameServerPool::from_config([config], Arc::clone(&context), TokioRuntimeProvider::default())
+        let pool = NameServerPool::from_config([config], Arc::clone(&context), TokioRuntimeProvider::default());
+        Server { pool, is_believed: dnssec == DnssecTrust::Everyone || address.ip().to_canonical().is_loopback() }
     };
     Ok(addresses.iter().map(server).collect())
 }

@@ -15,7 +15,7 @@ fn resolver(server: &StubDns) -> Dns {
 }
 
 fn patient(server: &StubDns, timeout: Duration) -> Dns {
-    Dns::new(&ResolverConfig { servers: vec![server.address()], timeout }).unwrap()
+    Dns::new(&ResolverConfig { servers: vec![server.address()], timeout, ..ResolverConfig::default() }).unwrap()
 }
 
 fn texts(records: &[&str]) -> Records<Box<[u8]>> {
@@ -152,7 +152,7 @@ async fn trouble_is_no_answer_and_takes_a_bounded_time() {
     assert_eq!(server.asked("servfail.example", "TXT"), 1, "it said what it had to say");
     assert_eq!(dns.figures(), Figures { trouble: 7, ..Figures::default() });
     let nobody = StubDns::start().await.address();
-    let dns = Dns::new(&ResolverConfig { servers: vec![nobody], timeout: TIMEOUT }).unwrap();
+    let dns = Dns::new(&ResolverConfig { servers: vec![nobody], timeout: TIMEOUT, ..ResolverConfig::default() }).unwrap();
     assert!(matches!(txt(&dns, "one.example").await, Err(DnsError::Trouble(_))));
 }
 
@@ -331,7 +331,9 @@ async fn another_server_is_asked_when_one_fails() {
     refusing.misbehave("*.example", Behaviour::Refused);
     well.add("*.example", "TXT", "well");
     for sick in [&silent, &refusing] {
-        let dns = Dns::new(&ResolverConfig { servers: vec![sick.address(), well.address()], timeout: TIMEOUT }).unwrap();
+        let dns =
+            Dns::new(&ResolverConfig { servers: vec![sick.address(), well.address()], timeout: TIMEOUT, ..ResolverConfig::default() })
+                .unwrap();
         for number in 0..5 {
             assert_eq!(txt(&dns, &format!("{number}.example")).await, Ok(texts(&["well"])));
         }
@@ -347,7 +349,7 @@ async fn another_configuration_begins_anew() {
     let dns = resolver(&first);
     let clone = dns.clone();
     assert_eq!(txt(&clone, "one.example").await, Ok(texts(&["first"])));
-    let same = ResolverConfig { servers: vec![first.address()], timeout: Duration::from_secs(10) };
+    let same = ResolverConfig { servers: vec![first.address()], timeout: Duration::from_secs(10), ..ResolverConfig::default() };
     dns.reconfigure(&same).unwrap();
     assert_eq!(txt(&clone, "one.example").await, Ok(texts(&["first"])));
     assert_eq!(first.asked_total(), 1);
@@ -377,4 +379,42 @@ async fn a_remembered_answer_costs_little() {
     println!("a remembered answer: {each:?}");
     assert!(each < Duration::from_micros(500), "{each:?}");
     assert_eq!(server.asked_total(), 1);
+}
+
+#[tokio::test]
+async fn what_is_authenticated_is_so_at_every_step_and_by_the_word_of_who_is_believed() {
+    let server = StubDns::start().await;
+    server.load(&[
+        ("signed.example", "MX", "10 mx.example"),
+        ("signed.example", "SIGNED", ""),
+        ("plain.example", "MX", "10 mx.example"),
+        ("alias.example", "CNAME", "signed.example"),
+        ("alias.example", "SIGNED", ""),
+        ("weak.example", "CNAME", "signed.example"),
+        ("away.example", "CNAME", "plain.example"),
+        ("away.example", "SIGNED", ""),
+        ("_25._tcp.mx.example", "TLSA", "3 1 1 00ff10"),
+        ("_25._tcp.mx.example", "SIGNED", ""),
+    ]);
+    let dns = resolver(&server);
+    for (name, is_secure, canonical) in [
+        ("signed.example", true, None),
+        ("plain.example", false, None),
+        ("alias.example", true, Some("signed.example")),
+        ("weak.example", false, Some("signed.example")),
+        ("away.example", false, Some("plain.example")),
+        ("none.example", false, None),
+    ] {
+        // The second time out of the cache.
+        for _ in 0..2 {
+            let found = dns.inquiry(1, PATIENCE).proven_mx(name).await.unwrap();
+            assert_eq!((found.is_secure, found.canonical.as_deref()), (is_secure, canonical), "{name}");
+            assert_eq!(found.records.records.len(), usize::from(name != "none.example"), "{name}");
+        }
+    }
+    let inquiry = dns.inquiry(1, PATIENCE);
+    let found = inquiry.tlsa("_25._tcp.mx.example").await.unwrap();
+    let expected = Tlsa { usage: 3, selector: 1, matching: 1, data: [0, 255, 16].into() };
+    assert_eq!((&found.records.records[..], found.is_secure), (&[expected][..], true));
+    assert_eq!(&*inquiry.into_asked()[0].answer, "3 1 1 00ff10");
 }

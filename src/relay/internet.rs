@@ -119,7 +119,8 @@ mod tests {
     use crate::stub_dns::StubDns;
 
     fn resolver(server: &StubDns) -> Dns {
-        Dns::new(&ResolverConfig { servers: vec![server.address()], timeout: Duration::from_millis(500) }).unwrap()
+        Dns::new(&ResolverConfig { servers: vec![server.address()], timeout: Duration::from_millis(500), ..ResolverConfig::default() })
+            .unwrap()
     }
 
     fn hosts(relay: &Arc<RelayConfig>) -> Vec<&str> {

@@ -48,7 +48,7 @@ fn snapshot(section: &str) -> config::Snapshot {
 
 /// A resolver that asks this server.
 fn resolver(server: SocketAddr) -> Dns {
-    Dns::new(&ResolverConfig { servers: vec![server], timeout: Duration::from_secs(3) }).unwrap()
+    Dns::new(&ResolverConfig { servers: vec![server], timeout: Duration::from_secs(3), ..ResolverConfig::default() }).unwrap()
 }
 
 /// For those who do not ask DNS.

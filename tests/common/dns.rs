@@ -24,7 +24,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hickory_resolver::proto::op::{Edns, Message, ResponseCode};
-use hickory_resolver::proto::rr::rdata::{A, AAAA, CNAME, MX, PTR, SOA, TXT};
+use hickory_resolver::proto::rr::rdata::{A, AAAA, CNAME, MX, PTR, SOA, TLSA, TXT};
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
@@ -139,6 +139,8 @@ struct State {
 #[derive(Clone, Debug, Default)]
 struct Node {
     records: Vec<(u32, RData)>,
+    /// Its zone is signed.
+    is_signed: bool,
     /// For one type or for all.
     behaviour: Vec<(Option<RecordType>, Behaviour)>,
 }
@@ -162,6 +164,7 @@ impl Zone {
     ///
     /// - `TXT`: the text is one record, cut into strings of 255 octets; a text that begins with `"` is a list of strings in quotes.
     /// - `A`, `AAAA`: an address. `MX`: `10 mail.example.com`. `CNAME`, `PTR`: a name; the name of a PTR may be an address.
+    /// - `TLSA`: three numbers and the data in hexadecimal digits. `SIGNED`: answers that stay with such names have the AD bit.
     /// - `EMPTY`: the name exists. `NXDOMAIN`, `SERVFAIL`, `REFUSED`, `SILENT`, `TRUNCATED`, `GARBAGE`, `WRONGID`, `HUGE`: misbehaviour,
     ///   for the type that the text names or, if it is empty, for all.
     pub fn load(&self, records: &[(&str, &str, &str)]) {
@@ -189,6 +192,8 @@ impl Zone {
                 Ok(address) => return self.ptr(address, text),
                 Err(_) => return self.record(name, RData::PTR(PTR(name_of(text)))),
             },
+            "TLSA" => return self.record(name, RData::TLSA(tlsa_of(text))),
+            "SIGNED" => return self.signed(name),
             "EMPTY" => return self.empty(name),
             "NXDOMAIN" => Behaviour::NxDomain,
             "SERVFAIL" => Behaviour::ServFail,
@@ -240,6 +245,11 @@ impl Zone {
     /// Another name for a name.
     pub fn cname(&self, name: &str, target: &str) {
         self.record(name, RData::CNAME(CNAME(name_of(target))));
+    }
+
+    /// A name in a signed zone: answers that concern such names alone are authenticated.
+    pub fn signed(&self, name: &str) {
+        self.state().names.entry(normal(name)).or_default().is_signed = true;
     }
 
     /// A name without records.
@@ -419,8 +429,11 @@ impl State {
     /// Records, CNAMEs on the way to them, and the code.
     fn fill(&self, answer: &mut Message, asked: &Name, kind: RecordType) {
         let mut name = asked.clone();
+        answer.metadata.authentic_data = true;
         for _ in 0..CNAMES_MAX {
             let text = key(&name);
+            // RFC 4035 §3.2.3: what is true of all records of the answer.
+            answer.metadata.authentic_data &= self.node(&text).is_some_and(|node| node.is_signed);
             let Some(node) = self.node(&text) else {
                 if !self.has_names_below(&text) {
                     answer.metadata.response_code = ResponseCode::NXDomain;
@@ -482,6 +495,15 @@ fn huge(name: &Name, kind: RecordType) -> Vec<Record> {
         _ => (225, |_| RData::TXT(TXT::from_bytes(vec![&[b'x'; 250][..]]))),
     };
     (0..count).map(|number| Record::from_rdata(name.clone(), 300, data(number))).collect()
+}
+
+fn tlsa_of(text: &str) -> TLSA {
+    let mut parts = text.split(' ');
+    let mut number = || parts.next().and_then(|part| part.parse::<u8>().ok()).expect("a number");
+    let (usage, selector, matching) = (number(), number(), number());
+    let digits = parts.next().expect("data in hexadecimal digits").as_bytes();
+    let octet = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).expect("ASCII"), 16).expect("hexadecimal digits");
+    TLSA::new(usage.into(), selector.into(), matching.into(), digits.chunks(2).map(octet).collect())
 }
 
 /// A name in any octets, without escapes.

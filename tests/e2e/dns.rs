@@ -26,7 +26,9 @@ async fn real_servers_are_understood() {
         huge = strings(60_000),
     );
     let resolver = Resolver::start(&records);
-    let dns = Dns::new(&ResolverConfig { servers: vec![resolver.address()], timeout: Duration::from_secs(20) }).unwrap();
+    let dns =
+        Dns::new(&ResolverConfig { servers: vec![resolver.address()], timeout: Duration::from_secs(20), ..ResolverConfig::default() })
+            .unwrap();
     let inquiry = dns.inquiry(100, PATIENCE);
     for (name, expected) in [
         ("spf.mail.example", vec!["other", "v=spf1 -all"]),

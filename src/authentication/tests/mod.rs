@@ -184,6 +184,7 @@ fn verdicts_can_be_made_on_any_thread() {
     let dns = crate::dns::Dns::new(&crate::dns::ResolverConfig {
         servers: vec![([127, 0, 0, 1], 9).into()],
         timeout: crate::limits::DNS_TIMEOUT,
+        ..crate::dns::ResolverConfig::default()
     });
     let dns = dns.unwrap();
     is_send(super::dkim::check(&dns, &signed, &author, NOW));

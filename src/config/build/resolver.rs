@@ -2,10 +2,10 @@
 
 use crate::config::diagnostic::{Code, Sink};
 use crate::config::model::TimeSpan;
-use crate::config::model::deployment::Resolver;
+use crate::config::model::deployment::{Dnssec, Resolver};
 use crate::config::tree::Node;
 use crate::config::typed::typed;
-use crate::dns::ResolverConfig;
+use crate::dns::{DnssecTrust, ResolverConfig};
 use crate::limits::{DNS_SERVERS_MAX, DNS_TIMEOUT_MAX, DNS_TIMEOUT_MIN};
 
 /// The defaults, with what the file says instead.
@@ -31,5 +31,9 @@ pub(crate) fn resolver(node: &Node, sink: &mut Sink) -> ResolverConfig {
         let span = node.get("servers").map_or_else(|| node.head(), Node::head);
         sink.error(Code::BadValue, span, format!("{DNS_SERVERS_MAX} servers are possible at most")).help("two that are near are enough");
     }
-    ResolverConfig { servers, timeout: model.timeout.map_or(default.timeout, |time| time.0) }
+    let dnssec = match model.dnssec {
+        None | Some(Dnssec::Loopback) => DnssecTrust::Loopback,
+        Some(Dnssec::Trusted) => DnssecTrust::Everyone,
+    };
+    ResolverConfig { servers, timeout: model.timeout.map_or(default.timeout, |time| time.0), dnssec }
 }

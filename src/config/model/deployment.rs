@@ -314,6 +314,19 @@ pub(crate) struct Resolver {
     pub(crate) servers: Option<OneOrMany<NameServer>>,
     /// How long one server is waited for, 1s to 30s; a question takes twice that at most; `3s` unless said.
     pub(crate) timeout: Option<TimeSpan>,
+    /// Which servers, which must validate, are believed that an answer is authenticated by DNSSEC, as `tls: dane` needs it; `loopback`
+    /// unless said.
+    pub(crate) dnssec: Option<Dnssec>,
+}
+
+/// Which servers are believed that an answer is authenticated by DNSSEC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Dnssec {
+    /// Those on a loopback address.
+    Loopback,
+    /// All: nobody can change their answers on the way.
+    Trusted,
 }
 
 /// The administrative HTTP server: `/metrics` for Prometheus, `/healthz` for load balancers. It asks nobody who he is, so it

@@ -7,7 +7,7 @@ use crate::dns::ResolverConfig;
 use crate::stub_dns::StubDns;
 
 async fn check_of(server: &StubDns, client: &str, from: &str) -> SpfVerdict {
-    let config = ResolverConfig { servers: vec![server.address()], timeout: Duration::from_millis(200) };
+    let config = ResolverConfig { servers: vec![server.address()], timeout: Duration::from_millis(200), ..ResolverConfig::default() };
     let reverse_path = ReversePath::Address(Address::parse(from, true).unwrap());
     let sender =
         Sender { client_ip: client.parse().unwrap(), helo: HELO, reverse_path: &reverse_path, hostname: "gate.example", unix_seconds: 0 };

@@ -1,7 +1,12 @@
 //! Questions to other servers by HTTP/1.1: connections that are kept, bounds on time and on what comes back, no redirects.
 
 use std::fmt;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,11 +15,13 @@ use hyper::header::{HeaderValue, USER_AGENT};
 use hyper::{Request, Response};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
 use hyper_util::client::legacy::{Client, Error};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::sync::OnceCell;
+use tower_service::Service;
 
 use crate::limits::{HTTP_IDLE_TIMEOUT, HTTP_RESPONSE_HEAD_BYTES_MAX};
 
@@ -39,11 +46,17 @@ pub struct HttpError {
     text: Arc<str>,
     /// Nothing of the request was sent.
     is_unsent: bool,
+    is_of_certificate: bool,
 }
 
 impl HttpError {
     fn new(text: impl fmt::Display) -> Self {
-        Self { text: text.to_string().into(), is_unsent: false }
+        Self { text: text.to_string().into(), is_unsent: false, is_of_certificate: false }
+    }
+
+    /// The server's certificate is not believed.
+    pub fn is_of_certificate(&self) -> bool {
+        self.is_of_certificate
     }
 
     /// Whether it is certain that the server has seen nothing of the request.
@@ -64,20 +77,35 @@ impl fmt::Display for HttpError {
 
 impl std::error::Error for HttpError {}
 
+/// Addresses of a name. An address with a port other than 0 is asked on that one, unless the URI has one.
+pub type Addresses = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
+
+/// Who finds the addresses of servers in place of the system.
+pub trait Resolver: fmt::Debug + Send + Sync {
+    /// The addresses of a name.
+    fn addresses(&self, name: Box<str>) -> Addresses;
+}
+
 /// A client; clones would not share connections, so it is held, not cloned.
 #[derive(Debug)]
 pub struct HttpClient {
     settings: HttpSettings,
+    resolver: Option<Arc<dyn Resolver>>,
     /// Made when it is first needed, for the system's CAs are files; a failure is not kept.
     client: OnceCell<Inner>,
 }
 
-type Inner = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+type Inner = Client<HttpsConnector<HttpConnector<Names>>, Full<Bytes>>;
 
 impl HttpClient {
     /// No connection is made yet.
     pub fn new(settings: HttpSettings) -> Self {
-        Self { settings, client: OnceCell::new() }
+        Self { settings, resolver: None, client: OnceCell::new() }
+    }
+
+    /// The same, which finds its servers by this resolver.
+    pub fn resolving(self, resolver: Arc<dyn Resolver>) -> Self {
+        Self { resolver: Some(resolver), ..self }
     }
 
     /// The answer to a request, whatever its status. It is sent a second time when a kept connection ends just when it is used
@@ -96,8 +124,11 @@ impl HttpClient {
             Err(error) if !once && was_closed(&error) => send().await,
             response => response,
         };
-        let (head, body) =
-            response.map_err(|error| HttpError { is_unsent: error.is_connect(), ..HttpError::new(causes(&error)) })?.into_parts();
+        let failed = |error: &Error| {
+            let text = causes(error).into();
+            HttpError { text, is_unsent: error.is_connect(), is_of_certificate: is_of_certificate(error) }
+        };
+        let (head, body) = response.map_err(|error| failed(&error))?.into_parts();
         let body = Limited::new(body, self.settings.response_bytes_max).collect().await;
         let body = body.map_err(|error| HttpError::new(causes(error.as_ref())))?.to_bytes();
         Ok(Response::from_parts(head, body))
@@ -107,7 +138,7 @@ impl HttpClient {
         let (is_https, ca) = (self.settings.tls, self.settings.ca.clone());
         let made = tokio::task::spawn_blocking(move || tls(is_https, ca.as_deref())).await;
         let tls = made.map_err(HttpError::new)??;
-        let mut connector = HttpConnector::new();
+        let mut connector = HttpConnector::new_with_resolver(Names { own: self.resolver.clone(), system: GaiResolver::new() });
         connector.enforce_http(false);
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(self.settings.timeout));
@@ -117,6 +148,32 @@ impl HttpClient {
         builder.pool_timer(TokioTimer::new()).pool_idle_timeout(HTTP_IDLE_TIMEOUT).pool_max_idle_per_host(connections);
         builder.http1_max_buf_size(HTTP_RESPONSE_HEAD_BYTES_MAX);
         Ok(builder.build(connector))
+    }
+}
+
+/// How names become addresses, as hyper wants it.
+#[derive(Clone)]
+struct Names {
+    own: Option<Arc<dyn Resolver>>,
+    system: GaiResolver,
+}
+
+impl Service<Name> for Names {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.system.poll_ready(cx)
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        if let Some(own) = &self.own {
+            let addresses = own.addresses(name.as_str().into());
+            return Box::pin(async move { Ok(addresses.await?.into_iter()) });
+        }
+        let addresses = self.system.call(name);
+        Box::pin(async move { Ok(addresses.await?.collect::<Vec<_>>().into_iter()) })
     }
 }
 
@@ -149,6 +206,19 @@ fn was_closed(error: &Error) -> bool {
             return error.is_incomplete_message() || error.is_canceled();
         }
         source = cause.source();
+    }
+    false
+}
+
+/// Whether the server was turned away for its certificate. An error of I/O holds others without being their consequence.
+fn is_of_certificate(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(rustls::Error::InvalidCertificate(_)) = error.downcast_ref() {
+            return true;
+        }
+        let held = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        cause = held.map(|held| -> &(dyn std::error::Error + 'static) { held }).or_else(|| error.source());
     }
     false
 }

@@ -220,3 +220,27 @@ pub const DMARC_REPORT_RETRY_INTERVAL: Duration = Duration::from_secs(3600);
 /// Days after which figures that could not be sent are thrown away.
 /// Source: reports are daily; what is older helps nobody.
 pub const DMARC_REPORT_DAYS_KEPT: u64 = 3;
+
+// ---- policies about TLS (RFC 7672, RFC 8461) ----
+
+/// Questions of DNS to find out what one exchanger's TLSA records ask for: addresses of two families, records at two names.
+pub const DANE_QUESTIONS_MAX: u32 = 4;
+/// Certificates of a chain that are looked at for an authority of TLSA records.
+/// Source: chains of public authorities have three or four.
+pub const DANE_CHAIN_MAX: usize = 16;
+/// Largest MTA-STS policy (RFC 8461 §3.2 suggests 64 kilobytes).
+pub const STS_POLICY_BYTES_MAX: usize = 64 * 1024;
+/// Fetching one MTA-STS policy.
+/// Source: RFC 8461 §3.3 suggests one minute; an inline delivery has four for everything.
+pub const STS_FETCH_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time until a policy that could not be fetched is tried again (RFC 8461 §3.3: five minutes).
+pub const STS_RETRY: Duration = Duration::from_secs(300);
+/// Age at which a policy is fetched again though it still holds, unless half of its own time is less (RFC 8461 §10.2: daily).
+pub const STS_REFRESH: Duration = Duration::from_secs(24 * 3600);
+/// Longest time that a policy can hold (RFC 8461 §3.2: about a year).
+pub const STS_AGE_MAX: Duration = Duration::from_secs(31_557_600);
+/// Shortest time that a policy holds, whatever it says.
+/// Source: one that holds for no time would be fetched for each message.
+pub const STS_AGE_MIN: Duration = Duration::from_secs(60);
+/// Domains whose policies are remembered; there are as many as relays with `tls: mta_sts`.
+pub const STS_POLICIES_MAX: usize = 1000;

@@ -32,21 +32,29 @@ struct Made {
 }
 
 impl ClientCertificate {
-    /// The same configuration with the certificate as it is now.
+    /// The same configuration with the certificate as it is now. What does not last is for one connection, whose session is not resumed.
     pub(super) async fn with(
         &self,
         bare: Arc<ClientConfig>,
+        lasts: bool,
         secrets: &dyn CredentialSource,
         secret: &SecretRef,
     ) -> Result<Arc<ClientConfig>, String> {
         let identity = secrets.identity(secret).await.map_err(|error| format!("client_certificate: {error}"))?;
+        let shown = || {
+            let mut config = (*bare).clone();
+            config.client_auth_cert_resolver = Arc::new(Shown(Arc::clone(identity.certified())));
+            config
+        };
+        if !lasts {
+            return Ok(Arc::new(shown()));
+        }
         let mut made = pool::lock(&self.made);
         made.retain(|made| made.identity == identity);
         if let Some(made) = made.iter().find(|made| Arc::ptr_eq(&made.bare, &bare)) {
             return Ok(Arc::clone(&made.config));
         }
-        let mut config = (*bare).clone();
-        config.client_auth_cert_resolver = Arc::new(Shown(Arc::clone(identity.certified())));
+        let mut config = shown();
         config.resumption = Resumption::in_memory_sessions(CLIENT_CERTIFICATE_SESSIONS_MAX);
         let config = Arc::new(config);
         if made.len() >= CLIENT_CERTIFICATE_CONFIGS_MAX {

@@ -1,7 +1,7 @@
 //! From an address to a session that is ready for MAIL: TCP, TLS as the relay asks for it, EHLO, AUTH.
 //!
 //! - Credentials go out over TLS or to a loopback address, whatever else is configured.
-//! - Plain text after a failed handshake is tried in opportunistic mode only, on a new connection, and never with credentials.
+//! - Plain text after a failed handshake is tried where TLS is not asked for, on a new connection, and never with credentials.
 
 use std::sync::Arc;
 
@@ -12,9 +12,10 @@ use tokio_rustls::TlsConnector;
 
 use super::connection::{Connection, Peer};
 use super::hosts::{Candidate, Place};
+use super::policy::{Demand, Need};
 use super::pool::Pool;
 use super::stream::Stream;
-use super::{Inner, RelayKind, TlsMode, failures, login, race};
+use super::{Inner, RelayKind, failures, login, policy, race};
 use crate::failure::Failure;
 use crate::limits;
 use crate::smtp::{Client, ClientEvent, Protocol};
@@ -39,7 +40,7 @@ pub(super) struct Connect<'a> {
     pub(super) inner: &'a Inner,
     pub(super) pool: &'a Pool,
     pub(super) candidate: &'a Candidate,
-    /// For a message with REQUIRETLS: a certificate that is valid for the host's name, whatever the relay asks for.
+    /// For a message with REQUIRETLS: a certificate that is checked, whatever the relay asks for.
     pub(super) require_tls: bool,
     pub(super) deadline: Instant,
 }
@@ -58,16 +59,25 @@ impl From<Failure> for StepError {
 
 impl Connect<'_> {
     /// A session ready for MAIL; the first connection may be there already.
-    pub(super) async fn open(&self, mut tcp: Option<TcpStream>) -> Result<Connection, ConnectError> {
+    pub(super) async fn open(&self, tcp: Option<TcpStream>) -> Result<Connection, ConnectError> {
+        let Candidate { host, place } = self.candidate;
+        let demand = match place {
+            Place::Tcp(_) => policy::for_host(self.inner, &self.pool.config, host, self.require_tls, self.deadline).await?,
+            // What stays on this machine without a network between needs no TLS.
+            Place::Unix(_) => Demand::plain(),
+        };
+        let opened = self.open_as(&demand, tcp).await;
+        policy::tell(self.inner, &demand, host, place.address(), opened.as_ref().ok());
+        opened
+    }
+
+    async fn open_as(&self, demand: &Demand, mut tcp: Option<TcpStream>) -> Result<Connection, ConnectError> {
         let config = &self.pool.config;
-        let mode = self.mode();
-        // What stays on this machine without a network between needs no TLS.
-        let is_unix = matches!(self.candidate.place, Place::Unix(_));
-        let mut plain_only = (mode == TlsMode::None && !config.implicit_tls) || is_unix;
+        let mut plain_only = demand.need == Need::Plain;
         let mut login = login::Login::default();
         loop {
-            let may_fall_back = mode == TlsMode::Opportunistic && !config.implicit_tls && config.auth.is_none() && !plain_only;
-            let mut connection = match self.greet(tcp.take(), plain_only).await {
+            let may_fall_back = demand.need == Need::IfOffered && config.auth.is_none() && !plain_only;
+            let mut connection = match self.greet(demand, tcp.take(), plain_only).await {
                 Ok(connection) => connection,
                 Err(StepError::Handshake(_)) if may_fall_back => {
                     plain_only = true;
@@ -87,22 +97,23 @@ impl Connect<'_> {
     }
 
     /// A session after its last EHLO.
-    async fn greet(&self, tcp: Option<TcpStream>, plain_only: bool) -> Result<Connection, StepError> {
+    async fn greet(&self, demand: &Demand, tcp: Option<TcpStream>, plain_only: bool) -> Result<Connection, StepError> {
         let config = &self.pool.config;
         let mut stream = self.stream(tcp).await?;
         if config.implicit_tls && !plain_only {
-            stream = self.handshake(stream).await?;
+            stream = self.handshake(demand, stream).await?;
         }
         let (label, address) = (self.candidate.label(), self.candidate.place.address());
-        let peer = Peer { label, address, tls: stream.tls_version(), verified: self.is_verified(&stream) };
+        let peer = Peer { label, address, tls: stream.tls_version(), verified: is_verified(demand, &stream) };
         let protocol = if config.kind == RelayKind::Lmtp { Protocol::Lmtp } else { Protocol::Smtp };
         let mut connection = Connection::new(stream, Client::speaking(protocol, Arc::clone(&self.inner.hostname)), peer);
         expect(&mut connection, &ClientEvent::Ready, self.deadline).await?;
         if config.implicit_tls || plain_only {
             return Ok(connection);
         }
-        let must = matches!(self.mode(), TlsMode::Required | TlsMode::Verify);
+        let must = demand.need == Need::Always;
         if !connection.client.extensions().starttls {
+            demand.note_no_starttls();
             return match must {
                 true if self.require_tls => Err(failures::no_required_tls("STARTTLS is not offered").into()),
                 true => Err(failures::tls_absent().into()),
@@ -111,29 +122,23 @@ impl Connect<'_> {
         }
         connection.client.start_tls();
         match connection.next_event(self.deadline).await? {
-            ClientEvent::StartTls => self.upgrade(connection).await,
-            ClientEvent::StartTlsRefused(reply) if must => Err(failures::tls_failed(format!("reply to STARTTLS: {reply}")).into()),
-            ClientEvent::StartTlsRefused(_) => Ok(connection),
+            ClientEvent::StartTls => self.upgrade(demand, connection).await,
+            ClientEvent::StartTlsRefused(reply) => {
+                demand.note_no_starttls();
+                if must { Err(failures::tls_failed(format!("reply to STARTTLS: {reply}")).into()) } else { Ok(connection) }
+            }
             other => Err(failures::connection_lost(format!("unexpected event {other:?} after STARTTLS")).into()),
         }
     }
 
-    async fn upgrade(&self, connection: Connection) -> Result<Connection, StepError> {
+    async fn upgrade(&self, demand: &Demand, connection: Connection) -> Result<Connection, StepError> {
         let (stream, mut client, mut peer) = connection.into_parts();
-        let stream = self.handshake(stream).await?;
-        (peer.tls, peer.verified) = (stream.tls_version(), self.is_verified(&stream));
+        let stream = self.handshake(demand, stream).await?;
+        (peer.tls, peer.verified) = (stream.tls_version(), is_verified(demand, &stream));
         client.tls_established();
         let mut connection = Connection::new(stream, client, peer);
         expect(&mut connection, &ClientEvent::Ready, self.deadline).await?;
         Ok(connection)
-    }
-
-    fn mode(&self) -> TlsMode {
-        if self.require_tls { TlsMode::Verify } else { self.pool.config.tls }
-    }
-
-    fn is_verified(&self, stream: &Stream) -> bool {
-        stream.tls_version().is_some() && self.mode() == TlsMode::Verify
     }
 
     async fn stream(&self, tcp: Option<TcpStream>) -> Result<Stream, Failure> {
@@ -151,18 +156,25 @@ impl Connect<'_> {
         }
     }
 
-    async fn handshake(&self, stream: Stream) -> Result<Stream, StepError> {
+    async fn handshake(&self, demand: &Demand, stream: Stream) -> Result<Stream, StepError> {
         let Stream::Plain(tcp) = stream else { return Ok(stream) };
-        let config = self.pool.tls_config(self.inner, self.mode()).await.map_err(failures::settings)?;
+        let config = self.pool.tls_config(self.inner, &demand.trust).await.map_err(failures::settings)?;
         let Place::Tcp(address) = self.candidate.place else { return Err(failures::settings("TLS over a socket of this machine").into()) };
-        let name = ServerName::try_from(self.candidate.host.trim_end_matches('.').to_owned())
-            .unwrap_or_else(|_| ServerName::IpAddress(address.ip().into()));
+        let name = demand.name.as_deref().unwrap_or(&self.candidate.host);
+        let name =
+            ServerName::try_from(name.trim_end_matches('.').to_owned()).unwrap_or_else(|_| ServerName::IpAddress(address.ip().into()));
         let until = self.deadline.min(Instant::now() + limits::TLS_HANDSHAKE_TIMEOUT);
         match timeout_at(until, TlsConnector::from(config).connect(name, tcp)).await {
             Ok(Ok(stream)) => Ok(Stream::Tls(Box::new(stream))),
-            Ok(Err(error)) if self.require_tls && is_for_good(&error) => Err(StepError::Handshake(failures::no_required_tls(error))),
-            Ok(Err(error)) => Err(StepError::Handshake(failures::tls_failed(error))),
-            Err(_) => Err(StepError::Handshake(failures::tls_failed("no end of the handshake in time"))),
+            Ok(Err(error)) => {
+                demand.note_handshake(&error);
+                let is_for_good = self.require_tls && is_for_good(&error);
+                Err(StepError::Handshake(if is_for_good { failures::no_required_tls(error) } else { failures::tls_failed(error) }))
+            }
+            Err(late) => {
+                demand.note_handshake(&late.into());
+                Err(StepError::Handshake(failures::tls_failed("no end of the handshake in time")))
+            }
         }
     }
 }
@@ -178,4 +190,8 @@ fn is_for_good(error: &std::io::Error) -> bool {
     use rustls::Error::{InvalidCertificate, NoCertificatesPresented, PeerIncompatible};
     let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
     matches!(cause, Some(InvalidCertificate(_) | NoCertificatesPresented | PeerIncompatible(_)))
+}
+
+fn is_verified(demand: &Demand, stream: &Stream) -> bool {
+    stream.tls_version().is_some() && demand.verifies()
 }

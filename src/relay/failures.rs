@@ -41,6 +41,11 @@ pub(super) fn too_slow(what: impl Display, waited: Duration) -> Failure {
     relay(TOO_SLOW, format!("no answer to {what} within {:.1} s", waited.as_secs_f64()))
 }
 
+/// There was no time to find out what the way to the next hop must be like.
+pub(super) fn too_late(detail: impl Display) -> Failure {
+    relay(TOO_SLOW, detail)
+}
+
 pub(super) fn tls_failed(detail: impl Display) -> Failure {
     relay(TLS_FAILED, detail)
 }

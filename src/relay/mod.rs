@@ -6,10 +6,11 @@
 //! - [`Outcome::Delivered`] stands for a 2xx reply to the final dot, read after the whole content was written.
 //! - What is wrong with this gateway's set-up (login, certificate, connector, name) is a temporary failure: mail waits, it never bounces for it.
 //! - No lock is held across I/O, and no body is copied.
+//! - A policy about TLS that a domain publishes is followed where the relay's `tls` says so; nothing goes out in plain text then.
 //!
 //! `deliver` makes transactions of a delivery, divided by `groups`, and decides what a failure means; `hosts` says which place is next,
-//! `resolve` and `internet` find it, `health` remembers who was sick, `race` and `connect` and `login` get a session ready, `connection` moves its bytes,
-//! `pool` keeps it for the next message, `failures` has the words.
+//! `resolve` and `internet` find it, `health` remembers who was sick, `policy` says what TLS it needs, `race` and `connect` and `login` get a
+//! session ready, `connection` moves its bytes, `pool` keeps it for the next message, `failures` has the words.
 //! `tokens` has what is logged in with instead of passwords, `client_certificate` what is shown in handshakes; `graph` is the next hop
 //! that speaks HTTP.
 
@@ -27,6 +28,7 @@ mod hosts;
 mod internet;
 mod login;
 mod percent;
+mod policy;
 mod pool;
 mod race;
 mod resolve;
@@ -41,9 +43,11 @@ pub use config::{
     Auth, IpFamily, OAuthConfig, OAuthProof, Preset, Provider, RelayConfig, RelayKind, RelayLimits, RetrySchedule, Route, TlsMode,
 };
 
+pub use policy::{TlsFault, TlsNoted, TlsObserver, TlsPolicy, TlsPolicyKind, TlsSession};
+
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -53,6 +57,9 @@ use crate::failure::Failure;
 use crate::message::{Content, TlsVersion};
 use crate::secrets::Secrets;
 use crate::smtp::{MailTerms, Recipient, Reply, ReversePath};
+
+/// RFC 8461 §3.3.
+const HTTPS_PORT: u16 = 443;
 
 /// All relays: the pools behind their names. Clones share them.
 #[derive(Clone, Debug)]
@@ -66,9 +73,19 @@ struct Inner {
     secrets: Arc<dyn login::CredentialSource>,
     tokens: tokens::Tokens,
     pools: Mutex<Pools>,
-    tls_anyone: tls::LazyConfig,
-    tls_system: tls::LazyConfig,
+    system_cas: tls::LazyCas,
+    /// Policies of domains.
+    sts: policy::sts::Policies,
+    observer: OnceLock<Arc<dyn TlsObserver>>,
     dns: Dns,
+}
+
+impl Inner {
+    fn tell(&self, session: impl FnOnce() -> TlsSession) {
+        if let Some(observer) = self.observer.get() {
+            observer.seen(session());
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -85,8 +102,25 @@ impl Relays {
     }
 
     fn with_source(hostname: Arc<str>, secrets: Arc<dyn login::CredentialSource>, tokens: tokens::Tokens, dns: Dns) -> Self {
-        let (tls_anyone, tls_system) = Default::default();
-        Self { inner: Arc::new(Inner { hostname, secrets, tokens, pools: Mutex::default(), tls_anyone, tls_system, dns }) }
+        Self::with_policy_port(hostname, secrets, tokens, dns, HTTPS_PORT)
+    }
+
+    /// The port is that of servers of MTA-STS policies, which only tests have elsewhere.
+    fn with_policy_port(
+        hostname: Arc<str>,
+        secrets: Arc<dyn login::CredentialSource>,
+        tokens: tokens::Tokens,
+        dns: Dns,
+        policy_port: u16,
+    ) -> Self {
+        let (system_cas, observer, pools) = Default::default();
+        let sts = policy::sts::Policies::new(policy_port);
+        Self { inner: Arc::new(Inner { hostname, secrets, tokens, pools, system_cas, sts, observer, dns }) }
+    }
+
+    /// Has somebody told of TLS with mail exchangers; whoever comes first stays.
+    pub fn observe_tls(&self, observer: Arc<dyn TlsObserver>) {
+        let _ = self.inner.observer.set(observer);
     }
 
     /// Delivers to one relay. Every recipient has an outcome when it returns, which is at `deadline` at the latest.

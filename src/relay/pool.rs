@@ -13,8 +13,8 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use super::client_certificate::ClientCertificate;
 use super::connection::Connection;
 use super::health::Health;
-use super::tls::{LazyConfig, Trust};
-use super::{Inner, RelayConfig, TlsMode, graph};
+use super::tls::{PoolTls, Trust};
+use super::{Inner, RelayConfig, graph};
 
 /// One relay's pool.
 #[derive(Debug)]
@@ -23,8 +23,7 @@ pub(super) struct Pool {
     slots: Arc<Semaphore>,
     idle: Mutex<Idle>,
     pub(super) health: Health,
-    /// For a `ca_file`; the other kinds of trust are shared between relays.
-    own_ca: LazyConfig,
+    tls: PoolTls,
     client_certificate: ClientCertificate,
     /// For relays of this kind alone.
     pub(super) graph: graph::Service,
@@ -46,7 +45,7 @@ impl Pool {
             slots: Arc::new(Semaphore::new(slots)),
             idle: Mutex::default(),
             health: Health::default(),
-            own_ca: LazyConfig::default(),
+            tls: PoolTls::default(),
             client_certificate: ClientCertificate::default(),
             graph: graph::Service::default(),
             reaping: AtomicBool::new(false),
@@ -118,21 +117,12 @@ impl Pool {
         std::mem::take(&mut idle.connections)
     }
 
-    /// What TLS is made with in this mode: with this relay's CAs and its certificate.
-    pub(super) async fn tls_config(&self, inner: &Inner, mode: TlsMode) -> Result<Arc<rustls::ClientConfig>, String> {
-        let bare = self.bare_tls_config(inner, mode).await?;
+    /// What TLS is made with for a connection that believes `trust`: with this relay's CAs, pins and certificate.
+    pub(super) async fn tls_config(&self, inner: &Inner, trust: &Trust) -> Result<Arc<rustls::ClientConfig>, String> {
+        let bare = self.tls.config(inner, &self.config, trust).await?;
         match &self.config.client_certificate {
-            Some(secret) => self.client_certificate.with(bare, inner.secrets.as_ref(), secret).await,
+            Some(secret) => self.client_certificate.with(bare, trust.lasts(), inner.secrets.as_ref(), secret).await,
             None => Ok(bare),
-        }
-    }
-
-    /// The same without a certificate.
-    async fn bare_tls_config(&self, inner: &Inner, mode: TlsMode) -> Result<Arc<rustls::ClientConfig>, String> {
-        match (mode, &self.config.ca_file) {
-            (TlsMode::Verify, Some(file)) => self.own_ca.get(Trust::File(file.clone())).await,
-            (TlsMode::Verify, None) => inner.tls_system.get(Trust::System).await,
-            _ => inner.tls_anyone.get(Trust::Anyone).await,
         }
     }
 

@@ -5,6 +5,7 @@ mod expiries;
 mod open_files;
 mod reload;
 mod reporting;
+mod tls_sessions;
 mod watched;
 
 use std::collections::HashMap;
@@ -39,6 +40,7 @@ use crate::telemetry::{Event, Log};
 use expiries::report_expiries;
 use open_files::{raise_file_limit, within};
 use reporting::Reporting;
+use tls_sessions::TlsSessions;
 use watched::House;
 
 /// The way of mail, with the rooms that it leads through.
@@ -103,6 +105,7 @@ impl Service {
         let secrets = Arc::new(Secrets::new(Arc::clone(&aws), Some(observer(&log, "secret"))));
         let dns = Dns::new(&snapshot.resolver).map_err(StartError::Dns)?;
         let relays = Relays::new(Arc::clone(&snapshot.hostname), Arc::clone(&secrets), dns.clone());
+        relays.observe_tls(Arc::new(TlsSessions(log.clone())));
         let sealing = Sealing::new(Arc::clone(&secrets));
         let dispatcher = Dispatcher::new(Arc::clone(&spool), relays, sealing, log.clone(), Arc::clone(&ids), Arc::clone(&snapshot));
         let domains = Arc::new(AcceptedDomains::new(&snapshot.domains, Arc::clone(&aws), Some(observer(&log, "domains"))));

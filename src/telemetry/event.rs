@@ -203,6 +203,15 @@ pub enum Event<'a> {
     },
     /// A DMARC report was made, or why not.
     DmarcReport { domain: &'a str, to: Option<&'a str>, records: usize, outcome: &'static str, detail: Option<&'a str> },
+    /// What became of TLS with a mail exchanger of a domain, or of the search for its policy.
+    TlsSession {
+        domain: &'a str,
+        host: &'a str,
+        address: Option<IpAddr>,
+        policy: &'static str,
+        result: &'static str,
+        detail: Option<&'a str>,
+    },
 }
 
 /// What a load balancer has said of a connection.

@@ -20,6 +20,7 @@ pub struct Metrics {
     policy_denials: Counter,
     verdicts: [[Counter; RESULTS.len()]; METHODS.len()],
     analyses: [Counter; ANALYSES.len()],
+    tls_sessions: [[Counter; TLS_RESULTS.len()]; TLS_POLICIES.len()],
     messages: [Counter; REPLY_CLASSES.len()],
     message_bytes: Counter,
     reply_time: Histogram,
@@ -61,6 +62,21 @@ const OUTCOMES: [&str; 7] = ["delivered", "rejected", "deferred", "dropped", "bo
 const METHODS: [&str; 4] = ["spf", "dkim", "dmarc", "arc"];
 const RESULTS: [&str; 8] = ["none", "pass", "fail", "policy", "neutral", "softfail", "temperror", "permerror"];
 const ANALYSES: [&str; 2] = ["answered", "unknown"];
+/// RFC 8460 §4.2, §4.3.
+const TLS_POLICIES: [&str; 3] = ["tlsa", "sts", "no-policy-found"];
+const TLS_RESULTS: [&str; 11] = [
+    "success",
+    "starttls-not-supported",
+    "certificate-host-mismatch",
+    "certificate-expired",
+    "certificate-not-trusted",
+    "validation-failure",
+    "tlsa-invalid",
+    "dnssec-invalid",
+    "sts-policy-fetch-error",
+    "sts-policy-invalid",
+    "sts-webpki-invalid",
+];
 
 #[derive(Debug, Default)]
 struct Counter(AtomicU64);
@@ -134,6 +150,10 @@ impl Metrics {
             Event::Analysis { error, .. } => {
                 count_word(&ANALYSES, &self.analyses, Some(if error.is_some() { "unknown" } else { "answered" }))
             }
+            Event::TlsSession { policy, result, .. } => {
+                let counters = TLS_POLICIES.iter().zip(&self.tls_sessions).find(|(known, _)| *known == policy);
+                counters.into_iter().for_each(|(_, counters)| count_word(&TLS_RESULTS, counters, Some(result)));
+            }
             Event::Message { size, .. } => self.message_bytes.add(u64::try_from(*size).unwrap_or(u64::MAX)),
             Event::Replied { reply, duration_ms, limit, .. } => {
                 let class = usize::from(reply.code >= 400).saturating_add(usize::from(reply.code >= 500));
@@ -182,6 +202,12 @@ impl Metrics {
         for (method, counters) in METHODS.iter().zip(&self.verdicts) {
             for (result, counter) in RESULTS.iter().zip(counters) {
                 page.value("gateway_verdicts_total", &format!("{{method=\"{method}\",result=\"{result}\"}}"), counter.get());
+            }
+        }
+        page.metric("gateway_tls_sessions_total", "counter", "TLS with mail exchangers by policy and result.");
+        for (policy, counters) in TLS_POLICIES.iter().zip(&self.tls_sessions) {
+            for (result, counter) in TLS_RESULTS.iter().zip(counters) {
+                page.value("gateway_tls_sessions_total", &format!("{{policy=\"{policy}\",result=\"{result}\"}}"), counter.get());
             }
         }
         page.labelled(

@@ -1,11 +1,14 @@
 //! The relay room against scripted next hops.
 
 mod client_certificates;
+mod dane;
 mod delivery;
 mod extensions;
 mod graph;
 mod hop;
 mod lies;
+mod pki;
+mod sts;
 mod tls_and_login;
 mod tokens;
 mod web;

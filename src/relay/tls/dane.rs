@@ -9,6 +9,7 @@ use rustls::{CertificateError, RootCertStore};
 
 use super::verifier::{Judge, Shown, ask, key_of};
 use crate::dns::Tlsa;
+use crate::limits::DANE_CHAIN_MAX;
 
 /// DANE-TA: an authority that the chain must lead to.
 const TRUST_ANCHOR: u8 = 2;
@@ -59,7 +60,7 @@ impl Anchors {
     fn authorities(&self, shown: Shown<'_>) -> RootCertStore {
         let mut roots = RootCertStore::empty();
         for record in self.of(TRUST_ANCHOR) {
-            for certificate in shown.intermediates.iter().filter(|certificate| matches(record, certificate)) {
+            for certificate in shown.intermediates.iter().take(DANE_CHAIN_MAX).filter(|certificate| matches(record, certificate)) {
                 // What is no certificate is no authority.
                 let _ = roots.add(certificate.clone().into_owned());
             }

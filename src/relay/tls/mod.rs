@@ -35,6 +35,13 @@ pub(super) enum Trust {
     Watched(Arc<OnceLock<rustls::Error>>),
 }
 
+impl Trust {
+    /// Whether it is the same for every connection of a relay.
+    pub(super) fn lasts(&self) -> bool {
+        matches!(self, Self::Anyone | Self::Cas)
+    }
+}
+
 /// CAs that are read when they are first needed; a failure is not kept.
 #[derive(Debug, Default)]
 pub(super) struct LazyCas(OnceCell<Arc<dyn ServerCertVerifier>>);

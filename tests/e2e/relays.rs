@@ -78,7 +78,8 @@ fn google_and_microsoft_see_nothing_wrong_and_every_octet() {
             for (number, submission) in submissions.iter().enumerate() {
                 sent.extend(submission.recipients.iter().map(|recipient| (number, recipient.clone())));
             }
-            (arrived.sort_unstable(), sent.sort_unstable());
+            arrived.sort_unstable();
+            sent.sort_unstable();
             assert_eq!(arrived, sent, "each recipient once");
             assert_eq!(peer.violations(), [""; 0], "{name}, {delivery}");
             let (status, said) = gateway.stop();
@@ -166,7 +167,7 @@ fn whatever_a_client_calls_itself_its_address_is_found_in_the_trace() {
 fn external_source(header: &str) -> Option<IpAddr> {
     let header = header.split("\r\n\r\n").next().unwrap_or_default().replace("\r\n\t", " ").replace("\r\n ", " ");
     let fields = header.split("\r\n").filter_map(|field| field.strip_prefix("Received: from "));
-    fields.filter_map(|field| from_clause(field)).find(|address| match address {
+    fields.filter_map(from_clause).find(|address| match address {
         IpAddr::V4(address) => !address.is_loopback() && !address.is_private(),
         IpAddr::V6(address) => !address.is_loopback(),
     })

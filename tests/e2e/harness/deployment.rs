@@ -84,10 +84,15 @@ impl Deployment {
     }
 
     /// The same with more keys, in flow style.
-    pub fn relay_with(mut self, name: &str, address: SocketAddr, yaml: &str) -> Self {
+    pub fn relay_with(self, name: &str, address: SocketAddr, yaml: &str) -> Self {
         let (host, port) = (address.ip(), address.port());
+        self.relay_at(name, &format!("host: {host}, port: {port}"), yaml)
+    }
+
+    /// The same where the keys say where it is.
+    pub fn relay_at(mut self, name: &str, place: &str, yaml: &str) -> Self {
         let retry = if yaml.contains("retry:") { "" } else { "retry: { first: 1s, factor: 1, longest: 1s }, " };
-        writeln!(self.relays, "  {name}: {{ host: {host}, port: {port}, {retry}{yaml} }}").unwrap();
+        writeln!(self.relays, "  {name}: {{ {place}, {retry}{yaml} }}").unwrap();
         self
     }
 

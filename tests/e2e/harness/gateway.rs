@@ -118,6 +118,7 @@ impl Gateway {
         self.wait()
     }
 
+    #[allow(dead_code, reason = "tests/attacks has no use for it")]
     /// Its process.
     pub fn pid(&self) -> u32 {
         self.process.id()

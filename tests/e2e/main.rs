@@ -36,6 +36,7 @@ mod policy;
 mod policy_look_ups;
 mod proxy;
 mod queue;
+mod relay_addresses;
 mod relays;
 mod reloaded;
 mod reports;

@@ -57,9 +57,9 @@ fn submissions() -> Vec<Submission> {
 #[test]
 fn google_and_microsoft_see_nothing_wrong_and_every_octet() {
     for name in ["peer-google", "peer-exchange-online"] {
-        for delivery in ["inline", "queue"] {
+        for (delivery, chunking) in [("inline", "never"), ("queue", "never"), ("inline", "auto")] {
             let peer = Peer::start(name);
-            let deployment = Deployment::new(delivery).relay_with("next", peer.address(), TLS);
+            let deployment = Deployment::new(delivery).relay_with("next", peer.address(), &format!("chunking: {chunking}, {TLS}"));
             let gateway = deployment.start();
             let submissions = submissions();
             for (number, submission) in submissions.iter().enumerate() {
@@ -82,6 +82,8 @@ fn google_and_microsoft_see_nothing_wrong_and_every_octet() {
             sent.sort_unstable();
             assert_eq!(arrived, sent, "each recipient once");
             assert_eq!(peer.violations(), [""; 0], "{name}, {delivery}");
+            let chunks = peer.dialogue().iter().filter(|line| line.contains(" BDAT ")).count();
+            assert_eq!(chunks > 0, chunking == "auto");
             let (status, said) = gateway.stop();
             assert!(status.success(), "{said}");
             // Leaving is part of it.

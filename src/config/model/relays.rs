@@ -37,7 +37,6 @@ pub(crate) struct Relay {
     /// PEM file with the CAs to believe instead of the system's.
     pub(crate) ca: Option<FilePath>,
     /// Public keys of which the next hop must show one: `sha256:` and the checksum of the SubjectPublicKeyInfo, in base64 or hexadecimal digits.
-    #[schemars(extend("x-not-available" = "error"))]
     pub(crate) pins: Option<OneOrMany<Pin>>,
     /// Where the user name and the password are found.
     pub(crate) auth: Option<Secret>,
@@ -152,10 +151,8 @@ pub(crate) enum RelayTls {
     /// Always, with a certificate for the host's name from a believed CA.
     Verify,
     /// As TLSA records say (RFC 7672).
-    #[schemars(extend("x-not-available" = "error"))]
     Dane,
     /// As the domain's policy says (RFC 8461).
-    #[schemars(extend("x-not-available" = "error"))]
     MtaSts,
 }
 

@@ -10,6 +10,7 @@ pub mod admin;
 pub mod analyzers;
 pub mod authentication;
 pub mod aws;
+pub mod call_ahead;
 pub mod certificates;
 pub mod cli;
 pub mod config;

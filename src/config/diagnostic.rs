@@ -123,6 +123,8 @@ codes! {
     TlsFiles = "tls-files", Error;
     /// The key of an ARC seal cannot be used.
     ArcKey = "arc-key", Error;
+    /// The keys of rewritten senders cannot be used.
+    SrsKey = "srs-key", Error;
     /// An entry of a list file that is none.
     ListEntry = "list-entry", Error;
     /// A secret does not belong into the configuration.

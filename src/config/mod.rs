@@ -5,6 +5,7 @@
 mod build;
 mod diagnostic;
 mod edge;
+mod envelope;
 mod files;
 mod formats;
 mod microsoft_host;
@@ -24,6 +25,7 @@ mod workspace;
 
 pub use diagnostic::{Code, Diagnostic, Report, Severity};
 pub use edge::Limits;
+pub use envelope::{CallAhead, CallAheadRelays, SrsConfig};
 pub use microsoft_host::{Certainty, DerivedHost, microsoft_host};
 pub use render::Format;
 
@@ -118,6 +120,8 @@ pub struct Snapshot {
     pub analyzers: BTreeMap<Arc<str>, AnalyzerConfig>,
     /// The relay that notifications to senders go out by; `None`: by the MX records of the sender's domain.
     pub bounce_relay: Option<Arc<str>>,
+    /// How senders are rewritten; `None`: no rule asks for it.
+    pub srs: Option<Arc<SrsConfig>>,
     /// Certificates from an authority, for the endpoints that ask for it.
     pub acme: Option<Arc<AcmeConfig>>,
     /// Reports to the owners of domains; `None`: none are made.
@@ -166,6 +170,8 @@ pub struct Endpoint {
     pub load_balancers: Vec<IpNet>,
     /// What its messages get on top.
     pub fields: EndpointFields,
+    /// Where its recipients are looked up; `None`: they are not.
+    pub call_ahead: Option<Arc<CallAhead>>,
 }
 
 /// The header fields that messages of an endpoint get, besides Received.

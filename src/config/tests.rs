@@ -31,7 +31,7 @@ fn judge(text: &str) -> [(bool, Report); 3] {
         (sink, tree)
     };
     let (lists, analyzers) = (Lists::default(), BTreeMap::new());
-    let defined = build::Defined { lists: &lists, analyzers: &analyzers };
+    let defined = build::Defined { lists: &lists, analyzers: &analyzers, srs: true };
     let (mut sink, tree) = read(Shape::of::<RuleSetFile>());
     let rules = tree.is_some_and(|tree| build::rules::build("x", &tree, defined, &mut sink).is_some());
     let rules = (rules, Report::new([sink]));

@@ -212,7 +212,8 @@ impl Workspace {
         }
         self.names(unused);
         let lists = self.lists(&built.deployment);
-        let defined = Defined { lists: &lists, analyzers: &built.deployment.analyzers };
+        let srs = self.gateway.as_ref().and_then(|gateway| gateway.tree.as_ref()).is_none_or(|tree| tree.get("srs").is_some());
+        let defined = Defined { lists: &lists, analyzers: &built.deployment.analyzers, srs };
         for document in &mut self.documents {
             let Some(tree) = &document.tree else { continue };
             match document.kind {
@@ -394,12 +395,14 @@ fn snapshot(built: Built, hash: String, files: Vec<PathBuf>) -> Option<Snapshot>
             delivery: endpoint.delivery,
             load_balancers: endpoint.load_balancers,
             fields: endpoint.fields,
+            call_ahead: endpoint.call_ahead,
         };
         endpoints.insert(name, Arc::new(endpoint));
     }
     Some(Snapshot {
         analyzers: deployment.analyzers,
         bounce_relay: deployment.bounce_relay,
+        srs: deployment.srs.map(Arc::new),
         acme: deployment.acme.map(Arc::new),
         dmarc_reports: deployment.dmarc_reports.map(Arc::new),
         hash: Arc::from(hash),

@@ -53,6 +53,9 @@ pub(super) struct JobState {
     /// The ARC set over the message with these changes; made once, so that every attempt sends the same octets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     seal: Option<Latin1>,
+    /// The address of ours that stands for the sender; made once, as long as its keys may change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sender: Option<Address>,
     /// Those that are still to be delivered.
     pub(super) recipients: Vec<Pending>,
     /// Attempts made before it was stored.
@@ -103,8 +106,8 @@ impl StoredEnvelope {
 }
 
 impl JobState {
-    /// The job of a step, with the seal for its message.
-    pub(super) fn new(step: &Step, seal: Option<&Bytes>) -> Self {
+    /// The job of a step, with the seal for its message and the address that may stand for its sender.
+    pub(super) fn new(step: &Step, seal: Option<&Bytes>, sender: Option<&Address>) -> Self {
         let StepAction::SmtpRelay { relay, mail_from } = &step.action;
         Self {
             version: VERSION,
@@ -116,6 +119,7 @@ impl JobState {
             removed: step.edits.removed.clone(),
             replaced: step.edits.replaced.iter().map(|(position, field)| (*position, Latin1(field.clone()))).collect(),
             seal: seal.cloned().map(Latin1),
+            sender: sender.filter(|_| *mail_from == MailFrom::Srs).cloned(),
             recipients: step
                 .recipients
                 .iter()
@@ -155,6 +159,7 @@ impl JobState {
             removed: Vec::new(),
             replaced: Vec::new(),
             seal: None,
+            sender: None,
             recipients,
             attempts: 0,
             delay_notified: true,
@@ -243,6 +248,7 @@ impl JobState {
         match (&self.mail_from, sender) {
             // RFC 5321 §4.5.5: a notification stays one.
             (_, ReversePath::Null) => ReversePath::Null,
+            (MailFrom::Srs, sender) => self.sender.clone().map_or_else(|| sender.clone(), ReversePath::Address),
             (MailFrom::Preserve, sender) => sender.clone(),
             (MailFrom::Replace, _) => {
                 Address::parse(&format!("postmaster@{hostname}"), false).map_or(ReversePath::Null, ReversePath::Address)

@@ -15,6 +15,7 @@ mod lanes;
 mod queue;
 mod report;
 mod retry;
+mod srs;
 mod submit;
 mod take;
 #[cfg(test)]
@@ -39,6 +40,8 @@ use crate::spool::{Spool, UnixMillis};
 use crate::telemetry::Log;
 
 pub use acceptance::Acceptance;
+pub use srs::Return;
+pub(crate) use srs::day;
 
 /// Everything that a reply to DATA is made from.
 #[derive(Debug)]
@@ -53,6 +56,8 @@ pub struct Incoming {
     pub session: SessionFacts,
     /// From whom and for whom.
     pub envelope: Envelope,
+    /// Those of its recipients that stand for a sender whom they lead back to.
+    pub returns: Vec<Return>,
     /// Finds out what judging it needs.
     pub examiner: Arc<dyn Examine>,
     /// What was found out already, when a policy asked.

@@ -11,6 +11,7 @@ use super::decide::{Decision, decide};
 use super::dmarc::Seen;
 use super::job::{JobState, Pending, StoredEnvelope};
 use super::judge::judge;
+use super::srs::Returning;
 use super::{Dispatcher, Incoming, Intake};
 use crate::examination::ToSeal;
 use crate::failure::{Failure, Side};
@@ -18,7 +19,7 @@ use crate::limits::{HOPS_MAX, Limit, SPOOL_SICK_TIME};
 use crate::message::{Content, MessageId, Original, authentication_results, received, received_spf};
 use crate::relay::NextHops;
 use crate::rules::{Disposition, Plan, Step, StepAction};
-use crate::smtp::{Reply, Status};
+use crate::smtp::{Address, Reply, Status};
 use crate::spool::{NewEntry, NewJob, Spool, SpoolError, UnixMillis};
 use crate::telemetry::Event;
 
@@ -31,6 +32,8 @@ pub(super) struct Judged {
     pub(super) plan: Plan,
     /// The seal of each step, where it has one; empty if none has.
     pub(super) seals: Vec<Option<Bytes>>,
+    /// Who stands for the sender at next hops that are to see an address of ours.
+    pub(super) sender: Option<Address>,
 }
 
 impl Judged {
@@ -45,7 +48,7 @@ impl Judged {
 
     /// The job of the step at this place.
     pub(super) fn job(&self, place: usize, step: &Step) -> JobState {
-        JobState::new(step, self.seals.get(place).and_then(Option::as_ref))
+        JobState::new(step, self.seals.get(place).and_then(Option::as_ref), self.sender.as_ref())
     }
 }
 
@@ -80,9 +83,11 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
         let original = original.disbelieving(&incoming.snapshot.hostname);
         self.report_message(&incoming, &original);
         refuse_loop(&original, &incoming.snapshot.hostname).inspect_err(|failure| self.report_unjudged(&incoming, failure))?;
-        let plan = judge(&mut incoming, &original).await?;
+        let returning = Returning::take_out(&mut incoming);
+        let mut plan = if incoming.envelope.recipients.is_empty() { Plan::default() } else { judge(&mut incoming, &original).await? };
+        returning.put_back(&mut incoming, &original, &mut plan);
         let envelope = Arc::new(stored_envelope(&incoming, &original, self.now()));
-        let judged = Judged { incoming, original: Arc::new(original), envelope, plan, seals: Vec::new() };
+        let judged = Judged { incoming, original: Arc::new(original), envelope, plan, seals: Vec::new(), sender: None };
         self.report_matches(&judged);
         let seen = Seen::of(&judged);
         let result = self.carry_out(judged).await;
@@ -96,6 +101,7 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
         let decision = decide(&judged.plan, judged.incoming.endpoint.delivery);
         if matches!(decision, Decision::Inline(_) | Decision::Spool) {
             judged.seals = self.seals(&judged).await?;
+            judged.sender = self.rewritten_sender(&judged).await?;
         }
         match decision {
             Decision::Refuse(reply) => {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::authentication::seal::{BodyHash, Sealed, Sealer};
 use crate::config::ArcSeal;
 use crate::message::{Edits, Findings, Original, SessionFacts, arc_authentication_results};
-use crate::secrets::{SecretError, Secrets};
+use crate::secrets::{SecretError, SecretRef, Secrets, SrsKeys};
 
 /// Makes seals.
 #[derive(Debug, Default)]
@@ -55,6 +55,11 @@ impl Sealing {
     /// With keys from these secrets.
     pub fn new(secrets: Arc<Secrets>) -> Self {
         Self { secrets }
+    }
+
+    /// The keys of rewritten senders.
+    pub async fn srs_keys(&self, secret: &SecretRef) -> Result<Arc<SrsKeys>, SecretError> {
+        self.secrets.srs_keys(secret).await
     }
 
     /// The seals of a message, one for each of `forms`, its header changes; `None` for a form that gets none (see

@@ -270,6 +270,7 @@ impl<'i, D: Intake> Connection<'i, D> {
             endpoint: Arc::clone(&self.endpoint),
             session: self.facts.clone(),
             envelope: transaction.envelope,
+            returns: transaction.returns,
             examiner: Arc::clone(&self.live.examiner),
             findings: self.found.hand_over(),
             data,

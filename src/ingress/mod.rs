@@ -11,6 +11,7 @@ mod logins;
 mod memory;
 mod pressure;
 mod proxied;
+mod recipients;
 mod sketch;
 mod stream;
 #[cfg(test)]
@@ -35,6 +36,7 @@ use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::call_ahead::CallAhead;
 use crate::config::{Limits, Snapshot};
 use crate::dispatch::Intake;
 use crate::domains::AcceptedDomains;
@@ -70,6 +72,8 @@ pub struct Ingress<D> {
     pub admission: Admission,
     /// Who may log in.
     pub secrets: Arc<Secrets>,
+    /// Who is asked for recipients.
+    pub call_ahead: Arc<dyn CallAhead>,
     /// Wrong logins of late.
     pub logins: LoginFailures,
     /// Bytes of messages in memory.

@@ -6,6 +6,7 @@ mod look_ups;
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::*;
+use crate::call_ahead::Question;
 use crate::certificates::{Certificates, server_config};
 use crate::config::{DeliveryMode, Domains, Endpoint, EndpointFields, EndpointKind, EndpointTls, Limits};
 use crate::dispatch::Incoming;
@@ -41,6 +43,18 @@ pub(super) struct Gate {
     taken: Arc<Mutex<Vec<Address>>>,
     /// What came with each message.
     found: Mutex<Vec<(Option<Arc<str>>, Findings)>>,
+}
+
+/// No endpoint here looks recipients up.
+#[derive(Debug)]
+struct NobodyAsked;
+
+impl CallAhead for NobodyAsked {
+    fn ask<'a>(&'a self, _: Question<'a>) -> Pin<Box<dyn Future<Output = Option<Reply>> + Send + 'a>> {
+        Box::pin(std::future::ready(None))
+    }
+
+    fn forget(&self) {}
 }
 
 impl Intake for Gate {
@@ -130,6 +144,7 @@ impl Plan {
             tls,
             delivery: DeliveryMode::Queue,
             fields: EndpointFields::default(),
+            call_ahead: None,
             load_balancers: load_balancers.iter().map(|network| network.parse().unwrap()).collect(),
         };
         let snapshot = Arc::new(Snapshot {
@@ -141,6 +156,7 @@ impl Plan {
             analyzers: BTreeMap::new(),
             bounce_relay: None,
             acme: None,
+            srs: None,
             dmarc_reports: None,
             spool: PathBuf::new(),
             limits,
@@ -166,6 +182,7 @@ impl Plan {
             ids: Arc::new(SessionIds::new(7)),
             admission: Admission::new(limits),
             secrets: Arc::default(),
+            call_ahead: Arc::new(NobodyAsked),
             logins: LoginFailures::default(),
             memory: MessageMemory::new(limits.message_memory_bytes),
             turned_away: TurnedAway::default(),

@@ -1,23 +1,25 @@
-//! Decisions about a session and its transaction: the traffic policy, then the accepted domains.
+//! Decisions about a session and its transaction by the traffic policy.
 
 use std::collections::BTreeSet;
 
 use tokio::time::{Instant, timeout_at};
 
 use super::driver::Connection;
-use crate::config::{Domains, EndpointKind};
-use crate::dispatch::Intake;
+use crate::config::Domains;
+use crate::dispatch::{Intake, Return};
 use crate::examination::Subject;
 use crate::limits::LOOK_UPS_PATIENCE;
 use crate::message::{Envelope, Findings, MessageId, Need, SpfResult};
 use crate::policy::{Effect, Known, PolicyFacts, Verdict};
-use crate::smtp::{Address, MailParameters, Recipient, Reply, ReversePath, Status};
+use crate::smtp::{Address, MailParameters, Reply, ReversePath, Status};
 use crate::telemetry::Event;
 
 /// A transaction under way.
 pub(super) struct Transaction {
     pub(super) id: MessageId,
     pub(super) envelope: Envelope,
+    /// Recipients that stand for a sender.
+    pub(super) returns: Vec<Return>,
 }
 
 impl<D: Intake> Connection<'_, D> {
@@ -36,7 +38,7 @@ impl<D: Intake> Connection<'_, D> {
     pub(super) fn begin_transaction(&mut self, reverse_path: ReversePath, parameters: MailParameters) -> Result<(), Reply> {
         let MailParameters { size: _, smtputf8, eight_bit, terms, auth: _ } = parameters;
         let envelope = Envelope { reverse_path, recipients: Vec::new(), smtputf8, eight_bit, terms };
-        self.transaction = Some(Transaction { id: self.next_message(), envelope });
+        self.transaction = Some(Transaction { id: self.next_message(), envelope, returns: Vec::new() });
         self.found.begin_transaction();
         let decision = self.carry_out("mail", 550, None, self.verdict(None));
         if decision.is_err() {
@@ -45,53 +47,8 @@ impl<D: Intake> Connection<'_, D> {
         decision
     }
 
-    /// RCPT: the policy, then, whatever it says, the accepted domains: there is no relaying for strangers.
-    pub(super) async fn judge_recipient(&mut self, recipient: Recipient) -> Result<(), Reply> {
-        let Recipient { address, parameters } = recipient;
-        let address = self.with_domain(address);
-        self.judge_with_look_ups(&address.canonical()).await?;
-        if self.is_known() {
-            return self.add_recipient(Recipient { address, parameters });
-        }
-        let refusal = match self.live.domains.accepts(address.domain()).await {
-            Ok(true) => return self.add_recipient(Recipient { address, parameters }),
-            Ok(false) => Reply::fixed(550, Status(5, 7, 1), "Relaying denied: not a domain of this gateway"),
-            Err(_) => Reply::fixed(451, Status(4, 4, 3), "The domain cannot be checked now, try again later"),
-        };
-        self.ingress.log.emit(&Event::Refused {
-            session: self.id,
-            message: self.transaction.as_ref().map(|transaction| transaction.id),
-            stage: "rcpt",
-            recipient: Some(address.as_str()),
-            limit: None,
-            reply: &refusal,
-        });
-        Err(refusal)
-    }
-
-    /// Whether the client has proved who it is, so that it may send to any domain.
-    fn is_known(&self) -> bool {
-        match self.endpoint.kind {
-            EndpointKind::Open => false,
-            EndpointKind::Auth(_) => self.facts.authenticated,
-            EndpointKind::Mtls => self.facts.tls.as_ref().is_some_and(|tls| tls.client_certificate.is_some()),
-        }
-    }
-
-    fn add_recipient(&mut self, recipient: Recipient) -> Result<(), Reply> {
-        let Some(transaction) = self.transaction.as_mut() else {
-            return Err(Reply::fixed(503, Status(5, 5, 1), "MAIL first"));
-        };
-        let recipients = &mut transaction.envelope.recipients;
-        match recipients.iter_mut().find(|known| known.address == recipient.address) {
-            Some(known) => known.parameters.unite(&recipient.parameters),
-            None => recipients.push(recipient),
-        }
-        Ok(())
-    }
-
     /// RFC 5321 §4.5.1: the bare `postmaster` is the postmaster of this place, here of its first domain.
-    fn with_domain(&self, address: Address) -> Address {
+    pub(super) fn with_domain(&self, address: Address) -> Address {
         if !address.domain().is_empty() {
             return address;
         }
@@ -104,7 +61,7 @@ impl<D: Intake> Connection<'_, D> {
     }
 
     /// Asks the policy, and others for what it needs to know, as long as that can change what it says.
-    async fn judge_with_look_ups(&mut self, recipient: &str) -> Result<(), Reply> {
+    pub(super) async fn judge_with_look_ups(&mut self, recipient: &str) -> Result<(), Reply> {
         let deadline = Instant::now().checked_add(LOOK_UPS_PATIENCE);
         let mut verdict = self.verdict(Some(recipient));
         while let Verdict::Undecided { needs } = &verdict {
@@ -121,7 +78,7 @@ impl<D: Intake> Connection<'_, D> {
     /// Whether all of it was asked for; with an answer or without, it need not be asked for again in this transaction.
     async fn look_up(&mut self, needs: &BTreeSet<Need>) -> bool {
         let Some(transaction) = &self.transaction else { return false };
-        let Transaction { id, envelope } = transaction;
+        let Transaction { id, envelope, returns: _ } = transaction;
         let hostname = &self.live.snapshot.hostname;
         let subject = Subject { hostname, id: *id, session: &self.facts, envelope, original: None };
         let findings = self.found.get_mut();

@@ -8,6 +8,7 @@
 
 mod delivery;
 mod deployment;
+mod envelope;
 mod load;
 mod message;
 mod name;
@@ -16,6 +17,7 @@ mod verdicts;
 
 pub use delivery::*;
 pub use deployment::*;
+pub use envelope::*;
 pub use load::*;
 pub use message::*;
 pub use name::Limit;

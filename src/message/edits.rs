@@ -23,7 +23,7 @@ pub struct Edits {
 
 impl Edits {
     /// The removal of the fields that are not believed ([`Original::disbelieving`]); no rule is asked for it.
-    pub(super) fn of_disbelieved(original: &Original) -> Self {
+    pub fn of_disbelieved(original: &Original) -> Self {
         Self { removed: original.disbelieved().to_vec(), ..Self::default() }
     }
 

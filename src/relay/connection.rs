@@ -77,6 +77,20 @@ impl Connection {
         Transacted { verdicts: self.client.take_verdicts(), broken, dot_sent, dsn: self.client.extensions().dsn }
     }
 
+    /// Runs a transaction up to RCPT.
+    pub(super) async fn verify(&mut self, transaction: &Transaction<'_>, deadline: Instant) -> Transacted {
+        let broken = match self.client.verify(transaction) {
+            Some(_) => None,
+            None => match self.next_event(deadline).await {
+                Ok(ClientEvent::TransactionDone) => None,
+                Ok(other) => Some(failures::connection_lost(format!("unexpected event {other:?} after RCPT"))),
+                Err(failure) => Some(failure),
+            },
+        };
+        self.last_used = Instant::now();
+        Transacted { verdicts: self.client.take_verdicts(), broken, dot_sent: false, dsn: false }
+    }
+
     async fn run(
         &mut self,
         transaction: &Transaction<'_>,

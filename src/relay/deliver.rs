@@ -24,10 +24,8 @@ use crate::smtp::{Recipient, Reply, RequireTls, Stage, Status, Transaction, Verd
 
 pub(super) async fn deliver(inner: &Inner, pool: &Arc<Pool>, delivery: &Delivery, deadline: Instant) -> DeliveryReport {
     let started = Instant::now();
-    let outcomes = vec![None; delivery.recipients.len()];
-    let mut run = Run { inner, pool, delivery, deadline, outcomes, attempts: Vec::new() };
-    // Every wait inside ends at the deadline by itself, with a better word for it; this is the wall behind them.
-    let _ = timeout_at(deadline, run.all()).await;
+    let mut run = Run::new(inner, pool, delivery, deadline);
+    run.finish().await;
     let late = Arc::new(failures::too_slow("the delivery", started.elapsed()));
     DeliveryReport {
         outcomes: run.outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(|| Outcome::Failed(Arc::clone(&late)))).collect(),
@@ -35,14 +33,18 @@ pub(super) async fn deliver(inner: &Inner, pool: &Arc<Pool>, delivery: &Delivery
     }
 }
 
-struct Run<'a> {
+pub(super) struct Run<'a> {
     inner: &'a Inner,
     pool: &'a Arc<Pool>,
     delivery: &'a Delivery,
     deadline: Instant,
     /// `None` is not decided yet.
-    outcomes: Vec<Option<Outcome>>,
+    pub(super) outcomes: Vec<Option<Outcome>>,
     attempts: Vec<Attempt>,
+    /// The one recipient is only asked for.
+    pub(super) asks: bool,
+    /// What was said of it.
+    pub(super) said: Option<Verdict>,
 }
 
 /// What a transaction leaves to do.
@@ -51,6 +53,18 @@ enum Rest {
     Split(Vec<usize>),
     /// These have no outcome, and another address may take them.
     TryNext(Vec<usize>, Arc<Failure>),
+}
+
+impl<'a> Run<'a> {
+    pub(super) fn new(inner: &'a Inner, pool: &'a Arc<Pool>, delivery: &'a Delivery, deadline: Instant) -> Self {
+        let outcomes = vec![None; delivery.recipients.len()];
+        Self { inner, pool, delivery, deadline, outcomes, attempts: Vec::new(), asks: false, said: None }
+    }
+
+    /// Every wait inside ends at the deadline by itself, with a better word for it; this is the wall behind them.
+    pub(super) async fn finish(&mut self) {
+        let _ = timeout_at(self.deadline, self.all()).await;
+    }
 }
 
 impl Run<'_> {
@@ -245,9 +259,18 @@ impl Run<'_> {
         let (pending, later) = groups::within(self.delivery, pending, connection.client.extensions());
         let transaction = self.envelope(&pending, &connection.peer);
         let content = &self.delivery.content;
-        let transacted = connection.transact(&transaction, content, self.deadline).await;
+        let transacted = match self.asks {
+            true => connection.verify(&transaction, self.deadline).await,
+            false => connection.transact(&transaction, content, self.deadline).await,
+        };
         let peer = connection.peer.clone();
         self.pool.put_or_drop(connection, transacted.broken.is_some());
+        if let ([verdict @ (Verdict::RecipientAccepted | Verdict::Refused(Stage::Rcpt(_), _))], true) =
+            (&transacted.verdicts[..], self.asks)
+        {
+            self.said = Some(verdict.clone());
+            return Rest::Split(Vec::new());
+        }
         let (rest, result) = self.judge(&pending, transacted, &peer, reused);
         self.note(Arc::clone(&peer.label), Some((&peer, reused)), pending.len(), started, result);
         match rest {

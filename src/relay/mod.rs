@@ -38,6 +38,9 @@ mod stream;
 mod tests;
 mod tls;
 mod tokens;
+mod verify;
+
+pub use verify::Verified;
 
 pub use config::{
     Auth, IpFamily, OAuthConfig, OAuthProof, Preset, Provider, RelayConfig, RelayKind, RelayLimits, RetrySchedule, Route, TlsMode,
@@ -136,6 +139,11 @@ impl Relays {
         report
     }
 
+    /// Asks one relay whether it takes mail for a recipient; it has an answer at `deadline` at the latest.
+    pub async fn verify(&self, relay: &Arc<RelayConfig>, recipient: &crate::smtp::Address, deadline: tokio::time::Instant) -> Verified {
+        verify::verify(&self.inner, &self.pool(relay), recipient, deadline).await
+    }
+
     /// Says goodbye on all idle connections; those in use are not kept when they become idle.
     pub async fn close(&self) {
         let pools: Vec<_> = {
@@ -197,6 +205,17 @@ pub trait NextHops: Send + Sync + 'static {
     /// The hosts that take mail for a domain, as a relay of the moment.
     fn exchangers(&self, domain: &str) -> impl Future<Output = Result<Arc<RelayConfig>, Failure>> + Send;
 
+    /// See [`Relays::verify`].
+    fn verify(
+        &self,
+        relay: &Arc<RelayConfig>,
+        recipient: &crate::smtp::Address,
+        deadline: tokio::time::Instant,
+    ) -> impl Future<Output = Verified> + Send {
+        let _ = (relay, recipient, deadline);
+        std::future::ready(Verified::Unknown(Arc::new(failures::settings("this next hop cannot be asked"))))
+    }
+
     /// See [`Relays::close`].
     fn close(&self) -> impl Future<Output = ()> + Send;
 
@@ -256,6 +275,10 @@ impl NextHops for Relays {
 
     async fn exchangers(&self, domain: &str) -> Result<Arc<RelayConfig>, Failure> {
         internet::find(&self.inner.dns, domain).await
+    }
+
+    async fn verify(&self, relay: &Arc<RelayConfig>, recipient: &crate::smtp::Address, deadline: tokio::time::Instant) -> Verified {
+        Self::verify(self, relay, recipient, deadline).await
     }
 
     async fn close(&self) {

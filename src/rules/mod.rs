@@ -145,6 +145,8 @@ pub enum MailFrom {
     Preserve,
     /// `postmaster@HOSTNAME` of this gateway; the null path stays null.
     Replace,
+    /// An address of ours that stands for the sender's (SRS); the null path stays null.
+    Srs,
 }
 
 /// What a permanent failure of a step does.

@@ -24,6 +24,7 @@ pub(super) enum Key {
     Private,
     Certificate,
     ClientSecret,
+    Keys,
     Other,
 }
 
@@ -173,6 +174,7 @@ impl<'de> Deserialize<'de> for Key {
                     "private_key" => Key::Private,
                     "certificate" => Key::Certificate,
                     "client_secret" => Key::ClientSecret,
+                    "keys" => Key::Keys,
                     _ => Key::Other,
                 })
             }

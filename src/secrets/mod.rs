@@ -18,6 +18,7 @@ mod local;
 mod manager;
 mod refusal;
 mod signing_key;
+mod srs_keys;
 mod versions;
 
 pub use accounts::{Accounts, Claim};
@@ -25,6 +26,7 @@ pub use client_secret::ClientSecret;
 pub use credential::Credential;
 pub use identity::Identity;
 pub use signing_key::SigningKey;
+pub use srs_keys::SrsKeys;
 pub use versions::AccountVersions;
 
 use std::collections::HashMap;
@@ -87,7 +89,9 @@ pub struct Secrets {
     /// The same for those that say who may log in.
     doors: Mutex<HashMap<SecretRef, Arc<versions::Door>>>,
     /// The same for keys.
-    keys: Mutex<HashMap<SecretRef, Arc<Refreshed<Held<SigningKey>>>>>,
+    keys: Places<SigningKey>,
+    /// The same for the keys of SRS.
+    srs_keys: Places<SrsKeys>,
 }
 
 impl Secrets {
@@ -176,15 +180,24 @@ impl Secrets {
 
     /// The key to sign with, as of now or of the last few minutes.
     pub async fn signing_key(&self, secret: &SecretRef) -> Result<Arc<SigningKey>, SecretError> {
+        self.keys(&self.keys, secret, SigningKey::from_text).await
+    }
+
+    /// The keys of SRS addresses, as of now or of the last few minutes.
+    pub async fn srs_keys(&self, secret: &SecretRef) -> Result<Arc<SrsKeys>, SecretError> {
+        self.keys(&self.srs_keys, secret, SrsKeys::from_text).await
+    }
+
+    async fn keys<T: Send + Sync + 'static>(&self, places: &Places<T>, secret: &SecretRef, parse: Parse<T>) -> Result<Arc<T>, SecretError> {
         let place = {
-            let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut places = places.lock().unwrap_or_else(PoisonError::into_inner);
             let fresh = || Arc::new(Refreshed::new(secret.to_string(), self.observer.clone()));
-            Arc::clone(keys.entry(secret.clone()).or_insert_with(fresh))
+            Arc::clone(places.entry(secret.clone()).or_insert_with(fresh))
         };
         let usual = patience(secret);
         // A variable cannot change, and checking a key again for every message costs more than signing with it.
         let fresh_for = if matches!(secret, SecretRef::Environment(_)) { SECRET_TTL } else { usual.fresh_for };
-        let fetch = |older| self.fetch_as(secret, older, SigningKey::from_text);
+        let fetch = |older| self.fetch_as(secret, older, parse);
         let held = place.get(Patience { fresh_for, ..usual }, fetch).await.map_err(SecretError)?;
         Ok(held.value)
     }
@@ -298,6 +311,9 @@ impl<T> Clone for Held<T> {
         Self { value: Arc::clone(&self.value), stamp: self.stamp }
     }
 }
+
+/// The places of keys in the cache.
+type Places<T> = Mutex<HashMap<SecretRef, Arc<Refreshed<Held<T>>>>>;
 
 /// Reads the JSON of a secret; the error holds nothing of it.
 type Parse<T> = fn(&str) -> Result<T, &'static str>;

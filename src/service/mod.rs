@@ -22,6 +22,7 @@ use tokio_util::task::TaskTracker;
 use crate::acme::{Manager, Responder};
 use crate::admin;
 use crate::aws::Aws;
+use crate::call_ahead::Caller;
 use crate::config::Snapshot;
 use crate::dispatch::{Dispatcher, unix_millis};
 use crate::dns::{Dns, DnsError};
@@ -106,6 +107,7 @@ impl Service {
         let dns = Dns::new(&snapshot.resolver).map_err(StartError::Dns)?;
         let relays = Relays::new(Arc::clone(&snapshot.hostname), Arc::clone(&secrets), dns.clone());
         relays.observe_tls(Arc::new(TlsSessions(log.clone())));
+        let call_ahead = Arc::new(Caller::new(relays.clone(), log.clone()));
         let sealing = Sealing::new(Arc::clone(&secrets));
         let dispatcher = Dispatcher::new(Arc::clone(&spool), relays, sealing, log.clone(), Arc::clone(&ids), Arc::clone(&snapshot));
         let domains = Arc::new(AcceptedDomains::new(&snapshot.domains, Arc::clone(&aws), Some(observer(&log, "domains"))));
@@ -126,6 +128,7 @@ impl Service {
             ids,
             admission: Admission::new(limits),
             secrets,
+            call_ahead,
             logins: LoginFailures::default(),
             memory: MessageMemory::new(limits.message_memory_bytes),
             turned_away: TurnedAway::default(),

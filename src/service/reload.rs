@@ -51,6 +51,9 @@ impl Service {
         let hash = Arc::clone(&snapshot.hash);
         let examiner = Arc::new(self.examiner.load().renewed(snapshot.analyzers.clone()));
         self.examiner.store(Arc::clone(&examiner));
+        if snapshot.relays != previous.relays {
+            self.ingress.call_ahead.forget();
+        }
         self.ingress.live.store(Arc::new(Live { snapshot, domains, examiner }));
         read_credentials(&self.ingress);
         // Said when it is true: who has read this line and connects is judged by the new configuration.

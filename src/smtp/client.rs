@@ -39,6 +39,8 @@ pub struct Client {
     chunking: bool,
     /// MAIL was accepted and its transaction has not ended: RSET comes before the next.
     mail_open: bool,
+    /// The transaction ends with RCPT.
+    verifying: bool,
     reusable: bool,
 }
 
@@ -64,6 +66,7 @@ impl Client {
             in_content: false,
             chunking: false,
             mail_open: false,
+            verifying: false,
             reusable: true,
         }
     }
@@ -147,6 +150,16 @@ impl Client {
 
     /// Begins a transaction. What can be refused here is refused without a word to the next hop: then the event comes at once.
     pub fn begin(&mut self, transaction: &Transaction<'_>) -> Option<Event> {
+        self.begin_until(transaction, false)
+    }
+
+    /// Begins a transaction that ends with RCPT and RSET; a recipient that is taken has the verdict [`Verdict::RecipientAccepted`].
+    pub fn verify(&mut self, transaction: &Transaction<'_>) -> Option<Event> {
+        self.begin_until(transaction, true)
+    }
+
+    fn begin_until(&mut self, transaction: &Transaction<'_>, rcpt: bool) -> Option<Event> {
+        self.verifying = rcpt;
         self.verdicts = vec![Verdict::Pending; transaction.recipients.len()];
         if let Some(reply) = local::refusal(&self.extensions, transaction) {
             self.verdicts.fill(Verdict::Refused(Stage::Unsent, reply));
@@ -159,8 +172,10 @@ impl Client {
         for (place, recipient) in transaction.recipients.iter().enumerate() {
             self.plan(Stage::Rcpt(place), local::rcpt(&self.extensions, transaction, recipient));
         }
-        self.chunking = transaction.chunking && self.extensions.chunking;
-        if !self.chunking {
+        self.chunking = !rcpt && transaction.chunking && self.extensions.chunking;
+        if rcpt {
+            self.plan(Stage::Rset, "RSET\r\n".to_owned());
+        } else if !self.chunking {
             // RFC 2920 §3.1: DATA may end the group; then a 354 may come although nobody was accepted.
             self.plan(Stage::Data, "DATA\r\n".to_owned());
         }
@@ -250,7 +265,7 @@ impl Client {
             Stage::Auth => self.on_auth(reply),
             Stage::Rset if class(&reply) == 2 => {
                 self.mail_open = false;
-                Ok(None)
+                Ok(self.done())
             }
             Stage::Rset => Err(ClientError::Unexpected(stage, reply)),
             Stage::Mail => self.on_mail(reply),
@@ -412,7 +427,11 @@ impl Client {
 
     /// The transaction is done when nothing is awaited, nothing is planned and nobody is undecided.
     fn done(&self) -> Option<Event> {
-        let undecided = self.verdicts.iter().any(|verdict| matches!(verdict, Verdict::Pending | Verdict::RecipientAccepted));
+        let undecided = self.verdicts.iter().any(|verdict| match verdict {
+            Verdict::Pending => true,
+            Verdict::RecipientAccepted => !self.verifying,
+            Verdict::Taken(_) | Verdict::Refused(..) => false,
+        });
         (self.awaiting.is_empty() && self.planned.is_empty() && !undecided).then_some(Event::TransactionDone)
     }
 }

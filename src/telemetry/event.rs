@@ -102,6 +102,18 @@ pub enum Event<'a> {
         limit: Option<Limit>,
         reply: &'a Reply,
     },
+    /// A recipient was looked up at a relay.
+    CallAhead {
+        session: SessionId,
+        message: MessageId,
+        relay: &'a str,
+        recipient: &'a Address,
+        result: &'static str,
+        cached: bool,
+        reply: Option<&'a Reply>,
+        detail: Option<&'a str>,
+        duration_ms: u64,
+    },
     /// The client is gone.
     Disconnected { session: SessionId, messages: u32, duration_ms: u64, reason: &'static str },
 
@@ -201,6 +213,8 @@ pub enum Event<'a> {
         notification: Option<MessageId>,
         detail: Option<&'a str>,
     },
+    /// A sender was rewritten for the next hops, or left as it is.
+    Srs { session: SessionId, message: MessageId, sender: &'a Address, rewritten: Option<&'a Address>, outcome: &'static str },
     /// A DMARC report was made, or why not.
     DmarcReport { domain: &'a str, to: Option<&'a str>, records: usize, outcome: &'static str, detail: Option<&'a str> },
     /// What became of TLS with a mail exchanger of a domain, or of the search for its policy.

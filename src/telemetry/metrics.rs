@@ -21,6 +21,7 @@ pub struct Metrics {
     verdicts: [[Counter; RESULTS.len()]; METHODS.len()],
     analyses: [Counter; ANALYSES.len()],
     tls_sessions: [[Counter; TLS_RESULTS.len()]; TLS_POLICIES.len()],
+    call_ahead: [Counter; CALL_AHEAD.len()],
     messages: [Counter; REPLY_CLASSES.len()],
     message_bytes: Counter,
     reply_time: Histogram,
@@ -56,6 +57,8 @@ pub struct Counts {
     pub values: Vec<(&'static str, u64)>,
 }
 
+/// What came of looking a recipient up.
+const CALL_AHEAD: [&str; 3] = ["known", "unknown", "no answer"];
 const REPLY_CLASSES: [&str; 3] = ["2xx", "4xx", "5xx"];
 const OUTCOMES: [&str; 7] = ["delivered", "rejected", "deferred", "dropped", "bounced", "failed", "expired"];
 
@@ -154,6 +157,7 @@ impl Metrics {
                 let counters = TLS_POLICIES.iter().zip(&self.tls_sessions).find(|(known, _)| *known == policy);
                 counters.into_iter().for_each(|(_, counters)| count_word(&TLS_RESULTS, counters, Some(result)));
             }
+            Event::CallAhead { result, .. } => count_word(&CALL_AHEAD, &self.call_ahead, Some(result)),
             Event::Message { size, .. } => self.message_bytes.add(u64::try_from(*size).unwrap_or(u64::MAX)),
             Event::Replied { reply, duration_ms, limit, .. } => {
                 let class = usize::from(reply.code >= 400).saturating_add(usize::from(reply.code >= 500));
@@ -215,6 +219,12 @@ impl Metrics {
             "Questions to analyzers by what came of them.",
             "result",
             ANALYSES.into_iter().zip(&self.analyses),
+        );
+        page.labelled(
+            "gateway_call_ahead_total",
+            "Recipients that were looked up at a relay by what came of it.",
+            "result",
+            CALL_AHEAD.into_iter().zip(&self.call_ahead),
         );
         page.labelled(
             "gateway_messages_total",

@@ -64,9 +64,12 @@ const ARROWS: &[(&str, &[&str])] = &[
             "limits",
         ],
     ),
+    // Relays are asked for recipients; who may not know relays asks behind a trait.
+    ("call_ahead", &["config", "relay", "telemetry", "failure", "message", "smtp", "limits"]),
     (
         "ingress",
         &[
+            "call_ahead",
             "dispatch",
             "domains",
             "examination",
@@ -94,6 +97,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "actions",
             "admin",
             "aws",
+            "call_ahead",
             "certificates",
             "config",
             "dispatch",

@@ -98,6 +98,8 @@ fn on_loopback(endpoint: &Endpoint, server: &Arc<rustls::ServerConfig>) -> (Arc<
         load_balancers: Vec::new(),
         // It has no key to seal with.
         fields: EndpointFields { arc_seal: None, ..endpoint.fields.clone() },
+        // Its next hop takes every recipient.
+        call_ahead: None,
     };
     (name, Arc::new(endpoint))
 }

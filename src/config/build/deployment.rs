@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use time::OffsetDateTime;
 
 use super::tls::{self, Material};
-use super::{acme, analyzers, client_certificate, edge, fields, relays, resolver, submission};
+use super::{acme, analyzers, call_ahead, client_certificate, edge, fields, relays, resolver, srs, submission};
 use crate::acme::AcmeConfig;
 use crate::analyzers::AnalyzerConfig;
 use crate::certificates::{Expiry, Trust};
@@ -19,7 +19,7 @@ use crate::config::model::{DnsName, FilePath};
 use crate::config::source::Span;
 use crate::config::tree::Node;
 use crate::config::typed::typed;
-use crate::config::{DeliveryMode, Domains, EndpointFields, EndpointKind, EndpointTls, Limits};
+use crate::config::{CallAhead, DeliveryMode, Domains, EndpointFields, EndpointKind, EndpointTls, Limits, SrsConfig};
 use crate::dmarc_reports::DmarcReportsConfig;
 use crate::dns::ResolverConfig;
 use crate::message;
@@ -38,6 +38,7 @@ pub(crate) struct Deployment {
     pub(crate) analyzers: BTreeMap<Arc<str>, AnalyzerConfig>,
     pub(crate) bounce_relay: Option<Arc<str>>,
     pub(crate) acme: Option<AcmeConfig>,
+    pub(crate) srs: Option<SrsConfig>,
     pub(crate) dmarc_reports: Option<DmarcReportsConfig>,
     pub(crate) spool: PathBuf,
     pub(crate) limits: Limits,
@@ -61,6 +62,7 @@ pub(crate) struct Endpoint {
     pub(crate) delivery: DeliveryMode,
     pub(crate) load_balancers: Vec<IpNet>,
     pub(crate) fields: EndpointFields,
+    pub(crate) call_ahead: Option<Arc<CallAhead>>,
 }
 
 /// A list's file and where it is named.
@@ -96,6 +98,7 @@ pub(crate) fn build(tree: &Node, folder: &Path, now: OffsetDateTime, sink: &mut 
     deployment.ip_lists = lists(tree.get("ip_lists"), folder, sink);
     let bounces = tree.get("bounces").and_then(|node| typed::<model::Bounces>(node, sink));
     deployment.bounce_relay = bounces.map(|bounces| Arc::from(bounces.relay.0));
+    deployment.srs = tree.get("srs").and_then(|node| srs::build(node, folder, sink));
     if let Some(node) = tree.get("limits") {
         deployment.limits = edge::limits(node, sink);
     }
@@ -177,6 +180,7 @@ fn endpoint(node: &Node, listening: &mut HashMap<SocketAddr, Span>, material: &m
             }
         }
     }
+    let call_ahead = call_ahead::build(&model, node, sink);
     let kind = kind(&model, node, material, sink);
     let tls = match &model.tls {
         None => None,
@@ -201,6 +205,7 @@ fn endpoint(node: &Node, listening: &mut HashMap<SocketAddr, Span>, material: &m
         },
         load_balancers: load_balancers(model.proxy_protocol.as_ref(), node, sink),
         fields,
+        call_ahead,
     })
 }
 

@@ -3,6 +3,7 @@
 mod acme;
 pub(crate) mod analysis;
 mod analyzers;
+mod call_ahead;
 mod client_certificate;
 pub(crate) mod deployment;
 mod edge;
@@ -14,6 +15,7 @@ mod relay_checks;
 mod relays;
 mod resolver;
 pub(crate) mod rules;
+mod srs;
 mod submission;
 mod tests_of;
 mod tls;
@@ -26,4 +28,6 @@ use lists::Lists;
 pub(crate) struct Defined<'a> {
     pub(crate) lists: &'a Lists,
     pub(crate) analyzers: &'a Analyzers,
+    /// Whether senders can be rewritten; also when there is no `gateway.yaml` that could say so.
+    pub(crate) srs: bool,
 }

@@ -81,7 +81,7 @@ fn rule(node: &Node, defined: Defined<'_>, sink: &mut Sink) -> Option<Rule> {
         if ended {
             sink.warning(Code::DeadRule, node.head(), "this action is never reached: the one before it ends the rule set");
         }
-        let built = action(model, node, sink);
+        let built = action(model, node, defined.srs, sink);
         ended |= built.as_ref().is_some_and(ends);
         actions.push(built);
     }
@@ -221,7 +221,15 @@ fn verdict(attribute: VerdictAttribute, node: &Node) -> Option<Condition> {
     Some(Condition::Verdict { attribute, negated, values })
 }
 
-fn action(model: &actions::Action, node: &Node, sink: &mut Sink) -> Option<Action> {
+/// The action cannot be built: without a domain and a key there is nothing to rewrite to.
+fn no_srs(fields: Option<&Node>, sink: &mut Sink) -> Option<Action> {
+    let span = fields.and_then(|fields| fields.get("mail_from")).map_or(0..0, |at| at.span.clone());
+    sink.error(Code::MissingKey, span, "`mail_from: srs` needs the section `srs` of gateway.yaml")
+        .help("write there `srs: { domain: srs.acme.example, key: { file: srs.key } }`, with MX records that lead to this gateway");
+    None
+}
+
+fn action(model: &actions::Action, node: &Node, srs: bool, sink: &mut Sink) -> Option<Action> {
     let fields = node.entries().first().map(|entry| &entry.value);
     match model {
         actions::Action::SmtpRelay(relay) => Some(Action::SmtpRelay {
@@ -229,7 +237,8 @@ fn action(model: &actions::Action, node: &Node, sink: &mut Sink) -> Option<Actio
             mail_from: match relay.mail_from {
                 None | Some(actions::MailFrom::Preserve) => MailFrom::Preserve,
                 Some(actions::MailFrom::Replace) => MailFrom::Replace,
-                Some(actions::MailFrom::Srs) => return None,
+                Some(actions::MailFrom::Srs) if !srs => return no_srs(fields, sink),
+                Some(actions::MailFrom::Srs) => MailFrom::Srs,
             },
             on_failure: match relay.on_failure {
                 None | Some(actions::OnFailure::Bounce) => OnFailure::Bounce,

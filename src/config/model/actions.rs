@@ -88,8 +88,8 @@ pub(crate) enum MailFrom {
     Preserve,
     /// `postmaster@` and the host name of the gateway.
     Replace,
-    /// An SRS address of the gateway.
-    #[schemars(extend("x-not-available" = "error"))]
+    /// An address of the section `srs` that stands for the sender, so that SPF passes at the next hop and bounces come back. Senders at one
+    /// of `domains` are left as they are, and so is the null path.
     Srs,
 }
 

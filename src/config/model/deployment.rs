@@ -43,6 +43,8 @@ pub(crate) struct DeploymentFile {
     pub(crate) acme: Option<super::acme::Acme>,
     /// How notifications to senders leave.
     pub(crate) bounces: Option<Bounces>,
+    /// Senders that are rewritten, for rules with `mail_from: srs`.
+    pub(crate) srs: Option<super::srs::Srs>,
     /// Daily reports to the owners of domains with DMARC; absent, none are sent.
     pub(crate) dmarc_reports: Option<DmarcReports>,
     /// Where accepted mail waits; `{ path: var/spool }` unless said.
@@ -137,6 +139,8 @@ pub(crate) struct Endpoint {
     pub(crate) rules: RuleSetName,
     /// The certificate; without one there is no STARTTLS.
     pub(crate) tls: Option<EndpointTls>,
+    /// Recipients are looked up at a relay before they are accepted; absent, they are not.
+    pub(crate) call_ahead: Option<super::call_ahead::CallAhead>,
     /// When the reply to DATA is given; `inline` unless said.
     #[serde(default)]
     pub(crate) delivery: Delivery,

@@ -9,11 +9,13 @@
 pub(crate) mod acme;
 pub(crate) mod actions;
 pub(crate) mod analyzers;
+pub(crate) mod call_ahead;
 pub(crate) mod deployment;
 pub(crate) mod edge;
 pub(crate) mod policy;
 pub(crate) mod relays;
 pub(crate) mod rules;
+pub(crate) mod srs;
 mod values;
 
 pub(crate) use values::*;

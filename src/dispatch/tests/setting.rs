@@ -105,6 +105,7 @@ pub(super) fn snapshot(relays: Vec<RelayConfig>, bounce_relay: Option<&str>) -> 
         analyzers: BTreeMap::new(),
         bounce_relay: bounce_relay.map(Into::into),
         acme: None,
+        srs: None,
         dmarc_reports: None,
         spool: PathBuf::new(),
         limits: Limits::default(),
@@ -132,6 +133,7 @@ pub(super) fn endpoint(rules: Arc<RuleSet>, delivery: DeliveryMode) -> Arc<Endpo
         delivery,
         load_balancers: Vec::new(),
         fields: EndpointFields::default(),
+        call_ahead: None,
     })
 }
 
@@ -207,6 +209,7 @@ pub(super) fn incoming(number: u32, sender: &str, recipients: &[&str], snapshot:
             eight_bit: false,
             terms: MailTerms::default(),
         },
+        returns: Vec::new(),
         examiner: Arc::new(Nobody),
         findings: Findings::default(),
         data: data.into(),

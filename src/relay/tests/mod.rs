@@ -11,6 +11,7 @@ mod pki;
 mod sts;
 mod tls_and_login;
 mod tokens;
+mod verify;
 mod web;
 
 use std::sync::Arc;

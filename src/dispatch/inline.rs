@@ -11,7 +11,7 @@ use super::{Dispatcher, dsn, retry};
 use crate::actions::smtp_relay;
 use crate::failure::{Failure, Side};
 use crate::limits::INLINE_BUDGET;
-use crate::relay::{Accepted, NextHops, Outcome};
+use crate::relay::{Accepted, DeliveryReport, NextHops, Outcome};
 use crate::smtp::{Reply, Status};
 use crate::spool::{Receipt, Spool};
 
@@ -45,15 +45,16 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
             let delivery = state.delivery(judged.id(), &snapshot.hostname, &judged.envelope, &judged.original);
             let report = smtp_relay::deliver(&self.next_hops, &snapshot, relay, &delivery, deadline).await;
             self.report_attempt(judged.id(), relay, 1, &delivery, &report);
-            let outcome = self.sort_inline(&judged, state, report.outcomes, &mut rest);
+            let outcome = self.sort_inline(&judged, state, report, &mut rest);
             self.report_step(judged.id(), step, outcome);
         }
         self.settle(judged, rest).await
     }
 
     /// Parts a step's recipients by outcome; the word says what became of the step.
-    fn sort_inline(&self, judged: &Judged, mut state: JobState, outcomes: Vec<Outcome>, rest: &mut Rest) -> &'static str {
+    fn sort_inline(&self, judged: &Judged, mut state: JobState, report: DeliveryReport, rest: &mut Rest) -> &'static str {
         let (mut later, mut refused) = (Vec::new(), Vec::new());
+        let DeliveryReport { outcomes, attempts } = report;
         for (mut pending, outcome) in std::mem::take(&mut state.recipients).into_iter().zip(outcomes) {
             match outcome {
                 Outcome::Delivered(accepted) => {
@@ -62,7 +63,7 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
                     rest.delivered = Some(accepted);
                 }
                 Outcome::Failed(failure) => {
-                    pending.last = Some(Failure::clone(&failure));
+                    pending.fail(&failure, &attempts, self.now());
                     if failure.is_temporary() { &mut later } else { &mut refused }.push(pending);
                 }
             }

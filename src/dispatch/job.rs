@@ -9,11 +9,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::dsn::Origin;
 use crate::failure::Failure;
 use crate::message::{Content, Edits, MessageId, Original};
-use crate::relay::{Accepted, Delivery};
+use crate::relay::{Accepted, Attempt, Delivery};
 use crate::rules::{MailFrom, OnFailure, Step, StepAction};
 use crate::smtp::{Address, MailTerms, Notify, OriginalRecipient, Recipient, ReversePath};
+use crate::spool::UnixMillis;
 
 const VERSION: u32 = 1;
 
@@ -37,6 +39,12 @@ pub(super) struct StoredEnvelope {
     /// What the sender asks for the message as a whole.
     #[serde(default, skip_serializing_if = "MailTerms::is_empty")]
     pub(super) terms: MailTerms,
+    /// When it came; 0 in what earlier programs stored.
+    #[serde(default, skip_serializing_if = "is_unknown")]
+    pub(super) arrived: UnixMillis,
+    /// Who brought it, if a stranger did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) origin: Option<Origin>,
 }
 
 /// One step of a plan and how far it has come.
@@ -72,6 +80,27 @@ pub(super) struct Pending {
     pub(super) originals: Vec<usize>,
     /// What the last attempt met.
     pub(super) last: Option<Failure>,
+    /// The next hop that said it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) host: Option<Arc<str>>,
+    /// When.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) tried: Option<UnixMillis>,
+}
+
+impl Pending {
+    pub(super) fn new(address: Address, originals: Vec<usize>) -> Self {
+        Self { address, originals, last: None, host: None, tried: None }
+    }
+
+    /// Remembers what an attempt met.
+    pub(super) fn fail(&mut self, failure: &Arc<Failure>, attempts: &[Attempt], now: UnixMillis) {
+        let is_it = |attempt: &&Attempt| matches!(&attempt.result, Err(met) if Arc::ptr_eq(met, failure));
+        let attempt = attempts.iter().rev().find(is_it).or(attempts.last());
+        self.host = attempt.filter(|attempt| attempt.address.is_some()).map(|attempt| Arc::clone(&attempt.host));
+        self.tried = Some(now);
+        self.last = Some(Failure::clone(failure));
+    }
 }
 
 /// A stored form that this version does not understand.
@@ -88,7 +117,7 @@ impl StoredEnvelope {
         config: Arc<str>,
         terms: MailTerms,
     ) -> Self {
-        Self { version: VERSION, reverse_path, recipients, smtputf8, eight_bit, trace, config, terms }
+        Self { version: VERSION, reverse_path, recipients, smtputf8, eight_bit, trace, config, terms, arrived: 0, origin: None }
     }
 
     pub(super) fn encode(&self) -> Bytes {
@@ -120,11 +149,7 @@ impl JobState {
             replaced: step.edits.replaced.iter().map(|(position, field)| (*position, Latin1(field.clone()))).collect(),
             seal: seal.cloned().map(Latin1),
             sender: sender.filter(|_| *mail_from == MailFrom::Srs).cloned(),
-            recipients: step
-                .recipients
-                .iter()
-                .map(|one| Pending { address: one.address.clone(), originals: one.originals.clone(), last: None })
-                .collect(),
+            recipients: step.recipients.iter().map(|one| Pending::new(one.address.clone(), one.originals.clone())).collect(),
             attempts: 0,
             delay_notified: false,
         }
@@ -132,7 +157,7 @@ impl JobState {
 
     /// The job of a notification, which is complete as it stands.
     pub(super) fn notification(relay: Arc<str>, to: Address) -> Self {
-        let to = Pending { address: to, originals: vec![0], last: None };
+        let to = Pending::new(to, vec![0]);
         Self::of_gateway(relay, OnFailure::Drop, vec![to])
     }
 
@@ -255,6 +280,11 @@ impl JobState {
             }
         }
     }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks in this way")]
+fn is_unknown(time: &UnixMillis) -> bool {
+    *time == 0
 }
 
 fn encode(value: &impl Serialize) -> Bytes {

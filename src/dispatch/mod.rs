@@ -8,6 +8,7 @@ mod acceptance;
 mod decide;
 mod dmarc;
 mod dsn;
+mod gather;
 mod inline;
 mod job;
 mod judge;
@@ -88,6 +89,9 @@ pub struct Dispatcher<S, N> {
     snapshot: ArcSwap<Snapshot>,
     lanes: lanes::Lanes,
     dsn_rate: Mutex<dsn::Rate>,
+    gathering: gather::Gathering,
+    /// Who is asked whether a sender is forged, when there is something to tell that sender.
+    examiner: OnceLock<Arc<dyn Examine>>,
     tasks: TaskTracker,
     stopping: CancellationToken,
     /// Until when the spool counts as sick; 0 after it has taken a message.
@@ -121,6 +125,8 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
             snapshot: ArcSwap::new(snapshot),
             lanes: lanes::Lanes::default(),
             dsn_rate: Mutex::default(),
+            gathering: gather::Gathering::default(),
+            examiner: OnceLock::new(),
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
             spool_sick_until: AtomicU64::new(0),
@@ -133,6 +139,12 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
     pub fn count_in(&self, collector: Arc<Collector>) {
         // A second one would be a mistake of the start; the first stays.
         let _ = self.collector.set(collector);
+    }
+
+    /// From now on senders are told of nothing that happened to mail which failed authentication.
+    pub fn examine_with(&self, examiner: Arc<dyn Examine>) {
+        // A second one would be a mistake of the start; the first stays.
+        let _ = self.examiner.set(examiner);
     }
 
     /// Begins to work through the spool.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::gather::Member;
 use super::job::{JobState, Pending, StoredEnvelope, Unreadable};
 use super::lanes::Place;
 use super::{Dispatcher, dsn, retry};
@@ -14,7 +15,7 @@ use crate::actions::smtp_relay;
 use crate::failure::Failure;
 use crate::limits::{DELAY_NOTICE_AFTER, QUEUE_ATTEMPT_TIMEOUT, SPOOL_ERROR_PAUSE};
 use crate::message::Original;
-use crate::relay::{NextHops, Outcome, RetrySchedule};
+use crate::relay::{DeliveryReport, NextHops, Outcome, RetrySchedule};
 use crate::rules::OnFailure;
 use crate::spool::{Claim, Spool, SpoolError, UnixMillis};
 use crate::telemetry::Event;
@@ -122,8 +123,10 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
         place: Place,
     ) {
         let this = Arc::clone(self);
+        // Before the task runs: the other jobs of the message are to know of it.
+        let mut member = self.gathering.enter(claim.id.entry);
         self.tasks.spawn(async move {
-            if caught(this.attempt(&claim, &envelope, state, &original)).await.is_err() {
+            if caught(this.attempt(&claim, &mut member, &envelope, state, &original)).await.is_err() {
                 this.give_back(&claim, "the attempt panicked").await;
             }
             drop(place);
@@ -132,6 +135,7 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
 
     fn begin_from_spool(self: &Arc<Self>, claim: Claim) {
         let this = Arc::clone(self);
+        let mut member = self.gathering.enter(claim.id.entry);
         self.tasks.spawn(async move {
             // There was a place a moment ago; who took it meanwhile is waited for.
             let snapshot = this.snapshot.load_full();
@@ -142,7 +146,7 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
             };
             let attempt = async {
                 match this.read_back(&claim).await {
-                    Ok((envelope, state, original)) => this.attempt(&claim, &envelope, state, &original).await,
+                    Ok((envelope, state, original)) => this.attempt(&claim, &mut member, &envelope, state, &original).await,
                     Err(error) => this.give_back(&claim, &error.to_string()).await,
                 }
             };
@@ -170,9 +174,9 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
         self.end(claim, Some((due, claim.state.clone()))).await;
     }
 
-    async fn attempt(&self, claim: &Claim, envelope: &StoredEnvelope, mut state: JobState, original: &Original) {
+    async fn attempt(&self, claim: &Claim, member: &mut Member, envelope: &StoredEnvelope, mut state: JobState, original: &Original) {
         if state.is_notice() {
-            return self.tell(claim, envelope, &state, original).await;
+            return self.tell(claim, member, envelope, &state, original).await;
         }
         let id = claim.id.entry;
         let snapshot = self.snapshot.load_full();
@@ -181,9 +185,9 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
         let report = smtp_relay::deliver(&self.next_hops, &snapshot, &state.relay, &delivery, deadline).await;
         let attempt = claim.attempt.saturating_add(state.attempts);
         self.report_attempt(id, &state.relay, attempt, &delivery, &report);
-        let mut remains = self.sort(claim, envelope, &mut state, report.outcomes);
+        let mut remains = self.sort(claim, envelope, &mut state, report);
         self.notify_of_relayed(id, envelope, original, std::mem::take(&mut remains.relayed)).await;
-        state.recipients = self.close_failed(claim, envelope, &state, original, remains).await;
+        state.recipients = self.close_failed(claim, member, envelope, &state, original, remains).await;
         if state.recipients.is_empty() {
             return self.end(claim, None).await;
         }
@@ -194,16 +198,16 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
     }
 
     /// Carries out a notice: the failures were final when it was stored, and all that is left is to tell the sender.
-    async fn tell(&self, claim: &Claim, envelope: &StoredEnvelope, state: &JobState, original: &Original) {
-        let entries = dsn::entries(envelope, dsn::Kind::Failed, &state.recipients);
-        match self.notify(claim.id.entry, envelope, original, dsn::Kind::Failed, entries).await {
+    async fn tell(&self, claim: &Claim, member: &mut Member, envelope: &StoredEnvelope, state: &JobState, original: &Original) {
+        match self.notify_of_failure(member, claim.id.entry, envelope, original, &state.recipients).await {
             Ok(()) => self.end(claim, None).await,
             Err(error) => self.give_back(claim, &error.to_string()).await,
         }
     }
 
     /// Takes the delivered out of the state and parts the others.
-    fn sort(&self, claim: &Claim, envelope: &StoredEnvelope, state: &mut JobState, outcomes: Vec<Outcome>) -> Remains {
+    fn sort(&self, claim: &Claim, envelope: &StoredEnvelope, state: &mut JobState, report: DeliveryReport) -> Remains {
+        let DeliveryReport { outcomes, attempts } = report;
         let expired = retry::is_expired(&self.retry_schedule(&state.relay), claim.stored_at, self.now());
         let mut remains = Remains { later: Vec::new(), failed: Vec::new(), relayed: Vec::new() };
         for (mut pending, outcome) in std::mem::take(&mut state.recipients).into_iter().zip(outcomes) {
@@ -213,7 +217,7 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
                     remains.relayed.extend(dsn::relayed(envelope, state, &pending, &accepted));
                 }
                 Outcome::Failed(failure) => {
-                    pending.last = Some(Failure::clone(&failure));
+                    pending.fail(&failure, &attempts, self.now());
                     let again = failure.is_temporary() && !expired;
                     if again { &mut remains.later } else { &mut remains.failed }.push(pending);
                 }
@@ -226,6 +230,7 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
     async fn close_failed(
         &self,
         claim: &Claim,
+        member: &mut Member,
         envelope: &StoredEnvelope,
         state: &JobState,
         original: &Original,
@@ -236,8 +241,7 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
             return later;
         }
         if state.on_failure == OnFailure::Bounce {
-            let entries = dsn::entries(envelope, dsn::Kind::Failed, &failed);
-            if let Err(error) = self.notify(claim.id.entry, envelope, original, dsn::Kind::Failed, entries).await {
+            if let Err(error) = self.notify_of_failure(member, claim.id.entry, envelope, original, &failed).await {
                 // A failure that the sender was not told of is not forgotten: it comes up again.
                 self.log.emit(&Event::Problem { what: "dsn", detail: &error.to_string() });
                 later.extend(failed);
@@ -261,7 +265,9 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
         if state.delay_notified || state.on_failure != OnFailure::Bounce || age < DELAY_NOTICE_AFTER {
             return;
         }
-        let entries = dsn::entries(envelope, dsn::Kind::Delayed, &state.recipients);
+        let give_up = u64::try_from(self.retry_schedule(&state.relay).give_up.as_millis()).unwrap_or(u64::MAX);
+        let until = claim.stored_at.saturating_add(give_up);
+        let entries = dsn::entries(envelope, dsn::Kind::Delayed, &state.recipients, Some(until));
         state.delay_notified = self.notify(claim.id.entry, envelope, original, dsn::Kind::Delayed, entries).await.is_ok();
     }
 

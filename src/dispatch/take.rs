@@ -9,6 +9,7 @@ use bytes::Bytes;
 use super::acceptance::Acceptance;
 use super::decide::{Decision, decide};
 use super::dmarc::Seen;
+use super::dsn::Origin;
 use super::job::{JobState, Pending, StoredEnvelope};
 use super::judge::judge;
 use super::srs::Returning;
@@ -186,7 +187,7 @@ fn rejections(plan: &Plan) -> Vec<Pending> {
     let rejected = plan.recipients.iter().enumerate().filter_map(|(place, recipient)| match &recipient.disposition {
         Disposition::Rejected { reply, .. } => {
             let last = Some(Failure::new(Side::Us, reply.clone(), "rejected by rule"));
-            Some(Pending { address: recipient.address.clone(), originals: vec![place], last })
+            Some(Pending { last, ..Pending::new(recipient.address.clone(), vec![place]) })
         }
         _ => None,
     });
@@ -224,7 +225,7 @@ fn stored_envelope(incoming: &Incoming, original: &Original, now: UnixMillis) ->
     let spf = findings.spf.as_ref().filter(|_| fields.received_spf).map(|spf| received_spf(&snapshot.hostname, session, envelope, spf));
     let received = received(&snapshot.hostname, session, *id, &envelope.recipients, envelope.smtputf8, seconds);
     let trace = results.into_iter().chain(spf).chain([received]).flatten().collect();
-    StoredEnvelope::new(
+    let mut stored = StoredEnvelope::new(
         envelope.reverse_path.clone(),
         envelope.recipients.clone(),
         envelope.smtputf8,
@@ -232,7 +233,10 @@ fn stored_envelope(incoming: &Incoming, original: &Original, now: UnixMillis) ->
         trace,
         Arc::clone(&snapshot.hash),
         envelope.terms.clone(),
-    )
+    );
+    stored.arrived = now;
+    stored.origin = Origin::of(incoming);
+    stored
 }
 
 /// The relay that a step goes to.

@@ -107,6 +107,12 @@ pub const DSN_ORCPT_BYTES_MAX: usize = 500;
 pub const DSN_MESSAGE_BYTES_MAX: usize = 256 * 1024;
 /// DSNs created in one minute; more are recorded as suppressed.
 pub const DSN_PER_MINUTE_MAX: u32 = 600;
+/// DSNs that one sender gets in an hour about mail from strangers, who may have forged his name; more are recorded as suppressed.
+pub const DSN_PER_SENDER_MAX: u32 = 20;
+/// That hour.
+pub const DSN_SENDER_WINDOW: Duration = Duration::from_secs(3600);
+/// A failure waits so long for other attempts of its message that are under way, so that one DSN tells of all.
+pub const DSN_GATHER_TIME: Duration = Duration::from_secs(10);
 /// When so many were created in the minute, none tells of a delivery (`NOTIFY=SUCCESS`) any more: a stranger who asks for that
 /// with all his mail must not keep others from hearing of their failures.
 pub const DSN_RELAYED_PER_MINUTE_MAX: u32 = 300;

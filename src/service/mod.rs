@@ -8,7 +8,7 @@ mod reporting;
 mod tls_sessions;
 mod watched;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, SocketAddr};
@@ -120,6 +120,8 @@ impl Service {
         let challenges = snapshot.acme.as_ref().map(|acme| acme.listen.clone());
         let acme = Manager::new(log.clone());
         acme.adopt(snapshot.acme.as_ref()).await;
+        // Of verdicts alone, which need no analyzers.
+        dispatcher.examine_with(Arc::new(Examiner::new(dns.clone(), BTreeMap::new(), log.clone())));
         let examiner = Arc::new(Examiner::new(dns.clone(), snapshot.analyzers.clone(), log.clone()));
         let ingress = Arc::new(Ingress {
             live: ArcSwap::from_pointee(Live { snapshot, domains, examiner: Arc::clone(&examiner) as _ }),

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use serde_json::Value;
 
 use crate::clients::ran;
+use crate::common::dns::StubDns;
 use crate::common::tool;
 use crate::harness::tls::Certificate;
 use crate::harness::{Answer, At, Client, Deployment, Gateway, Sink, mail, until};
@@ -212,4 +213,100 @@ fn requiretls_is_kept_or_the_mail_is_refused() {
         }
         assert!(next.taken().is_empty());
     }
+}
+
+/// Bob's next hop and carol's refuse, each for itself.
+#[test]
+fn one_message_has_one_notification_whoever_refuses_it() {
+    let refusing = |text: &'static str| Sink::start(move |at| if matches!(at, At::Rcpt(_)) { Answer::say(text) } else { Answer::Ok });
+    let (one, two, bounces) = (refusing("550 5.1.1 nobody here"), refusing("550 5.2.1 gone"), Sink::accepting());
+    let rules = "rules:\n  - name: bob\n    when: [{ recipient: { starts_with: bob } }]\n    actions: [{ SMTPRelay: { relay: one } }, Stop]\n  \
+                 - name: dora\n    when: [{ recipient: { starts_with: dora } }]\n    actions: [{ Reject: { text: not wanted } }]\n  \
+                 - name: others\n    actions: [{ SMTPRelay: { relay: two } }]\n";
+    let deployment = Deployment::new("inline")
+        .top("domains: [acme.example]\nbounces: { relay: bounces }")
+        .rules(rules)
+        .relay("one", one.address())
+        .relay("two", two.address())
+        .relay("bounces", bounces.address());
+    let gateway = deployment.start();
+    let recipients = ["bob@acme.example", "carol@acme.example", "dora@acme.example"];
+    Client::hello(gateway.address()).send("alice@example.org", &recipients, &mail::small("three")).expect("250 ");
+    let parsed = as_python_reads_it(&bounces.only().data);
+    let status = parsed["status"].as_array().unwrap();
+    assert!(status[0]["arrival-date"].as_str().unwrap().ends_with(" +0000"), "{parsed}");
+    let field = |name: &str, recipient: &str| {
+        let of = status.iter().find(|of| of["final-recipient"] == format!("rfc822; {recipient}"));
+        of.unwrap_or_else(|| panic!("{recipient} is missing in {parsed}"))[name].clone()
+    };
+    assert_eq!((status.len(), &parsed["defects"]), (4, &Value::from(0)), "{parsed}");
+    for (recipient, code, remote) in [(recipients[0], "5.1.1", true), (recipients[1], "5.2.1", true), (recipients[2], "5.7.1", false)] {
+        assert_eq!((field("status", recipient), field("action", recipient)), (code.into(), "failed".into()));
+        assert_eq!(field("remote-mta", recipient), if remote { "dns; [127.0.0.1]".into() } else { Value::Null });
+        assert_eq!(field("last-attempt-date", recipient).is_string(), remote);
+    }
+    for recipient in recipients {
+        gateway.wait_for(|event| event["event"] == "outcome" && event["recipient"] == recipient);
+    }
+    let (_, said) = gateway.stop();
+    assert_eq!(said.matches("\"event\":\"dsn\"").count(), 1, "{said}");
+    assert_eq!(bounces.taken().len(), 1);
+}
+
+#[test]
+fn nobody_is_told_of_mail_that_a_forger_sent_in_his_name() {
+    let dns = StubDns::launch();
+    dns.load(&[
+        ("forged.example", "TXT", "v=spf1 ip4:192.0.2.1 -all"),
+        ("strict.example", "TXT", "v=spf1 -all"),
+        ("_dmarc.strict.example", "TXT", "v=DMARC1; p=none"),
+        ("real.example", "TXT", "v=spf1 ip4:127.0.0.0/8 -all"),
+        ("soft.example", "TXT", "v=spf1 ~all"),
+        ("sick.example", "SERVFAIL", ""),
+    ]);
+    let next = refusing();
+    // With fields the verdicts are known when the mail comes; without, they are asked for when there is something to tell.
+    for fields in ["authentication_results: true", "authentication_results: false"] {
+        let bounces = Sink::accepting();
+        let deployment = Deployment::new("queue")
+            .names(&dns)
+            .endpoint(fields)
+            .top("domains: [acme.example]\nbounces: { relay: bounces }")
+            .relay("next", next.address())
+            .relay("bounces", bounces.address());
+        let gateway = deployment.start();
+        let mut client = Client::hello(gateway.address());
+        for (domain, is_told) in [
+            ("forged.example", false),
+            ("strict.example", false),
+            ("real.example", true),
+            ("soft.example", true),
+            ("sick.example", true),
+            ("no-record.example", true),
+        ] {
+            let sender = format!("alice@{domain}");
+            let message = format!("From: {sender}\r\nSubject: x\r\nMessage-ID: <{domain}@x.example>\r\n\r\nHello\r\n");
+            client.send(&sender, &[BOB], message.as_bytes()).expect("250 ");
+            let event = gateway.wait_for(|event| event["event"] == "dsn" && event["to"] == *sender);
+            assert_eq!(event["notification"].is_string(), is_told, "{fields}: {event}");
+            if !is_told {
+                assert_eq!(event["detail"], "not sent: the message failed authentication, the sender may be forged");
+            }
+        }
+        bounces.wait_taken(4);
+    }
+}
+
+#[test]
+fn one_sender_whom_strangers_name_is_not_flooded() {
+    let next = refusing();
+    let (bounces, gateway) = start("queue", &next);
+    let mut client = Client::hello(gateway.address());
+    for number in 0..25 {
+        client.send("victim@example.org", &[BOB], &mail::small(&format!("m{number}"))).expect("250 ");
+    }
+    let told = gateway.wait_events(25, |event| event["event"] == "dsn");
+    let held_back = told.iter().filter(|event| event["detail"] == "not sent: too many notifications for this sender in this hour").count();
+    assert_eq!(held_back, 5, "{told:?}");
+    bounces.wait_taken(20);
 }

@@ -9,6 +9,7 @@ use super::{Entry, Kind};
 use crate::limits::{DSN_HEADER_BYTES_MAX, DSN_MESSAGE_BYTES_MAX, DSN_REPLY_CHARS_MAX};
 use crate::message::{MessageId, Original, printable};
 use crate::smtp::{Address, MailTerms, Reply, Return, Status};
+use crate::spool::UnixMillis;
 
 /// What a notification is made from.
 pub(super) struct Report<'a> {
@@ -19,6 +20,8 @@ pub(super) struct Report<'a> {
     pub(super) kind: Kind,
     /// What the sender asked for the message as a whole.
     pub(super) terms: &'a MailTerms,
+    /// When the message came, in milliseconds since the epoch; 0: it is not known.
+    pub(super) arrived: UnixMillis,
     pub(super) entries: &'a [Entry],
     pub(super) original: &'a Original,
 }
@@ -81,13 +84,13 @@ impl Returned {
 
 /// The notification as it is sent.
 pub(super) fn compose(report: &Report<'_>, now: OffsetDateTime) -> Vec<u8> {
-    let Report { hostname, id, to, kind, terms, entries, original } = report;
+    let Report { hostname, id, to, kind, terms, arrived, entries, original } = report;
     let returned = returned(report);
     let utf8 = !to.is_ascii() || entries.iter().any(is_utf8) || !original.header().is_ascii();
     let status_type = if utf8 { "message/global-delivery-status" } else { "message/delivery-status" };
     let encoding = if utf8 { "8bit" } else { "7bit" };
     let returned_encoding = if utf8 || !returned.bytes().is_ascii() { "8bit" } else { "7bit" };
-    let date = now.format(&Rfc2822).unwrap_or_default();
+    let written = now.format(&Rfc2822).unwrap_or_default();
     let boundary = boundary(*id, returned.bytes());
     let mut text = String::new();
     let mut line = |words: &str| {
@@ -97,7 +100,7 @@ pub(super) fn compose(report: &Report<'_>, now: OffsetDateTime) -> Vec<u8> {
     line(&format!("From: Mail Delivery System <MAILER-DAEMON@{hostname}>"));
     line(&format!("To: <{to}>"));
     line(&format!("Subject: {}", kind.subject()));
-    line(&format!("Date: {date}"));
+    line(&format!("Date: {written}"));
     line(&format!("Message-ID: <{id}@{hostname}>"));
     line("Auto-Submitted: auto-replied");
     line("MIME-Version: 1.0");
@@ -118,6 +121,9 @@ pub(super) fn compose(report: &Report<'_>, now: OffsetDateTime) -> Vec<u8> {
         line(&format!("Original-Envelope-Id: {}", id.decoded()));
     }
     line(&format!("Reporting-MTA: dns; {hostname}"));
+    if let Some(date) = date(*arrived).filter(|_| *arrived > 0) {
+        line(&format!("Arrival-Date: {date}"));
+    }
     for entry in *entries {
         line("");
         line(&recipient_fields(*kind, entry, utf8));
@@ -149,10 +155,35 @@ fn recipient_fields(kind: Kind, entry: &Entry, utf8: bool) -> String {
     let status = entry.reply.status.map_or(Status(class, 0, 0), |status| Status(class, status.1, status.2));
     fields.push_str(&format!("Final-Recipient: {}; {}\r\n", kind_of(&entry.finally), entry.finally));
     fields.push_str(&format!("Action: {}\r\nStatus: {status}", kind.action()));
+    if let Some(host) = &entry.host {
+        fields.push_str(&format!("\r\nRemote-MTA: dns; {}", host_name(host)));
+    }
     if entry.remote {
         fields.push_str(&format!("\r\nDiagnostic-Code: smtp; {}", shown(&entry.reply)));
     }
+    // RFC 3464 §2.3.7 and §2.3.9.
+    for (name, at) in [("Last-Attempt-Date", entry.tried), ("Will-Retry-Until", entry.until)] {
+        if let Some(date) = at.and_then(date) {
+            fields.push_str(&format!("\r\n{name}: {date}"));
+        }
+    }
     fields
+}
+
+/// RFC 3464 §2.1.5: a date as in header fields.
+fn date(at: UnixMillis) -> Option<String> {
+    let seconds = i64::try_from(at / 1000).ok()?;
+    OffsetDateTime::from_unix_timestamp(seconds).ok()?.format(&Rfc2822).ok()
+}
+
+/// The name alone of `name[address]:port`; an address that stands for it is written as a literal (RFC 3464 §2.1.2).
+fn host_name(host: &str) -> String {
+    let name = printable(host.split('[').next().unwrap_or_default(), DSN_REPLY_CHARS_MAX);
+    match name.parse::<std::net::IpAddr>() {
+        Ok(std::net::IpAddr::V6(address)) => format!("[IPv6:{address}]"),
+        Ok(std::net::IpAddr::V4(address)) => format!("[{address}]"),
+        Err(_) => name,
+    }
 }
 
 fn is_utf8(entry: &Entry) -> bool {

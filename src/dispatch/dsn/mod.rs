@@ -4,32 +4,38 @@
 //!   want to be told of (`NOTIFY`, RFC 3461 §4.1): what is held back is in the log.
 //! - Of a failure and of a delay the sender is told unless he said otherwise. Of a delivery only if he asked, and only where the
 //!   next hop does not take it upon itself (RFC 3461 §5.2.2).
+//! - Nobody is told of mail that failed authentication ([`origin`]), and of one message in one notification ([`super::gather`]).
 //! - A message with REQUIRETLS must not leak by its notification (RFC 8689 §5): that returns nothing of it but what names it.
 
 mod compose;
+mod origin;
+mod rate;
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use time::OffsetDateTime;
 use tokio::time::Instant;
 
 use self::compose::{Report, compose};
+pub(super) use self::origin::Origin;
+pub(super) use self::rate::Rate;
 use super::Dispatcher;
+use super::gather::{Member, Turn};
 use super::job::{JobState, Pending, StoredEnvelope};
 use super::take::Judged;
 use crate::failure::Side;
-use crate::limits::{DSN_PER_MINUTE_MAX, DSN_RELAYED_PER_MINUTE_MAX};
 use crate::message::{Content, MessageId, Original};
 use crate::relay::{Accepted, INTERNET, NextHops};
 use crate::rules::OnFailure;
 use crate::smtp::{Address, MailTerms, Notify, OriginalRecipient, Recipient, Reply, ReversePath, Status};
-use crate::spool::{NewEntry, NewJob, Spool, SpoolError};
+use crate::spool::{NewEntry, NewJob, Spool, SpoolError, UnixMillis};
 use crate::telemetry::Event;
 
 const TO_NOBODY: &str = "not sent: the sender is the null path";
+const FORGED: &str = "not sent: the message failed authentication, the sender may be forged";
 const NOT_WANTED: &str = "not sent: the sender does not want it (NOTIFY)";
 
 /// What a notification says (RFC 3464 §2.3.3).
@@ -73,15 +79,23 @@ pub(super) struct Entry {
     reply: Reply,
     /// The reply is a next hop's (else it is ours).
     remote: bool,
+    /// The next hop that gave it.
+    host: Option<Arc<str>>,
+    /// When it was asked.
+    tried: Option<UnixMillis>,
+    /// Until when it will be tried again.
+    until: Option<UnixMillis>,
 }
 
-/// Entries for recipients of which the sender wants to be told that they failed, or wait.
-pub(super) fn entries(envelope: &StoredEnvelope, kind: Kind, failed: &[Pending]) -> Vec<Entry> {
+/// Entries for recipients of which the sender wants to be told that they failed, or wait until some time.
+pub(super) fn entries(envelope: &StoredEnvelope, kind: Kind, failed: &[Pending], until: Option<UnixMillis>) -> Vec<Entry> {
     let unknown = || Reply::fixed(550, Status(5, 0, 0), "Delivery failed");
     let entry = |pending: &Pending| {
         let last = pending.last.as_ref();
         let reply = last.map_or_else(unknown, |failure| failure.reply.clone());
-        wanted(envelope, kind, pending, &reply, last.is_some_and(|failure| failure.side == Side::Relay))
+        let mut entries = wanted(envelope, kind, pending, &reply, last.is_some_and(|failure| failure.side == Side::Relay));
+        entries.iter_mut().for_each(|entry| entry.until = until);
+        entries
     };
     failed.iter().flat_map(entry).collect()
 }
@@ -92,7 +106,9 @@ pub(super) fn relayed(envelope: &StoredEnvelope, state: &JobState, pending: &Pen
     if state.on_failure != OnFailure::Bounce || state.leaves_success_to(accepted) {
         return Vec::new();
     }
-    wanted(envelope, Kind::Relayed, pending, &accepted.reply, true)
+    let mut entries = wanted(envelope, Kind::Relayed, pending, &accepted.reply, true);
+    entries.iter_mut().for_each(|entry| entry.host = Some(Arc::clone(&accepted.host)));
+    entries
 }
 
 fn wanted(envelope: &StoredEnvelope, kind: Kind, pending: &Pending, reply: &Reply, remote: bool) -> Vec<Entry> {
@@ -103,27 +119,38 @@ fn wanted(envelope: &StoredEnvelope, kind: Kind, pending: &Pending, reply: &Repl
         finally: pending.address.clone(),
         reply: reply.clone(),
         remote,
+        host: pending.host.clone().filter(|_| remote),
+        tried: pending.tried,
+        until: None,
     };
     originals.map(entry).collect()
 }
 
-/// Notifications made in the current minute.
-#[derive(Debug, Default)]
-pub(super) struct Rate {
-    minute: Option<Instant>,
-    made: u32,
+/// Why the sender was not told.
+#[derive(Debug)]
+pub(super) enum Untold {
+    /// The notification could not be stored.
+    Spool(SpoolError),
+    /// Another job of the message was to tell, and could not.
+    ByAnother,
 }
 
-impl Rate {
-    /// What says that all is well, which everybody can ask for with every message, leaves room for what does not.
-    fn admit(&mut self, kind: Kind, now: Instant) -> bool {
-        if self.minute.is_none_or(|begin| now.duration_since(begin) >= Duration::from_secs(60)) {
-            *self = Self { minute: Some(now), made: 0 };
+impl std::fmt::Display for Untold {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Spool(error) => error.fmt(f),
+            Self::ByAnother => f.write_str("the notification of several jobs could not be stored"),
         }
-        let most = if kind == Kind::Relayed { DSN_RELAYED_PER_MINUTE_MAX } else { DSN_PER_MINUTE_MAX };
-        let admitted = self.made < most;
-        self.made = self.made.saturating_add(u32::from(admitted));
-        admitted
+    }
+}
+
+#[cfg(test)]
+impl Entry {
+    /// One that differs from others by its number.
+    pub(super) fn simulated(number: u32) -> Self {
+        let address = Address::parse(&format!("r{number}@acme.example"), false).unwrap();
+        let reply = Reply::fixed(550, Status(5, 1, 1), "No such user");
+        Self { original: address.clone(), name: None, finally: address, reply, remote: true, host: None, tried: None, until: None }
     }
 }
 
@@ -135,7 +162,7 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
         }
         let reason = if judged.envelope.reverse_path == ReversePath::Null {
             TO_NOBODY
-        } else if entries(&judged.envelope, Kind::Failed, &refused).is_empty() {
+        } else if entries(&judged.envelope, Kind::Failed, &refused, None).is_empty() {
             NOT_WANTED
         } else {
             return Some(JobState::notice(refused));
@@ -167,14 +194,45 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
             }
             return Ok(());
         }
-        if !self.dsn_rate.lock().unwrap_or_else(std::sync::PoisonError::into_inner).admit(kind, Instant::now()) {
-            report(None, Some("not sent: too many notifications in this minute"));
+        if self.is_forged(about, envelope, original).await {
+            report(None, Some(FORGED));
+            return Ok(());
+        }
+        // Who has logged in can only harm himself.
+        let victim = envelope.origin.as_ref().map(|_| sender.as_str());
+        let admitted = self.dsn_rate.lock().unwrap_or_else(std::sync::PoisonError::into_inner).admit(kind, victim, Instant::now());
+        if let Err(why) = admitted {
+            report(None, Some(why));
             return Ok(());
         }
         let id = MessageId { session: self.ids.next(self.now()), number: 1 };
         self.spool.append(self.notification(id, sender, envelope, original, kind, &entries)).await?;
         report(Some(id), None);
         Ok(())
+    }
+
+    /// Tells the sender of failures, together with what else of the message fails while it is tried.
+    pub(super) async fn notify_of_failure(
+        &self,
+        member: &mut Member,
+        about: MessageId,
+        envelope: &StoredEnvelope,
+        original: &Original,
+        failed: &[Pending],
+    ) -> Result<(), Untold> {
+        let entries = entries(envelope, Kind::Failed, failed, None);
+        if entries.is_empty() || envelope.reverse_path == ReversePath::Null {
+            return self.notify(about, envelope, original, Kind::Failed, entries).await.map_err(Untold::Spool);
+        }
+        match member.fail(entries).await {
+            Turn::Told(true) => Ok(()),
+            Turn::Told(false) => Err(Untold::ByAnother),
+            Turn::Tell(entries, word) => {
+                let result = self.notify(about, envelope, original, Kind::Failed, entries).await;
+                word.say(result.is_ok());
+                result.map_err(Untold::Spool)
+            }
+        }
     }
 
     /// Tells the sender of deliveries. They are done, and nothing is undone if it fails: that is logged.
@@ -199,7 +257,8 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
     ) -> NewEntry {
         let snapshot = self.snapshot.load();
         let lane = snapshot.bounce_relay.clone().unwrap_or_else(|| INTERNET.into());
-        let report = Report { hostname: &snapshot.hostname, id, to: sender, kind, terms: &about.terms, entries, original };
+        let report =
+            Report { hostname: &snapshot.hostname, id, to: sender, kind, terms: &about.terms, arrived: about.arrived, entries, original };
         let content = compose(&report, OffsetDateTime::now_utc());
         let eight_bit = !content.is_ascii();
         // Its header fields are ASCII but for the sender's address; what it returns is body (RFC 6533 §5).

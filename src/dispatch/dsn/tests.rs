@@ -15,6 +15,9 @@ fn entry(original: &str, finally: &str) -> Entry {
         finally: address(finally),
         reply: Reply::fixed(550, Status(5, 1, 1), "No such user"),
         remote: true,
+        host: None,
+        tried: None,
+        until: None,
     }
 }
 
@@ -27,7 +30,7 @@ fn composed_for(message: &[u8], kind: Kind, terms: &MailTerms, entries: &[Entry]
     let original = Original::parse(message.to_vec().into()).unwrap();
     let id = "01hzy3v7qkabcdef-1".parse().unwrap();
     let to = address("a@example.org");
-    let report = Report { hostname: "mx1.acme.example", id, to: &to, kind, terms, entries, original: &original };
+    let report = Report { hostname: "mx1.acme.example", id, to: &to, kind, terms, arrived: 0, entries, original: &original };
     String::from_utf8(compose(&report, OffsetDateTime::UNIX_EPOCH)).unwrap()
 }
 
@@ -165,20 +168,36 @@ fn a_huge_header_is_cut_between_fields() {
 }
 
 #[test]
-fn the_rate_is_kept_by_the_minute() {
-    let mut rate = Rate::default();
-    let begin = Instant::now();
-    assert!((0..DSN_PER_MINUTE_MAX).all(|_| rate.admit(Kind::Failed, begin)));
-    assert!(!rate.admit(Kind::Failed, begin));
-    assert!(rate.admit(Kind::Failed, begin + Duration::from_secs(60)));
-}
-
-#[test]
-fn whoever_asks_to_be_told_of_deliveries_leaves_room_for_failures() {
-    let mut rate = Rate::default();
-    let begin = Instant::now();
-    let flood = (0..DSN_PER_MINUTE_MAX * 10).filter(|_| rate.admit(Kind::Relayed, begin)).count();
-    assert_eq!(flood, DSN_RELAYED_PER_MINUTE_MAX as usize);
-    let failures = (0..DSN_PER_MINUTE_MAX).filter(|_| rate.admit(Kind::Failed, begin)).count();
-    assert_eq!(failures, (DSN_PER_MINUTE_MAX - DSN_RELAYED_PER_MINUTE_MAX) as usize);
+fn dates_and_the_next_hop_are_told_where_they_are_known() {
+    let original = Original::parse(b"Subject: x\r\n\r\n".to_vec().into()).unwrap();
+    let id = "01hzy3v7qkabcdef-1".parse().unwrap();
+    let (to, terms) = (address("a@example.org"), MailTerms::default());
+    let entry = |host: &str| Entry {
+        host: Some(host.into()),
+        tried: Some(1_700_000_060_000),
+        until: Some(1_700_345_600_000),
+        ..entry("b@x.example", "b@x.example")
+    };
+    let entries = [entry("mx.next.example[192.0.2.1]:25"), entry("192.0.2.1[192.0.2.1]:25"), entry("2001:db8::1[2001:db8::1]:25")];
+    let arrived = 1_700_000_000_000;
+    let report = Report {
+        hostname: "mx1.acme.example",
+        id,
+        to: &to,
+        kind: Kind::Delayed,
+        terms: &terms,
+        arrived,
+        entries: &entries,
+        original: &original,
+    };
+    let text = String::from_utf8(compose(&report, OffsetDateTime::UNIX_EPOCH)).unwrap();
+    for expected in [
+        "Reporting-MTA: dns; mx1.acme.example\r\nArrival-Date: Tue, 14 Nov 2023 22:13:20 +0000\r\n",
+        "Remote-MTA: dns; mx.next.example\r\nDiagnostic-Code: smtp; 550 5.1.1 No such user\r\nLast-Attempt-Date: Tue, 14 Nov 2023 22:14:20 +0000\r\n\
+         Will-Retry-Until: Sat, 18 Nov 2023 22:13:20 +0000\r\n",
+        "Remote-MTA: dns; [192.0.2.1]\r\n",
+        "Remote-MTA: dns; [IPv6:2001:db8::1]\r\n",
+    ] {
+        assert!(text.contains(expected), "{expected} is missing in\n{text}");
+    }
 }

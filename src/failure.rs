@@ -3,6 +3,7 @@
 //! Replies to clients and entries in DSNs are made from this type and from nothing else.
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::limits::Limit;
 use crate::smtp::Reply;
@@ -29,6 +30,24 @@ pub enum Retry {
     Later,
 }
 
+/// What a next hop's refusal asks of us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Class {
+    /// Try again by the schedule.
+    Retry,
+    /// Try this recipient again, alone; it says nothing about others.
+    Alone,
+    /// Try again, and send less at a time: the next hop is under pressure, or mistrusts us.
+    Slow,
+    /// Keep all mail for this relay: its operator has something to mend.
+    Hold,
+    /// Over for this recipient.
+    Bounce,
+    /// Over, for what the message is.
+    Content,
+}
+
 /// A failure with all that is needed to answer, to retry, to log and to bounce.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Failure {
@@ -40,6 +59,15 @@ pub struct Failure {
     pub reply: Reply,
     /// What an operator needs beyond the reply; never a secret.
     pub detail: String,
+    /// What it asks of us, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<Class>,
+    /// No other attempt before so much time has passed, whatever the schedule says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wait: Option<Duration>,
+    /// What the next hop said, where `reply` is other words for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub said: Option<Reply>,
     /// The limit of ours that was reached, if it is one; of interest for the reply to a message, not for what is spooled.
     #[serde(skip)]
     pub limit: Option<Limit>,
@@ -49,13 +77,30 @@ impl Failure {
     /// A failure whose retryability follows from the reply's class: 5xx is permanent, all else temporary.
     pub fn new(side: Side, reply: Reply, detail: impl Into<String>) -> Self {
         let retry = if reply.code >= 500 { Retry::No } else { Retry::Later };
-        Self { side, retry, reply, detail: detail.into(), limit: None }
+        Self { side, retry, reply, detail: detail.into(), class: None, wait: None, said: None, limit: None }
     }
 
     /// The same, because of a limit.
     #[must_use]
     pub fn by(self, limit: Limit) -> Self {
         Self { limit: Some(limit), ..self }
+    }
+
+    /// The same, of this class.
+    #[must_use]
+    pub fn of(self, class: Class) -> Self {
+        Self { class: Some(class), ..self }
+    }
+
+    /// The same, with the least wait before another attempt.
+    #[must_use]
+    pub fn after(self, wait: Duration) -> Self {
+        Self { wait: Some(wait), ..self }
+    }
+
+    /// The next hop's own words, or ours where it said nothing.
+    pub fn literal(&self) -> &Reply {
+        self.said.as_ref().unwrap_or(&self.reply)
     }
 
     /// Whether another attempt may succeed.

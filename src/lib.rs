@@ -2,6 +2,8 @@
 //!
 //! A message walks through the rooms from left to right; `docs/architecture.md` is the map.
 #![forbid(unsafe_code)]
+// Futures that wait for the AWS SDK are deep; whether they are `Send` is asked through all their layers.
+#![recursion_limit = "256"]
 #![warn(missing_docs, unreachable_pub)]
 
 pub mod acme;

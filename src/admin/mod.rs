@@ -76,7 +76,7 @@ mod tests {
         }
 
         fn counts(&self) -> Vec<Counts> {
-            let values = vec![("trouble", 5)];
+            let values = vec![("trouble".into(), 5)];
             vec![Counts { name: "gateway_dns_questions_total", help: "Questions.", label: "outcome", values }]
         }
 

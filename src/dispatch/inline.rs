@@ -1,19 +1,21 @@
 //! Delivery while the client waits: the next hop's answer becomes ours, and what it does not settle goes to the spool.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::acceptance::Acceptance;
 use super::job::JobState;
+use super::room::Tried;
 use super::take::{Judged, new_entry};
-use super::{Dispatcher, dsn, retry};
+use super::{Dispatcher, dsn};
 use crate::actions::smtp_relay;
 use crate::failure::{Failure, Side};
-use crate::limits::INLINE_BUDGET;
+use crate::limits::{INLINE_BUDGET, INLINE_PLACE_WAIT};
 use crate::relay::{Accepted, DeliveryReport, NextHops, Outcome};
 use crate::smtp::{Reply, Status};
-use crate::spool::{Receipt, Spool};
+use crate::spool::{Receipt, Spool, UnixMillis};
 
 /// What the next hop left of a plan; each state holds the recipients it is about.
 #[derive(Default)]
@@ -25,6 +27,8 @@ struct Rest {
     later: Vec<JobState>,
     /// Refused for good.
     refused: Vec<JobState>,
+    /// The relay took nothing when a step was tried, and may do so after this time.
+    untried: Option<Duration>,
 }
 
 impl<S: Spool, N: NextHops> Dispatcher<S, N> {
@@ -34,6 +38,10 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
     /// - all taken: the client gets the next hop's words, nothing is stored;
     /// - else what may work later is spooled, and the sender is notified of what was refused beside others that were taken.
     pub(super) async fn deliver_inline(self: &Arc<Self>, judged: Judged, relay: &Arc<str>) -> Result<Acceptance, Failure> {
+        // A relay that takes nothing now, or is busy, costs neither the client's time nor memory that mail for others needs.
+        let Some(_place) = self.lanes.enter_within(relay, || self.width_for_new(relay), INLINE_PLACE_WAIT).await else {
+            return self.spool(judged).await;
+        };
         let deadline = Instant::now() + INLINE_BUDGET;
         // Judged by the configuration of its connection, delivered by the one in force: two versions of a relay at a time would
         // have two pools, and drive each other out.
@@ -44,6 +52,9 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
             state.attempts = 1;
             let delivery = state.delivery(judged.id(), &snapshot.hostname, &judged.envelope, &judged.original);
             let report = smtp_relay::deliver(&self.next_hops, &snapshot, relay, &delivery, deadline).await;
+            if let Tried::NotAtAll(wait) = Tried::of(&report, 1) {
+                (state.untried, rest.untried) = (1, Some(wait));
+            }
             self.report_attempt(judged.id(), relay, 1, &delivery, &report);
             let outcome = self.sort_inline(&judged, state, report, &mut rest);
             self.report_step(judged.id(), step, outcome);
@@ -82,7 +93,7 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
     }
 
     async fn settle(self: &Arc<Self>, judged: Judged, rest: Rest) -> Result<Acceptance, Failure> {
-        let Rest { delivered, relayed, later, refused } = rest;
+        let Rest { delivered, relayed, mut later, refused, untried } = rest;
         let report = |outcome| {
             for state in &refused {
                 self.report_failed(judged.id(), &judged.envelope, state, &state.recipients, outcome);
@@ -95,7 +106,7 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
             return Err(reason.map_or_else(no_recipient, in_our_words));
         }
         let refusals = refused.iter().flat_map(|state| state.recipients.iter().cloned()).collect();
-        let receipt = self.spool_rest(&judged, &later, self.notice(&judged, refusals)).await?;
+        let receipt = self.spool_rest(&judged, &mut later, untried, self.notice(&judged, refusals)).await?;
         report("bounced");
         self.report_ended(&judged);
         self.notify_of_relayed(judged.id(), &judged.envelope, &judged.original, relayed).await;
@@ -107,10 +118,18 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
     }
 
     /// Stores what may work later and the notice of what does not, both or none.
-    async fn spool_rest(&self, judged: &Judged, later: &[JobState], notice: Option<JobState>) -> Result<Option<Receipt>, Failure> {
-        let now = self.now();
-        let due = |state: &JobState| retry::due(&self.retry_schedule(&state.relay), 1, now, judged.id().to_u128());
-        let jobs = later.iter().map(|state| (state, due(state))).chain(notice.as_ref().map(|notice| (notice, now)));
+    async fn spool_rest(
+        &self,
+        judged: &Judged,
+        later: &mut [JobState],
+        untried: Option<Duration>,
+        notice: Option<JobState>,
+    ) -> Result<Option<Receipt>, Failure> {
+        let (now, seed) = (self.now(), judged.id().to_u128());
+        let tried = |state: &JobState| untried.filter(|_| state.untried > 0).map_or(Tried::Attempt(1), Tried::NotAtAll);
+        let due: Vec<UnixMillis> = later.iter_mut().map(|state| self.due_again(state, Vec::new(), tried(state), now, seed)).collect();
+        let jobs = later.iter().zip(due).chain(notice.as_ref().map(|notice| (notice, now)));
+        let jobs = jobs.map(|(state, due)| (&*state, due));
         let entry = new_entry(judged, jobs);
         if entry.jobs.is_empty() {
             return Ok(None);
@@ -126,13 +145,8 @@ fn in_our_words(failure: &Failure) -> Failure {
     // A code of the next hop's own dialogue (503, 530 ...) would mislead the client about ours.
     let code = if matches!(code, 550..=559) { *code } else { 554 };
     let text = format!("The next hop refused it: {text}");
-    Failure {
-        side: Side::Relay,
-        retry: failure.retry,
-        reply: Reply::new(code, Some(status), text),
-        detail: failure.detail.clone(),
-        limit: None,
-    }
+    let reply = Reply::new(code, Some(status), text);
+    Failure { retry: failure.retry, ..Failure::new(Side::Relay, reply, failure.detail.clone()) }
 }
 
 /// A plan without recipients; the rules make none, and if they did, nothing would be acknowledged.

@@ -68,6 +68,9 @@ pub(super) struct JobState {
     pub(super) recipients: Vec<Pending>,
     /// Attempts made before it was stored.
     pub(super) attempts: u32,
+    /// Attempts that were none: the relay took nothing at the time. They do not lengthen the wait for the next.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(super) untried: u32,
     /// The sender was told of the delay.
     pub(super) delay_notified: bool,
 }
@@ -86,11 +89,15 @@ pub(super) struct Pending {
     /// When.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) tried: Option<UnixMillis>,
+    /// It is not tried before this time, though others of the job may be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) not_before: Option<UnixMillis>,
 }
 
 impl Pending {
+    /// A recipient that stands for these of the envelope.
     pub(super) fn new(address: Address, originals: Vec<usize>) -> Self {
-        Self { address, originals, last: None, host: None, tried: None }
+        Self { address, originals, last: None, host: None, tried: None, not_before: None }
     }
 
     /// Remembers what an attempt met.
@@ -101,6 +108,11 @@ impl Pending {
         self.tried = Some(now);
         self.last = Some(Failure::clone(failure));
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// A stored form that this version does not understand.
@@ -151,6 +163,7 @@ impl JobState {
             sender: sender.filter(|_| *mail_from == MailFrom::Srs).cloned(),
             recipients: step.recipients.iter().map(|one| Pending::new(one.address.clone(), one.originals.clone())).collect(),
             attempts: 0,
+            untried: 0,
             delay_notified: false,
         }
     }
@@ -187,6 +200,7 @@ impl JobState {
             sender: None,
             recipients,
             attempts: 0,
+            untried: 0,
             delay_notified: true,
         }
     }
@@ -198,6 +212,17 @@ impl JobState {
     /// The same step for these recipients only.
     pub(super) fn for_recipients(&self, recipients: Vec<Pending>) -> Self {
         Self { recipients, ..self.clone() }
+    }
+
+    /// Takes out those whose time has not come; nobody, if it has come for none: then the attempt is an order.
+    pub(super) fn set_aside(&mut self, now: UnixMillis) -> Vec<Pending> {
+        let has_come = |pending: &Pending| pending.not_before.is_none_or(|at| at <= now);
+        if !self.recipients.iter().any(has_come) {
+            return Vec::new();
+        }
+        let (due, aside) = std::mem::take(&mut self.recipients).into_iter().partition(has_come);
+        self.recipients = due;
+        aside
     }
 
     pub(super) fn encode(&self) -> Bytes {

@@ -1,64 +1,71 @@
 //! Lanes: room for attempts, one lane a relay, so that a slow relay fills its own lane and nobody else's.
+//!
+//! How wide a lane is, its relay says each time: fewer places while the next hop is under pressure, none while it is held.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
 
-use crate::config::Snapshot;
-use crate::limits::RELAY_CONNECTIONS_DEFAULT;
-
-/// All lanes by name. A lane has as many places as its relay may have connections, by the configuration in force: connections
-/// that began with an older one must not resize it.
+/// All lanes by name.
 #[derive(Debug, Default)]
 pub(super) struct Lanes {
     lanes: Mutex<HashMap<Arc<str>, Lane>>,
     freed: Arc<Notify>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Lane {
-    size: u32,
-    places: Arc<Semaphore>,
+    places: Arc<Places>,
     /// Jobs are due for which there was no place: what comes new goes behind them.
     backlog: bool,
+}
+
+/// The places of a lane. They are taken under the lock of all lanes, and given back without it.
+#[derive(Debug, Default)]
+struct Places {
+    busy: AtomicU32,
+    freed: Notify,
 }
 
 /// Room for one attempt. However the attempt ends, the place is given back and the scheduler hears of it.
 #[derive(Debug)]
 pub(super) struct Place {
-    permit: Option<OwnedSemaphorePermit>,
-    freed: Arc<Notify>,
+    places: Arc<Places>,
+    /// `None` for a place that was not used: nothing has changed for the scheduler.
+    freed: Option<Arc<Notify>>,
 }
 
 impl Lanes {
-    /// Takes a place in each of these lanes for messages that come new; all or none.
-    pub(super) fn try_enter<'a>(&self, lanes: impl Iterator<Item = &'a Arc<str>>, snapshot: &Snapshot) -> Option<Vec<Place>> {
-        let enter = |lane| {
-            let places = {
-                let mut known = self.lock();
-                let lane = of(&mut known, lane, snapshot);
-                (!lane.backlog).then(|| Arc::clone(&lane.places))?
-            };
-            Some(self.place(places.try_acquire_owned().ok()?))
-        };
-        lanes.map(enter).collect()
+    /// Takes a place in each of these lanes, of that width, for messages that come new; all or none.
+    pub(super) fn try_enter<'a>(&self, lanes: impl Iterator<Item = (&'a Arc<str>, u32)>) -> Option<Vec<Place>> {
+        lanes.map(|(lane, width)| self.place(lane, width, false)).collect()
     }
 
-    /// Waits for a place. Who waits comes before everybody who only tries.
-    pub(super) async fn enter(&self, lane: &Arc<str>, snapshot: &Snapshot) -> Place {
+    /// Waits for a place for a message that comes new; not for long, and not behind what is due.
+    pub(super) async fn enter_within(&self, lane: &Arc<str>, width: impl Fn() -> u32, patience: Duration) -> Option<Place> {
+        let deadline = Instant::now() + patience;
         loop {
-            let places = Arc::clone(&of(&mut self.lock(), lane, snapshot).places);
-            // It is never closed; if it were, the lane would be another one.
-            if let Ok(permit) = places.acquire_owned().await {
-                return self.place(permit);
+            let places = Arc::clone(&self.lock().entry(Arc::clone(lane)).or_default().places);
+            let mut freed = std::pin::pin!(places.freed.notified());
+            freed.as_mut().enable();
+            let width = width();
+            if let Some(place) = self.place(lane, width, false) {
+                return Some(place);
             }
+            if width == 0 || self.lock().get(lane).is_some_and(|lane| lane.backlog) {
+                return None;
+            }
+            timeout_at(deadline, freed).await.ok()?;
         }
     }
 
-    /// How many places there are now.
-    pub(super) fn free(&self, lane: &Arc<str>, snapshot: &Snapshot) -> usize {
-        of(&mut self.lock(), lane, snapshot).places.available_permits()
+    /// Takes all places that are free, for jobs that are due.
+    pub(super) fn reserve(&self, lane: &Arc<str>, width: u32) -> Vec<Place> {
+        std::iter::from_fn(|| self.place(lane, width, true)).collect()
     }
 
     /// The lanes in which more is due than there is room for.
@@ -73,8 +80,15 @@ impl Lanes {
         &self.freed
     }
 
-    fn place(&self, permit: OwnedSemaphorePermit) -> Place {
-        Place { permit: Some(permit), freed: Arc::clone(&self.freed) }
+    fn place(&self, lane: &Arc<str>, width: u32, ahead: bool) -> Option<Place> {
+        let mut lanes = self.lock();
+        let lane = lanes.entry(Arc::clone(lane)).or_default();
+        let busy = lane.places.busy.load(Ordering::Acquire);
+        if busy >= width || (lane.backlog && !ahead) {
+            return None;
+        }
+        lane.places.busy.fetch_add(1, Ordering::AcqRel);
+        Some(Place { places: Arc::clone(&lane.places), freed: Some(Arc::clone(&self.freed)) })
     }
 
     /// Held for look-ups only.
@@ -83,27 +97,25 @@ impl Lanes {
     }
 
     #[cfg(test)]
-    pub(super) fn busy(&self) -> usize {
-        let busy = |lane: &Lane| usize::try_from(lane.size).unwrap().saturating_sub(lane.places.available_permits());
-        self.lock().values().map(busy).sum()
+    pub(super) fn busy(&self) -> u32 {
+        self.lock().values().map(|lane| lane.places.busy.load(Ordering::Acquire)).sum()
+    }
+}
+
+impl Place {
+    /// Gives back a place for which nothing was found to do.
+    pub(super) fn not_used(mut self) {
+        self.freed = None;
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         // First the place, then the word of it.
-        self.permit = None;
-        self.freed.notify_one();
+        self.places.busy.fetch_sub(1, Ordering::AcqRel);
+        self.places.freed.notify_one();
+        if let Some(freed) = &self.freed {
+            freed.notify_one();
+        }
     }
-}
-
-/// A relay that was given another number of connections gets a new lane; the attempts in the old one run out.
-fn of<'l>(lanes: &'l mut HashMap<Arc<str>, Lane>, name: &Arc<str>, snapshot: &Snapshot) -> &'l mut Lane {
-    let size = snapshot.relays.get(name).map_or(RELAY_CONNECTIONS_DEFAULT, |relay| relay.limits.connections).max(1);
-    let fresh = || Lane { size, places: Arc::new(Semaphore::new(usize::try_from(size).unwrap_or(1))), backlog: false };
-    let lane = lanes.entry(Arc::clone(name)).or_insert_with(fresh);
-    if lane.size != size {
-        *lane = fresh();
-    }
-    lane
 }

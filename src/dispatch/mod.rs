@@ -16,6 +16,7 @@ mod lanes;
 mod queue;
 mod report;
 mod retry;
+mod room;
 mod srs;
 mod submit;
 mod take;

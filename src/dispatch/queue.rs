@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::gather::Member;
 use super::job::{JobState, Pending, StoredEnvelope, Unreadable};
 use super::lanes::Place;
+use super::room::{Room, Tried};
 use super::{Dispatcher, dsn, retry};
 use crate::actions::smtp_relay;
 use crate::failure::Failure;
@@ -64,6 +65,7 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
             tokio::select! {
                 () = self.spool.changed().notified() => {}
                 () = self.lanes.freed().notified() => {}
+                () = self.next_hops.changed() => {}
                 () = due => {}
                 () = self.stopping.cancelled() => {}
             }
@@ -83,18 +85,34 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
                 next = Some(next.map_or(due, |next| next.min(due)));
                 continue;
             }
-            let free = self.lanes.free(&lane, &self.snapshot.load());
-            match self.spool.claim(&lane, now, free).await {
+            let mut places = match self.room(&lane, now) {
+                Room::Places(width) => self.lanes.reserve(&lane, width),
+                // The relay takes nothing now: no attempt is begun in vain.
+                Room::NotBefore(at) => {
+                    let at = at.max(now.saturating_add(1));
+                    next = Some(next.map_or(at, |next| next.min(at)));
+                    continue;
+                }
+                Room::None => continue,
+            };
+            if places.is_empty() {
+                full.push(lane);
+                continue;
+            }
+            match self.spool.claim(&lane, now, places.len()).await {
                 Ok(claims) => {
-                    if claims.len() == free {
+                    if claims.len() == places.len() {
                         full.push(lane);
                     }
                     claimed |= !claims.is_empty();
-                    claims.into_iter().for_each(|claim| self.begin_from_spool(claim));
+                    for (claim, place) in claims.into_iter().zip(std::iter::from_fn(|| places.pop())) {
+                        self.begin_from_spool(claim, place);
+                    }
                 }
                 // The other lanes are not to wait for it.
                 Err(error) => failed = Some(self.failed(&error)),
             }
+            places.into_iter().for_each(Place::not_used);
         }
         self.lanes.set_backlogs(&full);
         failed.unwrap_or(if claimed { Round::Claimed } else { Round::Idle(next) })
@@ -133,17 +151,10 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
         });
     }
 
-    fn begin_from_spool(self: &Arc<Self>, claim: Claim) {
+    fn begin_from_spool(self: &Arc<Self>, claim: Claim, place: Place) {
         let this = Arc::clone(self);
         let mut member = self.gathering.enter(claim.id.entry);
         self.tasks.spawn(async move {
-            // There was a place a moment ago; who took it meanwhile is waited for.
-            let snapshot = this.snapshot.load_full();
-            let place = tokio::select! {
-                place = this.lanes.enter(&claim.lane, &snapshot) => place,
-                // The claim ends with the process.
-                () = this.stopping.cancelled() => return,
-            };
             let attempt = async {
                 match this.read_back(&claim).await {
                     Ok((envelope, state, original)) => this.attempt(&claim, &mut member, &envelope, state, &original).await,
@@ -180,20 +191,23 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
         }
         let id = claim.id.entry;
         let snapshot = self.snapshot.load_full();
+        let aside = state.set_aside(self.now());
         let delivery = state.delivery(id, &snapshot.hostname, envelope, original);
         let deadline = Instant::now() + QUEUE_ATTEMPT_TIMEOUT;
         let report = smtp_relay::deliver(&self.next_hops, &snapshot, &state.relay, &delivery, deadline).await;
-        let attempt = claim.attempt.saturating_add(state.attempts);
+        let attempt = claim.attempt.saturating_add(state.attempts).saturating_sub(state.untried);
+        let tried = Tried::of(&report, attempt);
+        state.untried = state.untried.saturating_add(u32::from(matches!(tried, Tried::NotAtAll(_))));
         self.report_attempt(id, &state.relay, attempt, &delivery, &report);
         let mut remains = self.sort(claim, envelope, &mut state, report);
         self.notify_of_relayed(id, envelope, original, std::mem::take(&mut remains.relayed)).await;
         state.recipients = self.close_failed(claim, member, envelope, &state, original, remains).await;
-        if state.recipients.is_empty() {
+        if state.recipients.is_empty() && aside.is_empty() {
             return self.end(claim, None).await;
         }
         let now = self.now();
+        let due = self.due_again(&mut state, aside, tried, now, id.to_u128());
         self.notify_of_delay(claim, envelope, &mut state, original, now).await;
-        let due = retry::due(&self.retry_schedule(&state.relay), attempt, now, id.to_u128());
         self.end(claim, Some((due, state.encode()))).await;
     }
 
@@ -208,7 +222,7 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
     /// Takes the delivered out of the state and parts the others.
     fn sort(&self, claim: &Claim, envelope: &StoredEnvelope, state: &mut JobState, report: DeliveryReport) -> Remains {
         let DeliveryReport { outcomes, attempts } = report;
-        let expired = retry::is_expired(&self.retry_schedule(&state.relay), claim.stored_at, self.now());
+        let expired = self.is_expired(&state.relay, claim.stored_at);
         let mut remains = Remains { later: Vec::new(), failed: Vec::new(), relayed: Vec::new() };
         for (mut pending, outcome) in std::mem::take(&mut state.recipients).into_iter().zip(outcomes) {
             match outcome {

@@ -138,14 +138,14 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
     }
 
     /// Stores the message with one job a step; what the lanes have room for is begun at once, from memory.
-    async fn spool(self: &Arc<Self>, judged: Judged) -> Result<Acceptance, Failure> {
+    pub(super) async fn spool(self: &Arc<Self>, judged: Judged) -> Result<Acceptance, Failure> {
         let mut states: Vec<JobState> = judged.jobs().collect();
         states.extend(self.notice(&judged, rejections(&judged.plan)));
         let now = self.now();
         let entry = new_entry(&judged, states.iter().map(|state| (state, now)));
         // After the drain has begun an attempt would only be cut.
         let lanes = Some(&self.lanes).filter(|_| !self.stopping.is_cancelled());
-        let places = lanes.and_then(|lanes| lanes.try_enter(states.iter().map(|state| &state.relay), &self.snapshot.load()));
+        let places = lanes.and_then(|lanes| lanes.try_enter(states.iter().map(|state| (&state.relay, self.width_for_new(&state.relay)))));
         let receipt = match places {
             Some(places) => {
                 let (receipt, claims) = self.stored(self.spool.append_claimed(entry).await)?;

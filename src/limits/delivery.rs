@@ -78,6 +78,50 @@ pub const RELAY_RACE_STAGGER: Duration = Duration::from_millis(250);
 /// How long the mail of a held relay waits for its operator, however old it is.
 /// Source: long weekends; senders learn of the delay after four hours.
 pub const RELAY_HOLD_TIME: Duration = Duration::from_secs(72 * 3600);
+/// Wait before a held relay is probed with one message, the first time; it doubles up to `RELAY_PROBE_LONGEST`.
+/// Source: an operator who has mended it does not want to wait.
+pub const RELAY_PROBE_FIRST: Duration = Duration::from_secs(60);
+/// Longest wait between two probes.
+/// Source: 96 refused connections a day are none that anybody bars a client for.
+pub const RELAY_PROBE_LONGEST: Duration = Duration::from_secs(15 * 60);
+/// A relay's connections are halved at most once in this time: replies to what was under way are one sign, not many.
+pub const RELAY_HALVING_INTERVAL: Duration = Duration::from_secs(5);
+/// After a halving one connection more is used each time so much has passed without another.
+pub const RELAY_GROWTH_INTERVAL: Duration = Duration::from_secs(60);
+/// Or after so many messages were taken.
+pub const RELAY_GROWTH_MESSAGES: u32 = 20;
+/// First pause of a next hop that finds even one connection too much; it doubles.
+pub const RELAY_PAUSE_FIRST: Duration = Duration::from_secs(2);
+/// Longest such pause, unless the next hop asks for more.
+pub const RELAY_PAUSE_LONGEST: Duration = Duration::from_secs(60);
+/// Longest pause that a next hop may ask for.
+/// Source: what is longer is said again by the next reply.
+pub const RELAY_PAUSE_ASKED_MAX: Duration = Duration::from_secs(3600);
+/// A relay that is slowed down for so long is told of in the log.
+pub const RELAY_SLOW_ALARM: Duration = Duration::from_secs(3600);
+/// The same warning about a relay is not repeated within this time.
+pub const RELAY_ALARM_INTERVAL: Duration = Duration::from_secs(3600);
+/// Grain of `messages_per_minute`: what was sent counts for a minute and at most so much longer.
+pub const RELAY_MINUTE_SLOT: Duration = Duration::from_millis(250);
+/// Grain of `recipients_per_day`: who was sent to counts for 24 hours and at most so much longer.
+pub const RELAY_DAY_SLOT: Duration = Duration::from_secs(15 * 60);
+/// How long an accepted recipient shows that the domain is one of the next hop's.
+pub const RELAY_DOMAIN_KNOWN_TIME: Duration = Duration::from_secs(3600);
+/// Domains that are remembered so for one relay; the oldest make room.
+/// Source: 100 KB a relay.
+pub const RELAY_DOMAINS_KNOWN_MAX: usize = 1000;
+/// Notifications under way to one domain of the internet; others wait for their next attempt, so that a dead domain holds up no other.
+/// Source: a quarter of `RELAY_CONNECTIONS_DEFAULT`.
+pub const INTERNET_DOMAIN_PLACES: u32 = 5;
+/// A domain of the internet that could not be reached is left alone for so long, the first time; it doubles.
+pub const INTERNET_DEAD_FIRST: Duration = Duration::from_secs(60);
+/// Longest such time.
+pub const INTERNET_DEAD_LONGEST: Duration = Duration::from_secs(3600);
+/// Domains of the internet that are remembered as dead; the one that is free first makes room.
+pub const INTERNET_DEAD_MAX: usize = 1000;
+/// How long an inline delivery waits for a place among its relay's connections; then the message goes to the spool. What waits is in
+/// memory, which mail for other relays needs, too.
+pub const INLINE_PLACE_WAIT: Duration = Duration::from_secs(2);
 /// Mail exchangers of one domain that are tried (RFC 5321 §5.1 asks for at least two).
 pub const MX_HOSTS_MAX: usize = 5;
 /// Retry schedule: first wait.

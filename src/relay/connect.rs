@@ -16,7 +16,7 @@ use super::policy::{Demand, Need};
 use super::pool::Pool;
 use super::stream::Stream;
 use super::{Inner, RelayKind, failures, login, policy, race};
-use crate::failure::Failure;
+use crate::failure::{Class, Failure};
 use crate::limits;
 use crate::smtp::{Client, ClientEvent, Protocol};
 
@@ -168,8 +168,11 @@ impl Connect<'_> {
             Ok(Ok(stream)) => Ok(Stream::Tls(Box::new(stream))),
             Ok(Err(error)) => {
                 demand.note_handshake(&error);
-                let is_for_good = self.require_tls && is_for_good(&error);
-                Err(StepError::Handshake(if is_for_good { failures::no_required_tls(error) } else { failures::tls_failed(error) }))
+                Err(StepError::Handshake(match is_for_good(&error) {
+                    true if self.require_tls => failures::no_required_tls(error),
+                    true => failures::tls_failed(error).of(Class::Hold),
+                    false => failures::tls_failed(error),
+                }))
             }
             Err(late) => {
                 demand.note_handshake(&late.into());

@@ -5,7 +5,7 @@
 //!   What is said about a single recipient, every 5xx after the greeting, and everything after the final dot is final.
 //! - A pooled connection that breaks before the final dot costs nothing: the message goes on over a new one.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -14,17 +14,19 @@ use tokio::time::{Instant, timeout_at};
 
 use super::connect::{Connect, ConnectError};
 use super::connection::{Connection, Peer, Transacted};
+use super::gate::{Gate, Pass};
 use super::hosts::{Candidate, Candidates};
 use super::pool::Pool;
 use super::race::{Finish, race};
+use super::replies::{self, Meaning, Said};
 use super::{Accepted, Attempt, Delivery, DeliveryReport, Inner, Outcome, failures, groups};
-use crate::failure::{Failure, Side};
+use crate::failure::{Class, Failure, Side};
 use crate::limits;
 use crate::smtp::{Recipient, Reply, RequireTls, Stage, Status, Transaction, Verdict, line_ends_are_crlf};
 
-pub(super) async fn deliver(inner: &Inner, pool: &Arc<Pool>, delivery: &Delivery, deadline: Instant) -> DeliveryReport {
+pub(super) async fn deliver(inner: &Inner, pool: &Arc<Pool>, gate: &Arc<Gate>, delivery: &Delivery, deadline: Instant) -> DeliveryReport {
     let started = Instant::now();
-    let mut run = Run::new(inner, pool, delivery, deadline);
+    let mut run = Run::new(inner, pool, gate, delivery, deadline);
     run.finish().await;
     let late = Arc::new(failures::too_slow("the delivery", started.elapsed()));
     DeliveryReport {
@@ -36,6 +38,9 @@ pub(super) async fn deliver(inner: &Inner, pool: &Arc<Pool>, delivery: &Delivery
 pub(super) struct Run<'a> {
     inner: &'a Inner,
     pool: &'a Arc<Pool>,
+    gate: &'a Arc<Gate>,
+    /// The right to the transaction under way.
+    pass: Option<Pass>,
     delivery: &'a Delivery,
     deadline: Instant,
     /// `None` is not decided yet.
@@ -56,9 +61,9 @@ enum Rest {
 }
 
 impl<'a> Run<'a> {
-    pub(super) fn new(inner: &'a Inner, pool: &'a Arc<Pool>, delivery: &'a Delivery, deadline: Instant) -> Self {
+    pub(super) fn new(inner: &'a Inner, pool: &'a Arc<Pool>, gate: &'a Arc<Gate>, delivery: &'a Delivery, deadline: Instant) -> Self {
         let outcomes = vec![None; delivery.recipients.len()];
-        Self { inner, pool, delivery, deadline, outcomes, attempts: Vec::new(), asks: false, said: None }
+        Self { inner, pool, gate, pass: None, delivery, deadline, outcomes, attempts: Vec::new(), asks: false, said: None }
     }
 
     /// Every wait inside ends at the deadline by itself, with a better word for it; this is the wall behind them.
@@ -109,6 +114,9 @@ impl Run<'_> {
 
     /// One transaction, over as many connections as it takes; returns the recipients for the next one.
     async fn transaction(&mut self, mut pending: Vec<usize>) -> Result<Vec<usize>, Arc<Failure>> {
+        // The place of the transaction before is free first: there may be only one.
+        self.pass = None;
+        self.pass = Some(self.gate.enter(&self.pool.config, self.delivery, pending.len(), self.deadline).await?);
         let Some(_slot) = self.pool.slot(self.deadline).await else {
             return Err(Arc::new(failures::busy("no connection became free in time")));
         };
@@ -165,7 +173,15 @@ impl Run<'_> {
             return Err(failure);
         }
         self.fail(&pending, &failure);
+        self.uncount(pending.len());
         Ok(Vec::new())
+    }
+
+    /// So many recipients were not sent to, for sure.
+    fn uncount(&mut self, recipients: usize) {
+        if let Some(pass) = &mut self.pass {
+            pass.refused(recipients);
+        }
     }
 
     /// A session at one place, or with whoever of its host's addresses connects first; the flag says whether another is worth a try.
@@ -197,8 +213,9 @@ impl Run<'_> {
                 self.pool.health.succeeded(&candidate.place);
                 return Ok(connection);
             }
-            Err(ConnectError::TryNext(failure)) => (failure, true),
-            Err(ConnectError::Stop(failure)) => (failure, false),
+            Err(ConnectError::TryNext(failure)) => (self.weighed(failure, candidate.place.address()), true),
+            // No address will do: that is for the operator to mend.
+            Err(ConnectError::Stop(failure)) => (failure.of(Class::Hold), false),
         };
         let failure = Arc::new(failure);
         // What one message asks for says little about the place for others.
@@ -254,8 +271,24 @@ impl Run<'_> {
         self.note(Arc::clone(&peer.label), Some((&peer, false)), recipients, started, Err(Arc::clone(failure)));
     }
 
+    /// A failure to connect, by what the next hop's words mean.
+    fn weighed(&self, failure: Failure, address: Option<SocketAddr>) -> Failure {
+        let Some(reply) = failure.said.clone() else { return failure };
+        let meaning = replies::meaning(&Said::new(&self.pool.config, Stage::Greeting, &reply, address, false));
+        self.gate.warn(&meaning, &reply);
+        failures::weighed(failure, &meaning)
+    }
+
     /// One transaction on one connection.
     async fn attempt(&mut self, mut connection: Connection, pending: Vec<usize>, started: Instant, reused: bool) -> Rest {
+        if let Some(pass) = &mut self.pass
+            && !pass.begin().await
+        {
+            self.pool.put(connection);
+            self.fail(&pending, &Arc::new(failures::no_room(limits::RELAY_MINUTE_SLOT)));
+            self.uncount(pending.len());
+            return Rest::Split(Vec::new());
+        }
         let (pending, later) = groups::within(self.delivery, pending, connection.client.extensions());
         let transaction = self.envelope(&pending, &connection.peer);
         let content = &self.delivery.content;
@@ -274,7 +307,11 @@ impl Run<'_> {
         let (rest, result) = self.judge(&pending, transacted, &peer, reused);
         self.note(Arc::clone(&peer.label), Some((&peer, reused)), pending.len(), started, result);
         match rest {
-            Rest::Split(rest) => Rest::Split(rest.into_iter().chain(later).collect()),
+            Rest::Split(rest) => {
+                // They come with a transaction of their own.
+                self.uncount(later.len());
+                Rest::Split(rest.into_iter().chain(later).collect())
+            }
             Rest::TryNext(open, failure) => Rest::TryNext(open.into_iter().chain(later).collect(), failure),
         }
     }
@@ -310,16 +347,24 @@ impl Run<'_> {
         let Transacted { verdicts, broken, dot_sent, dsn } = transacted;
         let broken = broken.map(|failure| Arc::new(if dot_sent { failures::after_final_dot(failure) } else { failure }));
         let mut sorted = Sorted::default();
-        let mut made: HashMap<(String, String), Arc<Failure>> = HashMap::new();
+        let mut made: HashMap<(String, String, bool), (Arc<Failure>, Meaning)> = HashMap::new();
+        let accepted = self.domains_accepted(pending, &verdicts);
         for (at, verdict) in pending.iter().copied().zip(verdicts) {
             match verdict {
                 Verdict::Taken(reply) => sorted.taken.push((at, reply)),
                 Verdict::Refused(stage, reply) => {
                     // Many recipients are often refused with one text.
-                    let key = (stage.to_string(), reply.to_string());
-                    let failure = Arc::clone(made.entry(key).or_insert_with(|| Arc::new(failures::refused(stage, &reply))));
-                    let elsewhere = may_do_elsewhere(stage, &reply, reused);
-                    if elsewhere && !dot_sent { sorted.open.push((at, failure)) } else { sorted.refused.push((at, stage, reply, failure)) }
+                    let domain_accepted = self.domain(at).is_some_and(|domain| accepted.contains(&domain) || self.gate.knows(&domain));
+                    let key = (stage.to_string(), reply.to_string(), domain_accepted);
+                    let (failure, meaning) = made.entry(key).or_insert_with(|| {
+                        let said = Said::new(&self.pool.config, stage, &reply, peer.address, peer.tls.is_some());
+                        let meaning = replies::meaning(&Said { domain_accepted, recipients: pending.len(), ..said });
+                        self.gate.warn(&meaning, &reply);
+                        (Arc::new(failures::refused(stage, &reply, &meaning)), meaning)
+                    });
+                    let (failure, split) = (Arc::clone(failure), meaning.split);
+                    let elsewhere = meaning.elsewhere || may_do_elsewhere(stage, &reply, reused);
+                    if elsewhere && !dot_sent { sorted.open.push((at, failure)) } else { sorted.refused.push((at, split, failure)) }
                 }
                 Verdict::Pending | Verdict::RecipientAccepted => {
                     let failure = broken.clone().unwrap_or_else(|| Arc::new(failures::connection_lost("no verdict")));
@@ -344,9 +389,10 @@ impl Run<'_> {
             last = Some(accepted);
         }
         let mut split = Vec::new();
-        for (at, stage, reply, failure) in sorted.refused {
+        self.uncount(sorted.refused.len());
+        for (at, for_another, failure) in sorted.refused {
             self.fail(&[at], &failure);
-            if anybody_accepted && failures::is_recipient_limit(stage, &reply) {
+            if anybody_accepted && for_another {
                 split.push(at);
             }
         }
@@ -357,6 +403,16 @@ impl Run<'_> {
             Some((_, failure)) => Rest::TryNext(sorted.open.iter().map(|(at, _)| *at).collect(), Arc::clone(failure)),
             None => Rest::Split(split),
         }
+    }
+
+    /// The domains, in lower case, of those whose recipients were accepted in this very transaction.
+    fn domains_accepted(&self, pending: &[usize], verdicts: &[Verdict]) -> HashSet<String> {
+        let is_accepted = |verdict: &Verdict| matches!(verdict, Verdict::Taken(_) | Verdict::RecipientAccepted);
+        pending.iter().zip(verdicts).filter(|(_, verdict)| is_accepted(verdict)).filter_map(|(at, _)| self.domain(*at)).collect()
+    }
+
+    fn domain(&self, at: usize) -> Option<String> {
+        self.delivery.recipients.get(at).map(|recipient| recipient.address.domain().to_ascii_lowercase())
     }
 
     fn set(&mut self, at: usize, outcome: Outcome) {
@@ -395,7 +451,8 @@ impl Run<'_> {
 #[derive(Default)]
 struct Sorted {
     taken: Vec<(usize, Reply)>,
-    refused: Vec<(usize, Stage, Reply, Arc<Failure>)>,
+    /// The flag: for another transaction, if anybody was accepted in this one.
+    refused: Vec<(usize, bool, Arc<Failure>)>,
     /// The final dot was sent and no reply came.
     lost: Vec<(usize, Arc<Failure>)>,
     /// Another address may take them.
@@ -408,7 +465,7 @@ impl Sorted {
         if let Some((_, reply)) = self.taken.first() {
             return Ok(reply.clone());
         }
-        let refused = self.refused.iter().map(|(_, _, _, failure)| failure);
+        let refused = self.refused.iter().map(|(_, _, failure)| failure);
         let others = self.lost.iter().chain(&self.open).map(|(_, failure)| failure);
         let none = || Arc::new(failures::connection_lost("a transaction without recipients"));
         Err(others.chain(refused).next().cloned().unwrap_or_else(none))

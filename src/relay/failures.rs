@@ -1,9 +1,10 @@
-//! The failures of this room: what each means for the message, and which refusals are the operator's to mend.
+//! The failures of this room, and what each means for the message.
 
 use std::fmt::Display;
 use std::time::Duration;
 
-use crate::failure::{Failure, Retry, Side};
+use super::replies::Meaning;
+use crate::failure::{Class, Failure, Side};
 use crate::smtp::{ClientError, Reply, Stage, Status};
 
 const UNREACHABLE: Reply = Reply::fixed(451, Status(4, 4, 1), "The next hop cannot be reached");
@@ -17,6 +18,11 @@ const TLS_ABSENT: Reply = Reply::fixed(451, Status(4, 7, 4), "TLS is required an
 const LOGIN: Reply = Reply::fixed(451, Status(4, 7, 0), "The gateway cannot log in at the next hop");
 const BUSY: Reply = Reply::fixed(451, Status(4, 4, 5), "All connections to the next hop are busy");
 const SETTINGS: Reply = Reply::fixed(451, Status(4, 3, 5), "The gateway's settings for the next hop do not work");
+const HELD: Status = Status(4, 3, 2);
+const NO_ROOM: Reply = Reply::fixed(451, Status(4, 3, 2), "The limit of messages to the next hop is reached for now");
+const PAUSED: Reply = Reply::fixed(451, Status(4, 3, 2), "The next hop has asked for a pause");
+const UNCOUNTED: Reply = Reply::fixed(451, Status(4, 3, 0), "The message cannot be counted against the next hop's limits");
+const LEFT_ALONE: Reply = Reply::fixed(451, Status(4, 4, 1), "The domain could not be reached lately");
 /// RFC 8689 §4.2.1.
 const REQUIRETLS: Reply = Reply::fixed(550, Status(5, 7, 10), "The message requires TLS, and the next hop cannot be reached by it");
 /// Content with a bare CR or LF.
@@ -59,8 +65,9 @@ pub(super) fn no_required_tls(detail: impl Display) -> Failure {
     relay(REQUIRETLS, detail)
 }
 
+/// A login that only the operator can mend; see [`Class::Hold`].
 pub(super) fn login(detail: impl Display) -> Failure {
-    ours(LOGIN, detail)
+    ours(LOGIN, detail).of(Class::Hold)
 }
 
 /// The token endpoint gives no token for now.
@@ -72,15 +79,48 @@ pub(super) fn busy(detail: impl Display) -> Failure {
     ours(BUSY, detail)
 }
 
+/// A setting that only the operator can mend; see [`Class::Hold`].
 pub(super) fn settings(detail: impl Display) -> Failure {
-    ours(SETTINGS, detail)
+    ours(SETTINGS, detail).of(Class::Hold)
+}
+
+/// No connection was spent: the relay is held.
+pub(super) fn held(reply: Option<&Reply>, reason: &str, wait: Duration) -> Failure {
+    let text = match reply {
+        Some(reply) => format!("Mail for the next hop is held, it said: {reply}"),
+        None => "Mail for the next hop is held".to_owned(),
+    };
+    Failure { said: reply.cloned(), ..ours(Reply::new(451, Some(HELD), text), reason).after(wait) }
+}
+
+/// No connection was spent: a limit is used up for so long.
+pub(super) fn no_room(wait: Duration) -> Failure {
+    ours(NO_ROOM, "").after(wait)
+}
+
+/// No connection was spent: the next hop is left alone for so long.
+pub(super) fn paused(wait: Duration) -> Failure {
+    ours(PAUSED, "").after(wait)
+}
+
+/// What cannot be counted is not sent.
+pub(super) fn uncounted(error: &str) -> Failure {
+    ours(UNCOUNTED, error)
+}
+
+/// No connection was spent: a domain of the internet is dead, or has its share of places.
+pub(super) fn left_alone(detail: &str, wait: Duration) -> Failure {
+    ours(LEFT_ALONE, detail).after(wait)
 }
 
 /// A session that ended before there was a reply to report. A greeting or EHLO refused for good is temporary all the same: it
 /// concerns this gateway, not the message.
 pub(super) fn session(error: ClientError) -> Failure {
     match error {
-        ClientError::Refused(stage, reply) => temporary(Side::Relay, &reply, format!("reply to {stage}")),
+        ClientError::Refused(stage, reply) => {
+            let failure = temporary(Side::Relay, &reply, format!("reply to {stage}"));
+            Failure { said: Some(reply), ..failure }
+        }
         error => relay(PROTOCOL, error),
     }
 }
@@ -92,24 +132,30 @@ pub(super) fn after_final_dot(mut failure: Failure) -> Failure {
 }
 
 /// A reply that refuses a recipient or the message.
-pub(super) fn refused(stage: Stage, reply: &Reply) -> Failure {
+pub(super) fn refused(stage: Stage, reply: &Reply, meaning: &Meaning) -> Failure {
     if stage == Stage::Unsent {
         return Failure::new(Side::Relay, reply.clone(), "refused here, for what the next hop's EHLO says");
     }
-    if let Some(fault) = OPERATOR_FAULTS.iter().find(|fault| fault.applies(reply)) {
-        return temporary(Side::Us, reply, format!("reply to {stage}; to be mended here, so the mail is kept: {}", fault.meaning));
-    }
-    // RFC 5321 §4.5.3.1.10: 552 to RCPT was once the code for too many recipients.
-    if is_recipient_limit(stage, reply) {
-        return temporary(Side::Relay, reply, format!("reply to {stage}"));
-    }
-    Failure::new(Side::Relay, reply.clone(), format!("reply to {stage}"))
+    let colon = if meaning.words.is_empty() { "" } else { ": " };
+    let failure = match meaning.class {
+        Class::Hold => {
+            let detail = format!("reply to {stage}; to be mended here, so the mail is kept: {}", meaning.words);
+            temporary(Side::Us, reply, detail)
+        }
+        Class::Bounce | Class::Content => Failure::new(Side::Relay, reply.clone(), format!("reply to {stage}{colon}{}", meaning.words)),
+        Class::Retry | Class::Alone | Class::Slow => temporary(Side::Relay, reply, format!("reply to {stage}{colon}{}", meaning.words)),
+    };
+    Failure { wait: meaning.wait, ..failure.of(meaning.class) }
 }
 
-/// Whether the next hop takes no more recipients in this transaction (452 4.5.3; RFC 5321 §4.5.3.1.10 for 552).
-pub(super) fn is_recipient_limit(stage: Stage, reply: &Reply) -> bool {
-    let subject_and_detail = reply.status.map(|status| (status.1, status.2));
-    matches!(stage, Stage::Rcpt(_)) && matches!((reply.code, subject_and_detail), (452, Some((5, 3)) | None) | (552, Some((5, 3)) | None))
+/// A connection that a next hop refused, by what its words mean.
+pub(super) fn weighed(failure: Failure, meaning: &Meaning) -> Failure {
+    let detail = match meaning.words {
+        "" => failure.detail.clone(),
+        words if meaning.class == Class::Hold => format!("{}; to be mended here, so the mail is kept: {words}", failure.detail),
+        words => format!("{}: {words}", failure.detail),
+    };
+    Failure { detail, wait: failure.wait.or(meaning.wait), ..failure.of(meaning.class) }
 }
 
 /// More than the relay is said to take: it is not even asked.
@@ -134,58 +180,9 @@ fn ours(reply: Reply, detail: impl Display) -> Failure {
 /// A 5xx told on as 4xx, with the next hop's own words in the text; a 4xx stays what it is.
 fn temporary(side: Side, reply: &Reply, detail: String) -> Failure {
     if !reply.is_permanent() {
-        return Failure { side, retry: Retry::Later, reply: reply.clone(), detail, limit: None };
+        return Failure::new(side, reply.clone(), detail);
     }
     let status = reply.status.map_or(Status(4, 0, 0), |status| Status(4, status.1, status.2));
     let text = format!("The next hop said: {reply}");
-    Failure { side, retry: Retry::Later, reply: Reply::new(451, Some(status), text), detail, limit: None }
+    Failure { said: Some(reply.clone()), ..Failure::new(side, Reply::new(451, Some(status), text), detail) }
 }
-
-/// A 5xx that says nothing about the message or the recipient: the relay is set up wrongly, here or at the next hop. The mail
-/// waits while the operator mends it; bouncing would lose mail for a mistake that is not the sender's.
-struct OperatorFault {
-    codes: &'static [u16],
-    /// Enhanced status codes, first and last, without the class.
-    statuses: Option<((u16, u16), (u16, u16))>,
-    /// A part of the text, lower case, where the codes are too common.
-    text: &'static str,
-    meaning: &'static str,
-}
-
-impl OperatorFault {
-    fn applies(&self, reply: &Reply) -> bool {
-        let status = reply.status.map(|status| (status.1, status.2));
-        let in_range = self.statuses.is_none_or(|(first, last)| status.is_some_and(|status| (first..=last).contains(&status)));
-        self.codes.contains(&reply.code) && in_range && (self.text.is_empty() || reply.text.to_ascii_lowercase().contains(self.text))
-    }
-}
-
-/// `X.subject.first` to `X.subject.last`.
-const fn range(subject: u16, first: u16, last: u16) -> Option<((u16, u16), (u16, u16))> {
-    Some(((subject, first), (subject, last)))
-}
-
-const REFUSALS: &[u16] = &[550, 554];
-
-/// From RFC 4954 §6, RFC 3207 §4 and Microsoft's list of non-delivery codes for Exchange Online.
-const OPERATOR_FAULTS: &[OperatorFault] = &[
-    OperatorFault { codes: &[530], statuses: None, text: "", meaning: "the next hop asks for a login or TLS" },
-    OperatorFault { codes: &[534, 535, 538], statuses: None, text: "", meaning: "the next hop does not accept the login" },
-    OperatorFault { codes: REFUSALS, statuses: range(7, 51, 51), text: "", meaning: "a partner connector does not list this gateway" },
-    OperatorFault { codes: REFUSALS, statuses: range(7, 57, 57), text: "", meaning: "the next hop asks for a login" },
-    OperatorFault { codes: REFUSALS, statuses: range(7, 64, 64), text: "", meaning: "no connector matches this gateway any more" },
-    OperatorFault { codes: REFUSALS, statuses: range(7, 68, 68), text: "", meaning: "direct send is refused and no connector matches" },
-    OperatorFault { codes: REFUSALS, statuses: range(7, 506, 506), text: "", meaning: "the next hop refuses this gateway's host name" },
-    OperatorFault { codes: REFUSALS, statuses: range(7, 507, 508), text: "", meaning: "this gateway's address is blocked" },
-    OperatorFault { codes: REFUSALS, statuses: range(7, 511, 511), text: "", meaning: "this gateway's address is blocked" },
-    OperatorFault { codes: REFUSALS, statuses: range(7, 513, 513), text: "", meaning: "this gateway's address is blocked" },
-    OperatorFault { codes: REFUSALS, statuses: range(7, 606, 649), text: "", meaning: "this gateway's address is on a block list" },
-    OperatorFault { codes: REFUSALS, statuses: range(7, 700, 750), text: "", meaning: "the tenant is barred" },
-    OperatorFault {
-        codes: REFUSALS,
-        statuses: range(7, 1, 1),
-        text: "unable to relay",
-        meaning: "the next hop does not relay for this gateway",
-    },
-    OperatorFault { codes: REFUSALS, statuses: range(4, 1, 1), text: "relay access denied", meaning: "the domain is not of this next hop" },
-];

@@ -28,7 +28,9 @@ pub(super) fn divide(delivery: &Delivery, limits: &RelayLimits) -> Division {
     };
     let mut division = Division::default();
     let mut places: HashMap<(String, bool), usize> = HashMap::new();
-    let max = limits.recipients_per_message.max(1);
+    // More than there may be in a day would wait for ever.
+    let a_day = limits.recipients_per_day.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
+    let max = limits.recipients_per_message.min(a_day).max(1);
     for (at, Recipient { address, .. }) in delivery.recipients.iter().enumerate() {
         if !sender_is_sendable || !is_sendable(address) {
             division.unsendable.push(at);

@@ -11,7 +11,7 @@ use super::connect::ConnectError;
 use super::connection::Connection;
 use super::tokens::Tokens;
 use super::{Auth, Inner, OAuthConfig, failures};
-use crate::failure::Failure;
+use crate::failure::{Class, Failure};
 use crate::limits;
 use crate::secrets::{Credential, Identity, SecretError, SecretRef, Secrets};
 use crate::smtp::{ClientEvent, Extensions, Mechanism, Reply};
@@ -195,7 +195,9 @@ impl Login {
     ) -> Result<Option<Arc<Credential>>, ConnectError> {
         let stop = |what: &str| Err(ConnectError::Stop(failures::login(format!("{what} {}: {reply}", means.describe()))));
         if !reply.is_permanent() {
-            return Err(ConnectError::TryNext(failures::login(format!("reply to AUTH with {}: {reply}", means.describe()))));
+            // RFC 4954 §6: 454 is a trouble that passes.
+            let failure = failures::login(format!("reply to AUTH with {}: {reply}", means.describe()));
+            return Err(ConnectError::TryNext(failure.of(Class::Retry)));
         }
         if reply.code != 535 {
             return stop("the next hop refuses a login with");
@@ -227,6 +229,7 @@ fn without_secret(reply: Reply, credential: &Credential) -> Reply {
 
 fn scrubbed(mut failure: Failure, credential: &Credential) -> Failure {
     failure.reply = without_secret(failure.reply, credential);
+    failure.said = failure.said.map(|said| without_secret(said, credential));
     if mentions(&failure.detail, credential) {
         failure.detail = "(left out, it repeats the login)".to_owned();
     }

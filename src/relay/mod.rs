@@ -13,6 +13,7 @@
 //! session ready, `connection` moves its bytes, `pool` keeps it for the next message, `failures` has the words.
 //! `tokens` has what is logged in with instead of passwords, `client_certificate` what is shown in handshakes; `graph` is the next hop
 //! that speaks HTTP.
+//! `replies` knows what a next hop's refusal asks of us, and `gate` makes the relay as a whole heed it.
 
 mod client_certificate;
 mod config;
@@ -21,6 +22,7 @@ mod connection;
 mod deliver;
 pub mod examine;
 mod failures;
+mod gate;
 mod graph;
 mod groups;
 mod health;
@@ -31,6 +33,7 @@ mod percent;
 mod policy;
 mod pool;
 mod race;
+mod replies;
 mod resolve;
 mod retry_after;
 mod stream;
@@ -45,6 +48,7 @@ pub use verify::Verified;
 pub use config::{
     Auth, IpFamily, OAuthConfig, OAuthProof, Preset, Provider, RelayConfig, RelayKind, RelayLimits, RetrySchedule, Route, TlsMode,
 };
+pub use gate::{Memory, Remembered};
 
 pub use policy::{TlsFault, TlsNoted, TlsObserver, TlsPolicy, TlsPolicyKind, TlsSession};
 
@@ -81,6 +85,8 @@ struct Inner {
     sts: policy::sts::Policies,
     observer: OnceLock<Arc<dyn TlsObserver>>,
     dns: Dns,
+    gates: gate::Gates,
+    strangers: gate::Strangers,
 }
 
 impl Inner {
@@ -118,7 +124,8 @@ impl Relays {
     ) -> Self {
         let (system_cas, observer, pools) = Default::default();
         let sts = policy::sts::Policies::new(policy_port);
-        Self { inner: Arc::new(Inner { hostname, secrets, tokens, pools, system_cas, sts, observer, dns }) }
+        let (gates, strangers) = Default::default();
+        Self { inner: Arc::new(Inner { hostname, secrets, tokens, pools, system_cas, sts, observer, dns, gates, strangers }) }
     }
 
     /// Has somebody told of TLS with mail exchangers; whoever comes first stays.
@@ -126,15 +133,55 @@ impl Relays {
         let _ = self.inner.observer.set(observer);
     }
 
+    /// From now on holds and counts are kept in `memory`, and told of in `log`. `recalled` is what the memory holds of former times.
+    /// Without it, limits hold for as long as the process runs.
+    pub fn remember_in(&self, memory: Arc<dyn Memory>, recalled: Vec<(Arc<str>, bytes::Bytes)>, log: crate::telemetry::Log) {
+        self.inner.gates.remember_in(memory, recalled, log);
+    }
+
     /// Delivers to one relay. Every recipient has an outcome when it returns, which is at `deadline` at the latest.
     pub async fn deliver(&self, relay: &Arc<RelayConfig>, delivery: &Delivery, deadline: tokio::time::Instant) -> DeliveryReport {
-        let pool = self.pool(relay);
+        if let Some(domain) = domain_of_the_moment(relay) {
+            return self.deliver_to_stranger(relay, domain, delivery, deadline).await;
+        }
+        let (pool, gate) = (self.pool(relay), self.inner.gates.of(&relay.name));
         let report = match relay.kind {
-            RelayKind::Graph => graph::deliver(&self.inner, &pool, delivery, deadline).await,
-            RelayKind::Smtp | RelayKind::Lmtp => deliver::deliver(&self.inner, &pool, delivery, deadline).await,
+            RelayKind::Graph => match gate.enter(relay, delivery, delivery.recipients.len(), deadline).await {
+                Ok(mut pass) => {
+                    // One message, whatever its recipients; a second begin is that of another connection.
+                    pass.begin().await;
+                    graph::deliver(&self.inner, &pool, delivery, deadline).await
+                }
+                Err(failure) => untried(delivery, failure),
+            },
+            RelayKind::Smtp | RelayKind::Lmtp => deliver::deliver(&self.inner, &pool, &gate, delivery, deadline).await,
         };
-        if is_of_the_moment(relay) {
-            goodbye(pool.close());
+        gate.learn(relay, delivery, &report);
+        report
+    }
+
+    /// The gate of such a relay keeps nobody out: what is known of domains does.
+    async fn deliver_to_stranger(
+        &self,
+        relay: &Arc<RelayConfig>,
+        domain: &str,
+        delivery: &Delivery,
+        deadline: tokio::time::Instant,
+    ) -> DeliveryReport {
+        let visit = match self.inner.strangers.visit(domain) {
+            Ok(visit) => visit,
+            Err(failure) => return untried(delivery, failure),
+        };
+        let (pool, gate) = (self.pool(relay), self.inner.gates.of_the_moment(&relay.name));
+        let report = deliver::deliver(&self.inner, &pool, &gate, delivery, deadline).await;
+        goodbye(pool.close());
+        // A host that answers, however it does, has a session and so TLS or not; one that does not costs time.
+        let is_silent = |failure: &Failure| failure.literal().status.is_some_and(|status| matches!((status.1, status.2), (4, 1..=3)));
+        let is_dead = report.outcomes.iter().all(|outcome| matches!(outcome, Outcome::Failed(failure) if is_silent(failure)));
+        if is_dead {
+            visit.is_dead()
+        } else {
+            visit.is_alive()
         }
         report
     }
@@ -180,6 +227,13 @@ impl Relays {
     }
 }
 
+/// Nobody was tried.
+fn untried(delivery: &Delivery, failure: Failure) -> DeliveryReport {
+    let failure = Arc::new(failure);
+    let outcomes = delivery.recipients.iter().map(|_| Outcome::Failed(Arc::clone(&failure))).collect();
+    DeliveryReport { outcomes, attempts: Vec::new() }
+}
+
 /// Says goodbye on connections that are not needed any more; nobody waits for it.
 fn goodbye(connections: impl IntoIterator<Item = connection::Connection>) {
     for connection in connections {
@@ -189,7 +243,12 @@ fn goodbye(connections: impl IntoIterator<Item = connection::Connection>) {
 
 /// Whether the relay was made by [`NextHops::exchangers`] for one delivery.
 fn is_of_the_moment(relay: &RelayConfig) -> bool {
-    relay.name.starts_with(INTERNET)
+    domain_of_the_moment(relay).is_some()
+}
+
+/// The domain that such a relay was made for.
+fn domain_of_the_moment(relay: &RelayConfig) -> Option<&str> {
+    relay.name.strip_prefix(INTERNET).map(str::trim_start)
 }
 
 /// Whoever can deliver to a relay: [`Relays`] in service, a simulation in tests.
@@ -228,6 +287,23 @@ pub trait NextHops: Send + Sync + 'static {
     fn set_held(&self, relay: &str, held: bool) -> impl Future<Output = ()> + Send {
         let _ = (relay, held);
         std::future::ready(())
+    }
+
+    /// When a held relay takes a probe, one delivery, in milliseconds since the Unix epoch; nothing while there is none to come.
+    fn probe_at(&self, relay: &RelayConfig) -> Option<u64> {
+        let _ = relay;
+        None
+    }
+
+    /// Whether mail for the relay is kept now, however old it is: it is held, and not for longer than its `hold_for`.
+    fn keeps(&self, relay: &RelayConfig) -> bool {
+        let _ = relay;
+        false
+    }
+
+    /// Returns when a relay may take more than before; it keeps one permit, so one waiter misses nothing.
+    fn changed(&self) -> impl Future<Output = ()> + Send {
+        std::future::pending()
     }
 
     /// How the relays fare that were used since the start, or are held; by name.
@@ -274,7 +350,12 @@ impl NextHops for Relays {
     }
 
     async fn exchangers(&self, domain: &str) -> Result<Arc<RelayConfig>, Failure> {
-        internet::find(&self.inner.dns, domain).await
+        let visit = self.inner.strangers.visit(domain)?;
+        let found = internet::find(&self.inner.dns, domain).await;
+        if found.as_ref().is_err_and(Failure::is_temporary) {
+            visit.is_dead();
+        }
+        found
     }
 
     async fn verify(&self, relay: &Arc<RelayConfig>, recipient: &crate::smtp::Address, deadline: tokio::time::Instant) -> Verified {
@@ -283,6 +364,30 @@ impl NextHops for Relays {
 
     async fn close(&self) {
         Self::close(self).await;
+    }
+
+    fn readiness(&self, relay: &RelayConfig) -> Readiness {
+        self.inner.gates.of(&relay.name).readiness(relay)
+    }
+
+    async fn set_held(&self, relay: &str, held: bool) {
+        self.inner.gates.of(relay).set_held(held).await;
+    }
+
+    fn probe_at(&self, relay: &RelayConfig) -> Option<u64> {
+        self.inner.gates.of(&relay.name).probe_at()
+    }
+
+    fn keeps(&self, relay: &RelayConfig) -> bool {
+        self.inner.gates.of(&relay.name).keeps(relay)
+    }
+
+    async fn changed(&self) {
+        self.inner.gates.changed().await;
+    }
+
+    fn standings(&self) -> Vec<Standing> {
+        self.inner.gates.standings()
     }
 }
 

@@ -8,7 +8,8 @@ use tokio::time::Instant;
 
 use super::deliver::Run;
 use super::pool::Pool;
-use super::{Delivery, Inner, Outcome, failures};
+use super::replies::{self, Said};
+use super::{Delivery, Inner, Outcome, RelayConfig, failures};
 use crate::failure::Failure;
 use crate::message::{Content, MessageId, SessionIds};
 use crate::smtp::{Address, MailTerms, Reply, ReversePath, Stage, Status, Verdict};
@@ -38,19 +39,22 @@ pub(super) async fn verify(inner: &Inner, pool: &Arc<Pool>, recipient: &Address,
         eight_bit: false,
         terms: MailTerms::default(),
     };
-    let mut run = Run::new(inner, pool, &delivery, deadline);
+    // A question is no message: what is counted of messages does not count it, and a relay that is held is not asked by the caller.
+    let gate = inner.gates.of_the_moment(&pool.config.name);
+    let mut run = Run::new(inner, pool, &gate, &delivery, deadline);
     run.asks = true;
     run.finish().await;
     match (run.said.take(), run.outcomes.into_iter().next().flatten()) {
         (Some(Verdict::RecipientAccepted), _) => Verified::Yes,
-        (Some(Verdict::Refused(stage, reply)), _) => refused(stage, reply),
+        (Some(Verdict::Refused(stage, reply)), _) => refused(&pool.config, stage, reply),
         (_, Some(Outcome::Failed(failure))) => Verified::Unknown(failure),
         _ => Verified::Unknown(Arc::new(failures::connection_lost("no answer to RCPT"))),
     }
 }
 
-fn refused(stage: Stage, reply: Reply) -> Verified {
-    if failures::refused(stage, &reply).is_temporary() || !is_about_recipient(&reply) {
+fn refused(config: &RelayConfig, stage: Stage, reply: Reply) -> Verified {
+    let meaning = replies::meaning(&Said::new(config, stage, &reply, None, false));
+    if failures::refused(stage, &reply, &meaning).is_temporary() || !is_about_recipient(&reply) {
         Verified::NotNow(reply)
     } else {
         Verified::No(reply)

@@ -109,7 +109,7 @@ impl Service {
         relays.observe_tls(Arc::new(TlsSessions(log.clone())));
         let call_ahead = Arc::new(Caller::new(relays.clone(), log.clone()));
         let sealing = Sealing::new(Arc::clone(&secrets));
-        let dispatcher = Dispatcher::new(Arc::clone(&spool), relays, sealing, log.clone(), Arc::clone(&ids), Arc::clone(&snapshot));
+        let dispatcher = Dispatcher::new(Arc::clone(&spool), relays.clone(), sealing, log.clone(), Arc::clone(&ids), Arc::clone(&snapshot));
         let domains = Arc::new(AcceptedDomains::new(&snapshot.domains, Arc::clone(&aws), Some(observer(&log, "domains"))));
         // An account that cannot be listed yet costs 451 at RCPT, not the mail that waits in the spool.
         if let Err(error) = domains.prepare().await {
@@ -150,7 +150,7 @@ impl Service {
         let admin = CancellationToken::new();
         if let Some((address, listener)) = admin_listener {
             log.emit(&Event::Listening { endpoint: "(admin)", address });
-            let watched = Arc::new(House { ingress: Arc::clone(&ingress), spool: Arc::clone(&spool), dns: dns.clone() });
+            let watched = Arc::new(House { ingress: Arc::clone(&ingress), spool: Arc::clone(&spool), dns: dns.clone(), relays });
             tokio::spawn(admin::serve(listener, watched, log.clone(), admin.clone()));
         }
         let examiner = ArcSwap::new(examiner);

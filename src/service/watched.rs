@@ -6,6 +6,7 @@ use super::Mail;
 use crate::admin::{Health, Watched};
 use crate::dns::{Dns, Figures};
 use crate::ingress::Level;
+use crate::relay::{NextHops, Readiness, RelayConfig, Relays};
 use crate::spool::{LocalSpool, Spool};
 use crate::telemetry::{Counts, Gauge};
 
@@ -14,6 +15,30 @@ pub(super) struct House {
     pub(super) ingress: Arc<Mail>,
     pub(super) spool: Arc<LocalSpool>,
     pub(super) dns: Dns,
+    pub(super) relays: Relays,
+}
+
+impl House {
+    /// How the relays of the configuration fare: as many lines as it has relays.
+    fn relays(&self) -> [Counts; 3] {
+        let snapshot = Arc::clone(&self.ingress.live.load().snapshot);
+        let mut names: Vec<&Arc<RelayConfig>> = snapshot.relays.values().collect();
+        names.sort_by(|a, b| a.name.cmp(&b.name));
+        let of = |name, help, value: fn(Readiness) -> u64| {
+            let values = names.iter().map(|relay| (relay.name.to_string().into(), value(self.relays.readiness(relay)))).collect();
+            Counts { name, help, label: "relay", values }
+        };
+        [
+            of("gateway_relay_held", "1: mail for the relay is held.", |readiness| u64::from(readiness == Readiness::Held)),
+            of("gateway_relay_waiting", "1: the relay takes nothing now, for a limit or a pause.", |readiness| {
+                u64::from(matches!(readiness, Readiness::Waits { .. }))
+            }),
+            of("gateway_relay_connections_max", "Connections to the relay that there may be now.", |readiness| match readiness {
+                Readiness::Open { width } => u64::from(width),
+                Readiness::Waits { .. } | Readiness::Held => 0,
+            }),
+        ]
+    }
 }
 
 impl Watched for House {
@@ -44,12 +69,14 @@ impl Watched for House {
 
     fn counts(&self) -> Vec<Counts> {
         let Figures { remembered, answered, nothing, trouble, .. } = self.dns.figures();
-        vec![Counts {
+        let outcomes = [("remembered", remembered), ("answered", answered), ("nothing", nothing), ("trouble", trouble)];
+        let questions = Counts {
             name: "gateway_dns_questions_total",
             help: "DNS questions by what became of them.",
             label: "outcome",
-            values: vec![("remembered", remembered), ("answered", answered), ("nothing", nothing), ("trouble", trouble)],
-        }]
+            values: outcomes.map(|(outcome, count)| (outcome.into(), count)).into(),
+        };
+        self.relays().into_iter().chain([questions]).collect()
     }
 
     fn health(&self) -> Health {

@@ -48,6 +48,14 @@ pub enum Event<'a> {
     Expiring { kind: &'a str, name: &'a str, file: &'a Path, expires: &'a str, days_left: i64 },
     /// A certificate serves an endpoint that asks for one by ACME.
     Certificate { names: &'a [String], source: &'static str, not_after: Option<&'a str> },
+    /// A relay gets no mail any more, but for probes: the next hop refuses the gateway itself, or an operator holds it.
+    RelayHeld { relay: &'a str, by: &'static str, reply: Option<&'a Reply>, reason: &'a str },
+    /// A held relay gets mail again.
+    RelayReleased { relay: &'a str, by: &'static str, held_s: u64 },
+    /// A relay has been slowed down for long.
+    RelaySlow { relay: &'a str, connections: u32, reply: &'a Reply, reason: &'a str, slow_s: u64 },
+    /// A next hop has said something that its operator or ours should know.
+    RelayWarning { relay: &'a str, reply: &'a Reply, reason: &'a str },
     /// Events that the sink could not take.
     Lost { events: u64 },
 

@@ -3,6 +3,7 @@
 //! Written in the text format of Prometheus. What is a state and no event (connections, memory, the spool) is asked for when the
 //! figures are, and handed in as [`Gauge`]s.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -44,17 +45,17 @@ pub struct Gauge {
     pub value: u64,
 }
 
-/// A counter of a room that tells no events, by one label.
+/// Figures of a room that tells no events, by one label: counters if the name ends with `_total`, else what is now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Counts {
-    /// Its name, which ends with `_total`.
+    /// Its name.
     pub name: &'static str,
     /// What it is.
     pub help: &'static str,
     /// The label's name.
     pub label: &'static str,
-    /// The label's values, and how often each was counted.
-    pub values: Vec<(&'static str, u64)>,
+    /// The label's values, each with its figure.
+    pub values: Vec<(Cow<'static, str>, u64)>,
 }
 
 /// What came of looking a recipient up.
@@ -246,7 +247,7 @@ impl Metrics {
         page.counter("gateway_problems_total", "Events `problem` of the log.", &self.problems);
         page.counter("gateway_log_lines_lost_total", "Log lines that nobody took in time.", &self.log_lost);
         for Counts { name, help, label, values } in counts {
-            page.metric(name, "counter", help);
+            page.metric(name, if name.ends_with("_total") { "counter" } else { "gauge" }, help);
             for (word, value) in values {
                 page.value(name, &format!("{{{label}=\"{word}\"}}"), *value);
             }

@@ -22,6 +22,7 @@ mod dns;
 mod doctor;
 mod dsn;
 mod endpoints_tls;
+mod fairness;
 mod faults;
 mod fields;
 mod hostile;

@@ -175,11 +175,11 @@ pub(crate) struct RelayLimits {
     pub(crate) one_domain_per_message: Option<bool>,
     /// A message; a larger one is refused without asking the next hop.
     pub(crate) max_message_size: Option<Size>,
-    /// Messages in one minute.
-    #[schemars(range(min = 1), extend("x-not-available" = "error"))]
+    /// Messages in one minute: in no sixty seconds more, across restarts, too. What is above waits in the spool.
+    #[schemars(range(min = 1))]
     pub(crate) messages_per_minute: Option<u32>,
-    /// Recipients in one day.
-    #[schemars(range(min = 1), extend("x-not-available" = "error"))]
+    /// Recipients in one day: in no 24 hours more, across restarts, too. What is above waits in the spool.
+    #[schemars(range(min = 1))]
     pub(crate) recipients_per_day: Option<u32>,
 }
 

@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::Random;
 use crate::failure::{Failure, Side};
 use crate::message::MessageId;
-use crate::relay::{Accepted, Delivery, DeliveryReport, INTERNET, NextHops, Outcome, RelayConfig, RelayLimits, Route, TlsMode};
+use crate::relay::{Accepted, Delivery, DeliveryReport, INTERNET, NextHops, Outcome, Readiness, RelayConfig, RelayLimits, Route, TlsMode};
 use crate::smtp::{Address, MailTerms, RcptParameters, Recipient, Reply, ReversePath, Status};
 use crate::spool::UnixMillis;
 
@@ -17,7 +18,7 @@ use crate::spool::UnixMillis;
 /// `bad` is refused with 5xx, `grey` with 4xx at first, `dead` with 4xx for ever, `lost` is taken although the first reply gets
 /// lost, `slow` takes a minute, `hang` takes until the deadline the first time, `panic` panics the first time, `dsn` is taken by a next hop with DSN.
 #[derive(Clone, Default)]
-pub(super) struct Hops(pub(super) Arc<Mutex<World>>);
+pub(super) struct Hops(pub(super) Arc<Mutex<World>>, Arc<Notify>);
 
 /// What the next hops have seen.
 #[derive(Default)]
@@ -28,6 +29,10 @@ pub(super) struct World {
     /// Of other answers than those that addresses ask for, in percent.
     pub(super) weather: u64,
     pub(super) random: Option<Random>,
+    /// Of relays that are not open.
+    pub(super) readiness: HashMap<String, Readiness>,
+    /// A held relay takes one delivery from this time on.
+    pub(super) probe_at: Option<UnixMillis>,
 }
 
 /// A recipient of a message at a relay.
@@ -50,6 +55,11 @@ pub(super) struct Delivered {
 impl Hops {
     pub(super) fn world(&self) -> MutexGuard<'_, World> {
         self.0.lock().unwrap()
+    }
+
+    /// The relays have changed.
+    pub(super) fn wake(&self) {
+        self.1.notify_one();
     }
 
     /// What a relay has taken, as `recipient` texts in order.
@@ -104,6 +114,7 @@ pub(super) fn is(address: &Address, word: &str) -> bool {
 impl NextHops for Hops {
     async fn deliver(&self, relay: &Arc<RelayConfig>, delivery: &Delivery, deadline: Instant) -> DeliveryReport {
         let addresses: Vec<&Address> = delivery.recipients.iter().map(|recipient| &recipient.address).collect();
+        self.world().probe_at = None;
         let first = |recipient: &Address| {
             let key = (delivery.message, relay.name.to_string(), recipient.to_string());
             !self.world().attempts.contains_key(&key)
@@ -133,6 +144,19 @@ impl NextHops for Hops {
     }
 
     async fn close(&self) {}
+
+    fn readiness(&self, relay: &RelayConfig) -> Readiness {
+        let known = self.world().readiness.get(&*relay.name).copied();
+        known.unwrap_or(Readiness::Open { width: relay.limits.connections })
+    }
+
+    fn probe_at(&self, _: &RelayConfig) -> Option<UnixMillis> {
+        self.world().probe_at
+    }
+
+    async fn changed(&self) {
+        self.1.notified().await;
+    }
 }
 
 fn failed(code: u16, status: Status, text: &'static str) -> Outcome {

@@ -1,6 +1,7 @@
 //! Dispatch over a real spool whose operations can fail, simulated next hops, and a clock that jumps to the next event.
 
 mod combinations;
+mod fairness;
 mod faulty;
 mod hops;
 mod judging;

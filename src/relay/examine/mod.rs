@@ -20,9 +20,10 @@ use tokio::time::{Instant, timeout};
 
 use self::dialogue::Dialogue;
 use super::connect::{Connect, ConnectError};
+use super::connection::Peer;
 use super::hosts::{Candidate, Place};
 use super::pool::Pool;
-use super::{IpFamily, RelayConfig, RelayKind, Relays, Route, failures, internet};
+use super::{IpFamily, RelayConfig, RelayKind, Relays, Route, failures, internet, replies};
 use crate::failure::Side;
 use crate::limits::{MX_HOSTS_MAX, RELAY_ADDRESSES_MAX, RELAY_EXAMINE_TIMEOUT, RELAY_RESOLVE_TIMEOUT};
 use crate::smtp::{Address, Reply, Stage};
@@ -158,10 +159,10 @@ impl Relays {
         match connect.open(None).await {
             Ok(connection) => {
                 examination.session = Some((address, Ok(())));
-                let (stream, _, _) = connection.into_parts();
+                let (stream, _, peer) = connection.into_parts();
                 let mut dialogue = Dialogue::new(stream);
                 if let Some(probe) = probe {
-                    examination.probe = Some(probed(&mut dialogue, probe).await);
+                    examination.probe = Some(probed(&mut dialogue, probe, relay, &peer).await);
                 }
                 dialogue.quit().await;
             }
@@ -188,7 +189,7 @@ async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
     if addresses.is_empty() { Err("the name has no address".to_owned()) } else { Ok(addresses) }
 }
 
-async fn probed(dialogue: &mut Dialogue, probe: &Probe) -> Result<Probed, String> {
+async fn probed(dialogue: &mut Dialogue, probe: &Probe, relay: &RelayConfig, peer: &Peer) -> Result<Probed, String> {
     let mut reply = dialogue.ask(&format!("MAIL FROM:<{}>", probe.sender)).await?;
     let mut stage = Stage::Mail;
     if reply.is_positive() {
@@ -200,7 +201,8 @@ async fn probed(dialogue: &mut Dialogue, probe: &Probe) -> Result<Probed, String
     if reply.is_positive() {
         return Ok(Probed { reply, meaning: Meaning::Taken, detail: String::new() });
     }
-    let failure = failures::refused(stage, &reply);
+    let said = replies::Said::new(relay, stage, &reply, peer.address, peer.tls.is_some());
+    let failure = failures::refused(stage, &reply, &replies::meaning(&said));
     let meaning = match (failure.side, failure.is_temporary()) {
         (Side::Us, _) => Meaning::Waits,
         (_, true) => Meaning::TriedAgain,

@@ -4,6 +4,7 @@ mod client_certificates;
 mod dane;
 mod delivery;
 mod extensions;
+mod gates;
 mod graph;
 mod hop;
 mod lies;

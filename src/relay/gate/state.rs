@@ -448,9 +448,12 @@ impl Hold {
     }
 }
 
-/// Whether a failure is a sign that less at a time would be better. An idle connection that gets 421 has only been idle for too long.
+/// Whether a failure is a sign that less at a time would be better. A connection that was idle and gets 421 has only been idle for
+/// too long, unless it is told more.
 fn slows(failure: &Failure, reused: bool) -> bool {
-    failure.class == Some(Class::Slow) || (failure.literal().code == 421 && !reused && failure.class != Some(Class::Hold))
+    let reply = failure.literal();
+    let was_idle = reused && reply.code == 421 && reply.status.is_none_or(|status| status.1 != 7);
+    !was_idle && (failure.class == Some(Class::Slow) || (reply.code == 421 && failure.class != Some(Class::Hold)))
 }
 
 fn is_all_permanent(report: &DeliveryReport) -> bool {

@@ -20,7 +20,7 @@ use super::pool::Pool;
 use super::race::{Finish, race};
 use super::replies::{self, Meaning, Said};
 use super::{Accepted, Attempt, Delivery, DeliveryReport, Inner, Outcome, failures, groups};
-use crate::failure::{Class, Failure, Side};
+use crate::failure::{Failure, Side};
 use crate::limits;
 use crate::smtp::{Recipient, Reply, RequireTls, Stage, Status, Transaction, Verdict, line_ends_are_crlf};
 
@@ -214,8 +214,7 @@ impl Run<'_> {
                 return Ok(connection);
             }
             Err(ConnectError::TryNext(failure)) => (self.weighed(failure, candidate.place.address()), true),
-            // No address will do: that is for the operator to mend.
-            Err(ConnectError::Stop(failure)) => (failure.of(Class::Hold), false),
+            Err(ConnectError::Stop(failure)) => (failure, false),
         };
         let failure = Arc::new(failure);
         // What one message asks for says little about the place for others.

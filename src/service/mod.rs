@@ -3,6 +3,7 @@
 mod core_dumps;
 mod expiries;
 mod open_files;
+mod relay_memory;
 mod reload;
 mod reporting;
 mod tls_sessions;
@@ -40,6 +41,7 @@ use crate::telemetry::{Event, Log};
 
 use expiries::report_expiries;
 use open_files::{raise_file_limit, within};
+use relay_memory::RelayMemory;
 use reporting::Reporting;
 use tls_sessions::TlsSessions;
 use watched::House;
@@ -108,6 +110,9 @@ impl Service {
         let relays = Relays::new(Arc::clone(&snapshot.hostname), Arc::clone(&secrets), dns.clone());
         relays.observe_tls(Arc::new(TlsSessions(log.clone())));
         let call_ahead = Arc::new(Caller::new(relays.clone(), log.clone()));
+        let (memory, recalled) = RelayMemory::open(&snapshot.spool)
+            .map_err(|error| StartError::Spool(snapshot.spool.clone(), SpoolError::Io(error.to_string().into())))?;
+        relays.remember_in(Arc::new(memory), recalled, log.clone());
         let sealing = Sealing::new(Arc::clone(&secrets));
         let dispatcher = Dispatcher::new(Arc::clone(&spool), relays.clone(), sealing, log.clone(), Arc::clone(&ids), Arc::clone(&snapshot));
         let domains = Arc::new(AcceptedDomains::new(&snapshot.domains, Arc::clone(&aws), Some(observer(&log, "domains"))));

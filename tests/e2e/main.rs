@@ -25,6 +25,7 @@ mod endpoints_tls;
 mod fairness;
 mod faults;
 mod fields;
+mod held;
 mod hostile;
 mod inline;
 mod laziness;

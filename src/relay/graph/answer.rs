@@ -7,7 +7,7 @@ use hyper::Response;
 use serde::Deserialize;
 
 use super::super::retry_after::retry_after;
-use crate::failure::{Failure, Side};
+use crate::failure::{Class, Failure, Side};
 use crate::limits::{GRAPH_WAIT_DEFAULT, TOKEN_REASON_CHARS_MAX};
 use crate::message::printable;
 use crate::smtp::{Reply, Status};
@@ -78,13 +78,13 @@ pub(super) fn judge(answer: Response<Bytes>, now: SystemTime) -> Verdict {
         format!("Microsoft Graph said: {}", printable(&format!("{status} {} {}", error.code, error.message), TOKEN_REASON_CHARS_MAX));
     let said = said.trim_end();
     let failure = |side, code, enhanced| Failure::new(side, Reply::new(code, Some(enhanced), said), format!("request {id}"));
-    let operator = || failure(Side::Us, 451, Status(4, 7, 0));
+    let operator = || failure(Side::Us, 451, Status(4, 7, 0)).of(Class::Hold);
     let meaning = CODES.iter().find(|(code, _)| code.eq_ignore_ascii_case(&error.code)).map(|(_, meaning)| *meaning);
     let meaning = match (status, meaning) {
         (401, _) => return Verdict::TokenRefused(operator()),
         (429 | 503, _) => {
             let wait = retry_after(&head.headers, now).unwrap_or(GRAPH_WAIT_DEFAULT);
-            return Verdict::Wait(failure(Side::Relay, 451, Status(4, 4, 5)), wait);
+            return Verdict::Wait(failure(Side::Relay, 451, Status(4, 4, 5)).of(Class::Slow).after(wait), wait);
         }
         (413, _) => Meaning::Permanent(552, Status(5, 3, 4)),
         (_, Some(meaning)) => meaning,

@@ -67,7 +67,7 @@ pub struct Failure {
     pub wait: Option<Duration>,
     /// What the next hop said, where `reply` is other words for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub said: Option<Reply>,
+    pub said: Option<Box<Reply>>,
     /// The limit of ours that was reached, if it is one; of interest for the reply to a message, not for what is spooled.
     #[serde(skip)]
     pub limit: Option<Limit>,
@@ -100,7 +100,7 @@ impl Failure {
 
     /// The next hop's own words, or ours where it said nothing.
     pub fn literal(&self) -> &Reply {
-        self.said.as_ref().unwrap_or(&self.reply)
+        self.said.as_deref().unwrap_or(&self.reply)
     }
 
     /// Whether another attempt may succeed.

@@ -129,7 +129,6 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
         let tried = |state: &JobState| untried.filter(|_| state.untried > 0).map_or(Tried::Attempt(1), Tried::NotAtAll);
         let due: Vec<UnixMillis> = later.iter_mut().map(|state| self.due_again(state, Vec::new(), tried(state), now, seed)).collect();
         let jobs = later.iter().zip(due).chain(notice.as_ref().map(|notice| (notice, now)));
-        let jobs = jobs.map(|(state, due)| (&*state, due));
         let entry = new_entry(judged, jobs);
         if entry.jobs.is_empty() {
             return Ok(None);

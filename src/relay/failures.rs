@@ -90,7 +90,7 @@ pub(super) fn held(reply: Option<&Reply>, reason: &str, wait: Duration) -> Failu
         Some(reply) => format!("Mail for the next hop is held, it said: {reply}"),
         None => "Mail for the next hop is held".to_owned(),
     };
-    Failure { said: reply.cloned(), ..ours(Reply::new(451, Some(HELD), text), reason).after(wait) }
+    Failure { said: reply.cloned().map(Box::new), ..ours(Reply::new(451, Some(HELD), text), reason).after(wait) }
 }
 
 /// No connection was spent: a limit is used up for so long.
@@ -119,7 +119,7 @@ pub(super) fn session(error: ClientError) -> Failure {
     match error {
         ClientError::Refused(stage, reply) => {
             let failure = temporary(Side::Relay, &reply, format!("reply to {stage}"));
-            Failure { said: Some(reply), ..failure }
+            Failure { said: Some(Box::new(reply)), ..failure }
         }
         error => relay(PROTOCOL, error),
     }
@@ -184,5 +184,5 @@ fn temporary(side: Side, reply: &Reply, detail: String) -> Failure {
     }
     let status = reply.status.map_or(Status(4, 0, 0), |status| Status(4, status.1, status.2));
     let text = format!("The next hop said: {reply}");
-    Failure { said: Some(reply.clone()), ..Failure::new(side, Reply::new(451, Some(status), text), detail) }
+    Failure { said: Some(Box::new(reply.clone())), ..Failure::new(side, Reply::new(451, Some(status), text), detail) }
 }

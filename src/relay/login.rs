@@ -229,7 +229,7 @@ fn without_secret(reply: Reply, credential: &Credential) -> Reply {
 
 fn scrubbed(mut failure: Failure, credential: &Credential) -> Failure {
     failure.reply = without_secret(failure.reply, credential);
-    failure.said = failure.said.map(|said| without_secret(said, credential));
+    failure.said = failure.said.map(|said| Box::new(without_secret(*said, credential)));
     if mentions(&failure.detail, credential) {
         failure.detail = "(left out, it repeats the login)".to_owned();
     }

@@ -48,7 +48,7 @@ pub use verify::Verified;
 pub use config::{
     Auth, IpFamily, OAuthConfig, OAuthProof, Preset, Provider, RelayConfig, RelayKind, RelayLimits, RetrySchedule, Route, TlsMode,
 };
-pub use gate::{Memory, Remembered};
+pub use gate::{Memory, Recalled, Remembered};
 
 pub use policy::{TlsFault, TlsNoted, TlsObserver, TlsPolicy, TlsPolicyKind, TlsSession};
 
@@ -135,7 +135,7 @@ impl Relays {
 
     /// From now on holds and counts are kept in `memory`, and told of in `log`. `recalled` is what the memory holds of former times.
     /// Without it, limits hold for as long as the process runs.
-    pub fn remember_in(&self, memory: Arc<dyn Memory>, recalled: Vec<(Arc<str>, bytes::Bytes)>, log: crate::telemetry::Log) {
+    pub fn remember_in(&self, memory: Arc<dyn Memory>, recalled: Recalled, log: crate::telemetry::Log) {
         self.inner.gates.remember_in(memory, recalled, log);
     }
 
@@ -179,9 +179,9 @@ impl Relays {
         let is_silent = |failure: &Failure| failure.literal().status.is_some_and(|status| matches!((status.1, status.2), (4, 1..=3)));
         let is_dead = report.outcomes.iter().all(|outcome| matches!(outcome, Outcome::Failed(failure) if is_silent(failure)));
         if is_dead {
-            visit.is_dead()
+            visit.found_dead()
         } else {
-            visit.is_alive()
+            visit.found_alive()
         }
         report
     }
@@ -353,7 +353,7 @@ impl NextHops for Relays {
         let visit = self.inner.strangers.visit(domain)?;
         let found = internet::find(&self.inner.dns, domain).await;
         if found.as_ref().is_err_and(Failure::is_temporary) {
-            visit.is_dead();
+            visit.found_dead();
         }
         found
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::relay::{Memory, Remembered};
+use crate::relay::{Memory, Recalled, Remembered};
 
 /// The folder's name below the spool's.
 const FOLDER: &str = "relays";
@@ -19,10 +19,10 @@ pub(super) struct RelayMemory {
 
 impl RelayMemory {
     /// With all that was stored before.
-    pub(super) fn open(spool: &Path) -> io::Result<(Self, Vec<(Arc<str>, Bytes)>)> {
+    pub(super) fn open(spool: &Path) -> io::Result<(Self, Recalled)> {
         let folder = spool.join(FOLDER);
         fs::create_dir_all(&folder)?;
-        let mut recalled = Vec::new();
+        let mut recalled = Recalled::new();
         for entry in fs::read_dir(&folder)? {
             let path = entry?.path();
             let name = path.file_stem().and_then(|name| name.to_str());

@@ -45,6 +45,9 @@ pub trait Memory: Send + Sync {
     fn remember<'a>(&'a self, key: &'a str, value: Option<Bytes>) -> Remembered<'a>;
 }
 
+/// What a memory holds, by key.
+pub type Recalled = Vec<(Arc<str>, Bytes)>;
+
 /// See [`Memory::remember`].
 pub type Remembered<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>>;
 
@@ -95,7 +98,7 @@ impl Gates {
     }
 
     /// From now on the gates keep their counts here, and tell of themselves there. The values are those that were stored before.
-    pub(super) fn remember_in(&self, memory: Arc<dyn Memory>, recalled: Vec<(Arc<str>, Bytes)>, log: Log) {
+    pub(super) fn remember_in(&self, memory: Arc<dyn Memory>, recalled: Recalled, log: Log) {
         // A second time would be a mistake of the start; the first stays.
         let _ = self.shared.log.set(log);
         let _ = self.shared.memory.set(memory);

@@ -57,12 +57,12 @@ impl Strangers {
 
 impl Visit {
     /// The domain was spoken to.
-    pub(in crate::relay) fn is_alive(self) {
+    pub(in crate::relay) fn found_alive(self) {
         lock(&self.known).dead.remove(&self.domain);
     }
 
     /// It could not be reached.
-    pub(in crate::relay) fn is_dead(self) {
+    pub(in crate::relay) fn found_dead(self) {
         let mut known = lock(&self.known);
         let now = Instant::now();
         let before = known.dead.get(&self.domain).copied();
@@ -113,13 +113,13 @@ mod tests {
         let strangers = Strangers::default();
         for wait in [60, 120, 240, 480, 960, 1920, 3600, 3600] {
             let (one, other) = (strangers.visit("d.example").unwrap(), strangers.visit("d.example").unwrap());
-            one.is_dead();
-            other.is_dead();
+            one.found_dead();
+            other.found_dead();
             assert_eq!(strangers.visit("d.example").unwrap_err().wait, Some(Duration::from_secs(wait)));
             tokio::time::advance(Duration::from_secs(wait)).await;
         }
-        strangers.visit("d.example").unwrap().is_alive();
-        strangers.visit("d.example").unwrap().is_dead();
+        strangers.visit("d.example").unwrap().found_alive();
+        strangers.visit("d.example").unwrap().found_dead();
         assert_eq!(strangers.visit("d.example").unwrap_err().wait, Some(INTERNET_DEAD_FIRST));
     }
 
@@ -127,7 +127,7 @@ mod tests {
     async fn memory_is_bounded() {
         let strangers = Strangers::default();
         for number in 0..INTERNET_DEAD_MAX + 10 {
-            strangers.visit(&format!("d{number}.example")).unwrap().is_dead();
+            strangers.visit(&format!("d{number}.example")).unwrap().found_dead();
             tokio::time::advance(Duration::from_millis(1)).await;
         }
         assert_eq!(lock(&strangers.0).dead.len(), INTERNET_DEAD_MAX);

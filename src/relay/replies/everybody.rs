@@ -1,6 +1,6 @@
 //! Replies of any next hop: the codes of the RFCs, and the words that MTAs agree on.
 
-use super::{Class, PERMANENT_GREETINGS, REFUSALS, ROW, Row, TEMPORARY, TEN_MINUTES, When, one, range};
+use super::{Class, PERMANENT_GREETINGS, REFUSALS, ROW, Row, TEMPORARY, When, one, range};
 
 pub(super) const ROWS: &[Row] = &[
     // RFC 4954 §6, RFC 3207 §4.
@@ -42,8 +42,8 @@ pub(super) const ROWS: &[Row] = &[
         words: "no more recipients in this transaction",
         ..ROW
     },
-    Row { codes: TEMPORARY, statuses: &[one(2, 1)], class: Class::Alone, wait: TEN_MINUTES, words: "the mailbox is busy", ..ROW },
-    Row { codes: TEMPORARY, statuses: &[one(2, 2)], class: Class::Alone, wait: TEN_MINUTES, words: "the mailbox is full", ..ROW },
+    Row { codes: TEMPORARY, statuses: &[one(2, 1)], class: Class::Alone, words: "the mailbox is busy", ..ROW },
+    Row { codes: TEMPORARY, statuses: &[one(2, 2)], class: Class::Alone, words: "the mailbox is full", ..ROW },
     Row { codes: TEMPORARY, texts: &["greylist", "graylist", "grey list"], class: Class::Alone, words: "greylisting", ..ROW },
     // RFC 5321 §3.8: the service is about to go, or wants to be left alone for a while.
     Row { codes: &[421], class: Class::Slow, words: "the next hop wants a pause", ..ROW },

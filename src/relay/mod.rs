@@ -38,7 +38,7 @@ mod resolve;
 mod retry_after;
 mod stream;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod tls;
 mod tokens;
 mod verify;

@@ -1,15 +1,15 @@
-//! A scripted next hop on loopback.
+//! A scripted next hop on loopback, in SMTP, or in LMTP to whoever says LHLO.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinHandle;
 
 /// What it does instead of what a good next hop does.
 #[derive(Clone, Debug)]
-pub(super) enum Act {
+pub(crate) enum Act {
     Say(&'static str),
     SayAndClose(&'static str),
     Close,
@@ -19,15 +19,20 @@ pub(super) enum Act {
 type Rule = Arc<dyn Fn(&str, usize) -> Option<Act> + Send + Sync>;
 
 #[derive(Clone)]
-pub(super) struct Script {
-    pub(super) keywords: Vec<&'static str>,
-    pub(super) tls: Option<Arc<rustls::ServerConfig>>,
-    pub(super) implicit_tls: bool,
-    /// Asked with each command (`CONNECT`, `.` for the final dot) and the connection's number, from 1.
-    pub(super) rule: Rule,
+pub(crate) struct Script {
+    pub(crate) keywords: Vec<&'static str>,
+    pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
+    pub(crate) implicit_tls: bool,
+    /// Asked with each command (`CONNECT`, `.` for the end of the content, in LMTP `.1`, `.2` for its replies) and the connection's
+    /// number, from 1.
+    pub(crate) rule: Rule,
+    /// Closes with a reset.
+    pub(crate) resets: bool,
+    /// Of how many connections the octets are limited, the first ones.
+    pub(crate) cuts: usize,
     /// Closes after so many octets in either direction.
-    pub(super) octets_out_max: usize,
-    pub(super) octets_in_max: usize,
+    pub(crate) octets_out_max: usize,
+    pub(crate) octets_in_max: usize,
 }
 
 impl Default for Script {
@@ -37,6 +42,8 @@ impl Default for Script {
             tls: None,
             implicit_tls: false,
             rule: Arc::new(|_, _| None),
+            resets: false,
+            cuts: usize::MAX,
             octets_out_max: usize::MAX,
             octets_in_max: usize::MAX,
         }
@@ -44,65 +51,77 @@ impl Default for Script {
 }
 
 impl Script {
-    pub(super) fn rule(rule: impl Fn(&str, usize) -> Option<Act> + Send + Sync + 'static) -> Self {
+    pub(crate) fn rule(rule: impl Fn(&str, usize) -> Option<Act> + Send + Sync + 'static) -> Self {
         Self { rule: Arc::new(rule), ..Self::default() }
     }
 
-    pub(super) fn keywords(mut self, keywords: &[&'static str]) -> Self {
+    pub(crate) fn keywords(mut self, keywords: &[&'static str]) -> Self {
         self.keywords = keywords.to_vec();
         self
     }
 }
 
 #[derive(Default)]
-pub(super) struct Log {
-    pub(super) connections: usize,
+pub(crate) struct Log {
+    pub(crate) connections: usize,
     /// `CONNECTION COMMAND`, with `*` behind the number when TLS is on.
-    pub(super) commands: Vec<String>,
+    pub(crate) commands: Vec<String>,
     /// Complete messages, dots undone.
-    pub(super) messages: Vec<Vec<u8>>,
-    pub(super) octets_in: usize,
-    pub(super) octets_out: usize,
+    pub(crate) messages: Vec<Vec<u8>>,
+    /// Who each of them was for.
+    pub(crate) envelopes: Vec<Vec<String>>,
+    pub(crate) octets_in: usize,
+    pub(crate) octets_out: usize,
     /// What the client showed in each handshake, in DER.
-    pub(super) certificates: Vec<Option<Vec<u8>>>,
+    pub(crate) certificates: Vec<Option<Vec<u8>>>,
 }
 
-pub(super) struct Hop {
-    pub(super) address: SocketAddr,
+pub(crate) struct Hop {
+    pub(crate) address: SocketAddr,
     log: Arc<Mutex<Log>>,
     task: JoinHandle<()>,
 }
 
 impl Hop {
-    pub(super) async fn start(script: Script) -> Self {
+    pub(crate) async fn start(script: Script) -> Self {
         Self::start_at("127.0.0.1:0", script).await
     }
 
-    pub(super) async fn start_at(address: &str, script: Script) -> Self {
+    pub(crate) async fn start_at(address: &str, script: Script) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let log = Arc::new(Mutex::new(Log::default()));
         let shared = Arc::clone(&log);
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let number = {
-                    let mut log = shared.lock().unwrap();
-                    log.connections += 1;
-                    log.connections
-                };
-                let session = Session { script: script.clone(), log: Arc::clone(&shared), number, tls: false, sent: 0, received: 0 };
-                tokio::spawn(session.run(Box::new(stream)));
+                if script.resets {
+                    stream.set_zero_linger().unwrap();
+                }
+                Session::spawn(&script, &shared, Box::new(stream));
             }
         });
         Self { address, log, task }
     }
 
-    pub(super) fn log(&self) -> MutexGuard<'_, Log> {
+    /// On a socket of this machine; the address says nothing.
+    pub(crate) fn start_on(path: &std::path::Path, script: Script) -> Self {
+        let listener = UnixListener::bind(path).unwrap();
+        let log = Arc::new(Mutex::new(Log::default()));
+        let shared = Arc::clone(&log);
+        let task = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                Session::spawn(&script, &shared, Box::new(stream));
+            }
+        });
+        Self { address: SocketAddr::from(([127, 0, 0, 1], 0)), log, task }
+    }
+
+    pub(crate) fn log(&self) -> MutexGuard<'_, Log> {
         self.log.lock().unwrap()
     }
 
     /// How often a command that starts with `verb` came.
-    pub(super) fn count(&self, verb: &str) -> usize {
+    pub(crate) fn count(&self, verb: &str) -> usize {
         self.log().commands.iter().filter(|line| line.split_once(' ').is_some_and(|(_, command)| command.starts_with(verb))).count()
     }
 }
@@ -123,9 +142,26 @@ struct Session {
     tls: bool,
     sent: usize,
     received: usize,
+    lmtp: bool,
+    /// Recipients accepted in this transaction.
+    accepted: Vec<String>,
 }
 
 impl Session {
+    fn spawn(script: &Script, log: &Arc<Mutex<Log>>, stream: Box<dyn Io>) {
+        let number = {
+            let mut log = log.lock().unwrap();
+            log.connections += 1;
+            log.connections
+        };
+        let mut script = script.clone();
+        if number > script.cuts {
+            (script.octets_in_max, script.octets_out_max) = (usize::MAX, usize::MAX);
+        }
+        let session = Self { script, log: Arc::clone(log), number, tls: false, sent: 0, received: 0, lmtp: false, accepted: Vec::new() };
+        tokio::spawn(session.run(stream));
+    }
+
     async fn run(mut self, mut stream: Box<dyn Io>) {
         if self.script.implicit_tls {
             let Some(upgraded) = self.handshake(stream).await else { return };
@@ -137,8 +173,21 @@ impl Session {
         }
         let mut input = Vec::new();
         let mut data: Option<Vec<u8>> = None;
+        let mut chunk: Option<usize> = None;
         loop {
-            while let Some(end) = input.windows(2).position(|pair| pair == b"\r\n") {
+            loop {
+                if let Some(octets) = chunk {
+                    if input.len() < octets {
+                        break;
+                    }
+                    let message = input.drain(..octets).collect();
+                    chunk = None;
+                    if !self.end(&mut stream, message).await {
+                        return;
+                    }
+                    continue;
+                }
+                let Some(end) = input.windows(2).position(|pair| pair == b"\r\n") else { break };
                 let line: Vec<u8> = input.drain(..end + 2).collect();
                 if let Some(mut message) = data.take() {
                     if line != b".\r\n" {
@@ -146,9 +195,7 @@ impl Session {
                         data = Some(message);
                         continue;
                     }
-                    self.log.lock().unwrap().messages.push(message);
-                    let act = (self.script.rule)(".", self.number);
-                    if !self.act(&mut stream, act, "250 2.0.0 queued\r\n".to_owned()).await {
+                    if !self.end(&mut stream, message).await {
                         return;
                     }
                     continue;
@@ -157,8 +204,22 @@ impl Session {
                 let star = if self.tls { "*" } else { "" };
                 self.log.lock().unwrap().commands.push(format!("{}{star} {command}", self.number));
                 let verb = command.split(' ').next().unwrap_or_default().to_ascii_uppercase();
+                if verb == "BDAT" {
+                    let words: Vec<&str> = command.split(' ').collect();
+                    assert_eq!(words.get(2), Some(&"LAST"), "{command}");
+                    chunk = Some(words[1].parse().unwrap());
+                    continue;
+                }
+                self.lmtp |= verb == "LHLO";
                 let usual = self.usual(&verb);
                 let act = (self.script.rule)(&command, self.number);
+                let recipient = || command.trim_start_matches("RCPT TO:<").split('>').next().unwrap_or_default().to_owned();
+                match (verb.as_str(), &act) {
+                    ("MAIL", _) => self.accepted.clear(),
+                    ("RCPT", None) => self.accepted.push(recipient()),
+                    ("RCPT", Some(Act::Say(text))) if text.starts_with('2') => self.accepted.push(recipient()),
+                    _ => {}
+                }
                 let says_354 = match &act {
                     Some(Act::Say(text)) => text.starts_with("354"),
                     None => verb == "DATA",
@@ -195,9 +256,27 @@ impl Session {
         }
     }
 
+    /// The content is complete. False when the connection is over.
+    async fn end(&mut self, stream: &mut Box<dyn Io>, message: Vec<u8>) -> bool {
+        {
+            let mut log = self.log.lock().unwrap();
+            log.messages.push(message);
+            log.envelopes.push(self.accepted.clone());
+        }
+        let replies: Vec<String> =
+            if self.lmtp { (1..=self.accepted.len()).map(|at| format!(".{at}")).collect() } else { vec![".".to_owned()] };
+        for reply in replies {
+            let act = (self.script.rule)(&reply, self.number);
+            if !self.act(stream, act, "250 2.0.0 queued\r\n".to_owned()).await {
+                return false;
+            }
+        }
+        true
+    }
+
     fn usual(&self, verb: &str) -> String {
         match verb {
-            "EHLO" => {
+            "EHLO" | "LHLO" => {
                 let starttls = (self.script.tls.is_some() && !self.tls && !self.script.implicit_tls).then_some("STARTTLS");
                 let mut lines = vec!["hop.example"];
                 lines.extend(self.script.keywords.iter().copied().chain(starttls));

@@ -1,15 +1,20 @@
 //! The relay room against scripted next hops.
 
+mod addresses;
 mod client_certificates;
+mod cuts;
 mod dane;
 mod delivery;
+mod dialects;
 mod extensions;
 mod gates;
 mod graph;
-mod hop;
+pub(crate) mod hop;
 mod lies;
 mod pki;
+mod pooled;
 mod sts;
+mod timers;
 mod tls_and_login;
 mod tokens;
 mod verify;
@@ -64,12 +69,22 @@ fn delivery(recipients: &[&str]) -> Delivery {
     }
 }
 
+/// Lets the tasks of a test run until something holds that no clock is needed for.
+async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let wait = async {
+        while !holds() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PLENTY, wait).await.unwrap_or_else(|_| panic!("{what} never happened"));
+}
+
 /// Nobody is asked: relays have hosts.
 fn dns() -> Dns {
     Dns::new(&ResolverConfig::default()).unwrap()
 }
 
-fn relays() -> Relays {
+pub(crate) fn relays() -> Relays {
     Relays::new("mx.example".into(), Arc::new(Secrets::default()), dns())
 }
 

@@ -2,6 +2,7 @@
 
 mod combinations;
 mod fairness;
+mod cuts;
 mod faulty;
 mod hops;
 mod judging;

@@ -79,7 +79,7 @@ impl LastChunk {
         for byte in content.segments().iter().flat_map(|segment| segment.get(segment.len().saturating_sub(2)..).unwrap_or_default()) {
             tail = [tail[1], *byte];
         }
-        let end = (tail != *b"\r\n" && content.len() > 0).then(|| Bytes::from_static(b"\r\n"));
+        let end = (tail != *b"\r\n" && !content.is_empty()).then(|| Bytes::from_static(b"\r\n"));
         let octets = content.len().saturating_add(end.as_ref().map_or(0, Bytes::len));
         Self { command: Some(Bytes::from(format!("BDAT {octets} LAST\r\n"))), segments: content.segments().to_vec().into_iter(), end }
     }

@@ -224,6 +224,13 @@ pub const SPOOL_GROUP_BYTES_MAX: u64 = 8 * 1024 * 1024;
 pub const SPOOL_RECORD_BYTES_MAX: u64 = 32 * 1024 * 1024;
 /// A job's state above this is read back from disk instead of being kept in memory.
 pub const SPOOL_STATE_MEMORY_BYTES_MAX: usize = 256;
+/// Values that belong to no message and are kept across restarts (counts of limits, holds); they are all in memory.
+/// Source: a few for each relay.
+pub const SPOOL_KEYS_MAX: usize = 4096;
+/// A key of such a value.
+pub const SPOOL_KEY_BYTES_MAX: usize = 512;
+/// Such a value.
+pub const SPOOL_VALUE_BYTES_MAX: usize = 4096;
 /// Live bytes copied out of the oldest segment with one group, unless the group itself is larger.
 pub const SPOOL_COPY_BYTES_PER_GROUP: u64 = 1024 * 1024;
 /// The oldest segment is emptied by copying when less than this share of it is live.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{Claim, JobId, NewEntry, NewJob, Spool, SpoolError, UnixMillis};
+use crate::limits::{SPOOL_KEY_BYTES_MAX, SPOOL_KEYS_MAX, SPOOL_VALUE_BYTES_MAX};
 use crate::message::{Content, MessageId};
 
 /// The time at which the engine's clock stands.
@@ -27,7 +28,8 @@ macro_rules! conformance_suite {
             an_entry_reads_back, a_claimed_append_belongs_to_its_caller, claims_are_due_ordered_and_bounded, a_job_has_one_holder,
             an_ended_claim_is_stale, an_entry_lives_as_long_as_its_last_job, lanes_tell_the_first_due_time, a_restart_keeps_all_but_claims,
             a_dead_process_has_no_claims, finished_jobs_stay_finished, large_contents_and_states_survive, an_id_is_stored_once,
-            an_entry_without_jobs_is_refused, rescheduling_wins_over_the_first_state,
+            an_entry_without_jobs_is_refused, rescheduling_wins_over_the_first_state, values_are_remembered_until_replaced,
+            values_have_limits,
         );
     };
     ($engine:expr; $($promise:ident),+ $(,)?) => {
@@ -275,4 +277,50 @@ pub(crate) async fn rescheduling_wins_over_the_first_state(engine: &impl Engine)
         claim = claim_one(&*spool, "a").await;
         assert_eq!((claim.attempt, claim.state.clone()), (attempt, Bytes::from(format!("after {attempt}"))));
     }
+}
+
+pub(crate) async fn values_are_remembered_until_replaced(engine: &impl Engine) {
+    let spool = engine.open().await;
+    assert!(spool.recall().await.unwrap().is_empty());
+    let (one, other) = tokio::join!(spool.remember("a", Some("1".into())), spool.remember("b", Some(Bytes::new())));
+    assert_eq!((one, other), (Ok(()), Ok(())));
+    for number in 2..200 {
+        // Mail comes between them, and goes again: what is remembered outlives the places where it was first written.
+        let (_, claims) = spool.append_claimed(entry(number, &["lane"])).await.unwrap();
+        spool.finish(&claims[0]).await.unwrap();
+        if number < 100 {
+            spool.remember("a", Some(number.to_string().into())).await.unwrap();
+        }
+    }
+    spool.remember("c", Some("gone".into())).await.unwrap();
+    spool.remember("c", None).await.unwrap();
+    spool.remember("never there", None).await.unwrap();
+    let expected = [(Arc::from("a"), Bytes::from("99")), (Arc::from("b"), Bytes::new())];
+    assert_eq!(spool.recall().await.unwrap(), expected);
+    drop(spool);
+    let spool = engine.open().await;
+    assert_eq!(spool.recall().await.unwrap(), expected);
+    spool.remember("b", None).await.unwrap();
+    drop(spool);
+    assert_eq!(engine.open().await.recall().await.unwrap(), expected[..1]);
+}
+
+pub(crate) async fn values_have_limits(engine: &impl Engine) {
+    let spool = engine.open().await;
+    let value = |bytes| Some(Bytes::from(vec![b'v'; bytes]));
+    spool.remember(&"k".repeat(SPOOL_KEY_BYTES_MAX), value(SPOOL_VALUE_BYTES_MAX)).await.unwrap();
+    assert!(spool.remember(&"k".repeat(SPOOL_KEY_BYTES_MAX + 1), value(1)).await.is_err());
+    assert!(spool.remember("k", value(SPOOL_VALUE_BYTES_MAX + 1)).await.is_err());
+    let puts = (1..SPOOL_KEYS_MAX).map(|number| {
+        let spool = spool.clone();
+        tokio::spawn(async move { spool.remember(&number.to_string(), Some("x".into())).await })
+    });
+    for put in puts.collect::<Vec<_>>() {
+        put.await.unwrap().unwrap();
+    }
+    assert!(spool.remember("one more", value(1)).await.is_err());
+    spool.remember("7", value(2)).await.unwrap();
+    spool.remember("7", None).await.unwrap();
+    spool.remember("one more", value(1)).await.unwrap();
+    assert_eq!(spool.recall().await.unwrap().len(), SPOOL_KEYS_MAX);
 }

@@ -154,6 +154,13 @@ pub trait Spool: Send + Sync + 'static {
     /// Notified when a job may have become claimable sooner than before. It keeps one permit, so one waiter misses nothing.
     fn changed(&self) -> &tokio::sync::Notify;
 
+    /// Keeps a small value under a key until another, or `None`, takes its place; returns after it is on stable storage. For what
+    /// must be known after a restart and belongs to no message. A key or value that is too long, and a key too many, are errors.
+    fn remember(&self, key: &str, value: Option<Bytes>) -> impl Future<Output = Result<(), SpoolError>> + Send;
+
+    /// All that is remembered, by key.
+    fn recall(&self) -> impl Future<Output = Result<Vec<(Arc<str>, Bytes)>, SpoolError>> + Send;
+
     /// Figures.
     fn stats(&self) -> impl Future<Output = Result<SpoolStats, SpoolError>> + Send;
 }

@@ -132,6 +132,15 @@ impl Spool for Faulty {
         self.inner.changed()
     }
 
+    async fn remember(&self, key: &str, value: Option<Bytes>) -> Result<(), SpoolError> {
+        let key = key.to_owned();
+        self.run("remember", move |inner| async move { inner.remember(&key, value).await }).await
+    }
+
+    async fn recall(&self) -> Result<Vec<(Arc<str>, Bytes)>, SpoolError> {
+        self.inner.recall().await
+    }
+
     async fn stats(&self) -> Result<SpoolStats, SpoolError> {
         self.inner.stats().await
     }

@@ -32,6 +32,8 @@ pub(super) enum Command {
     Claim { lane: Arc<str>, now: UnixMillis, max: usize, answer: Answer<Handed> },
     /// End a claim.
     End(Box<End>),
+    /// Remember a value, or forget it.
+    Remember(Box<Remember>),
     /// Answer all that came before, then stop.
     Close,
 }
@@ -61,6 +63,14 @@ pub(super) struct End {
     pub(super) attempt: u32,
     pub(super) record: Encoded,
     pub(super) outcome: Outcome,
+    pub(super) answer: Answer<()>,
+}
+
+/// A value to be remembered, with its record made.
+pub(super) struct Remember {
+    pub(super) key: Arc<str>,
+    pub(super) value: Option<Bytes>,
+    pub(super) record: Encoded,
     pub(super) answer: Answer<()>,
 }
 
@@ -103,18 +113,22 @@ impl PreparedState {
 /// Something of a group. `records` of its kind follow each other in the log.
 enum Item {
     Copy(compaction::Moved),
+    CopyValue(compaction::MovedValue),
     Append(Box<Append>),
     Claim { records: Vec<Encoded>, taken: Vec<Taken>, answer: Answer<Handed> },
     End(Box<End>),
+    Remember(Box<Remember>),
 }
 
 impl Item {
     fn records(&self) -> &[Encoded] {
         match self {
             Self::Copy(moved) => std::slice::from_ref(&moved.record),
+            Self::CopyValue(moved) => std::slice::from_ref(&moved.record),
             Self::Append(append) => std::slice::from_ref(&append.record),
             Self::Claim { records, .. } => records,
             Self::End(end) => std::slice::from_ref(&end.record),
+            Self::Remember(remember) => std::slice::from_ref(&remember.record),
         }
     }
 
@@ -164,6 +178,7 @@ impl Committer {
                 bytes = bytes.saturating_add(match &command {
                     Command::Append(append) => append.record.bytes(),
                     Command::End(end) => end.record.bytes(),
+                    Command::Remember(remember) => remember.record.bytes(),
                     Command::Claim { .. } | Command::Close => 0,
                 });
                 group.push(command);
@@ -184,7 +199,8 @@ impl Committer {
     /// Writes one group.
     fn commit(&mut self, commands: Vec<Command>, bytes: u64) {
         // Copies first: they show the entries as the groups before left them, and this group's records apply to them.
-        let mut items: Vec<Item> = self.compactor.step(self.log.number(), bytes).into_iter().map(Item::Copy).collect();
+        let (values, entries) = self.compactor.step(self.log.number(), bytes);
+        let mut items: Vec<Item> = values.into_iter().map(Item::CopyValue).chain(entries.into_iter().map(Item::Copy)).collect();
         let space = if commands.iter().any(|command| matches!(command, Command::Append(_))) { self.shared.check_space() } else { Ok(()) };
         for command in commands {
             items.extend(self.admit(command, &items, &space));
@@ -230,6 +246,16 @@ impl Committer {
                 } else {
                     let _ = end.answer.send(Err(SpoolError::StaleClaim));
                     None
+                }
+            }
+            Command::Remember(remember) => {
+                let coming = items.iter().filter(|item| matches!(item, Item::Remember(_))).count();
+                match self.shared.index().remembered().check_room(&remember.key, coming) {
+                    Err(error) if remember.value.is_some() => {
+                        let _ = remember.answer.send(Err(error));
+                        None
+                    }
+                    _ => Some(Item::Remember(remember)),
                 }
             }
             Command::Close => {
@@ -288,6 +314,16 @@ impl Committer {
                     let Some(location) = location else { continue };
                     let states = moved.states.into_iter().map(|(job, state)| (job, state.placed(&self.log, location))).collect();
                     index.relocate(moved.id, location, states);
+                }
+                Item::CopyValue(moved) => {
+                    let Some(location) = location else { continue };
+                    index.relocate_key(&moved.key, location);
+                }
+                Item::Remember(remember) => {
+                    let Some(location) = location else { continue };
+                    let Remember { key, value, answer, .. } = *remember;
+                    index.remember(&key, value.as_deref(), location);
+                    answers.push(Box::new(move || drop(answer.send(Ok(())))));
                 }
                 Item::Claim { records, .. } => {
                     // One location for each record; the first is taken already.
@@ -349,7 +385,8 @@ impl Committer {
         self.log.give_up();
         for item in items {
             match item {
-                Item::Copy(_) => {}
+                Item::Copy(_) | Item::CopyValue(_) => {}
+                Item::Remember(remember) => drop(remember.answer.send(Err(error.clone()))),
                 Item::Append(append) => {
                     let Append { body, answer, .. } = *append;
                     // The body goes first: whoever hears of the failure may try again with the same id.

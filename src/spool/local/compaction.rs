@@ -23,6 +23,12 @@ pub(super) struct Moved {
     pub(super) states: Vec<(u32, PreparedState)>,
 }
 
+/// A remembered value's copy, ready to be written.
+pub(super) struct MovedValue {
+    pub(super) key: Arc<str>,
+    pub(super) record: Encoded,
+}
+
 /// Finds the work.
 pub(super) struct Compactor {
     shared: Arc<Shared>,
@@ -70,9 +76,15 @@ impl Compactor {
         (sparse || all_bytes > all_live.saturating_mul(2).saturating_add(slack)).then_some(number)
     }
 
-    /// The next entries to be copied: as many bytes as the group has, or a fixed amount.
-    pub(super) fn step(&mut self, active: u64, group_bytes: u64) -> Vec<Moved> {
-        let Some(number) = self.wanted(active) else { return Vec::new() };
+    /// What is to be copied next: all values that the segment holds, which are few, and entries, as many bytes as the group has or
+    /// a fixed amount.
+    pub(super) fn step(&mut self, active: u64, group_bytes: u64) -> (Vec<MovedValue>, Vec<Moved>) {
+        let Some(number) = self.wanted(active) else { return Default::default() };
+        let values = self.shared.index().remembered_in(number).into_iter().map(|(key, value)| {
+            let record = Record::Remembered { key: &key, value: Some(&value) }.encode();
+            MovedValue { key, record }
+        });
+        let values = values.collect();
         let ids = self.shared.index().first_live(number, group_bytes.max(SPOOL_COPY_BYTES_PER_GROUP));
         let mut moved = Vec::with_capacity(ids.len());
         for id in ids {
@@ -84,7 +96,7 @@ impl Compactor {
                 }
             }
         }
-        moved
+        (values, moved)
     }
 
     /// Makes the copy of one entry. `None`: it was damaged and is set aside now.

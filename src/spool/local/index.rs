@@ -11,6 +11,7 @@ use bytes::Bytes;
 use super::super::{JobId, UnixMillis};
 use super::io::DiskFile;
 use super::record::Body;
+use super::remembered::Remembered;
 use crate::message::MessageId;
 
 /// The index.
@@ -19,6 +20,7 @@ pub(super) struct Index {
     entries: HashMap<MessageId, Entry>,
     lanes: HashMap<Arc<str>, Lane>,
     segments: BTreeMap<u64, Segment>,
+    remembered: Remembered,
     next_sequence: u64,
     jobs: u64,
     body_bytes: u64,
@@ -110,6 +112,8 @@ struct Segment {
     bytes: u64,
     /// Entries whose record stands here, by offset.
     live: BTreeMap<u64, MessageId>,
+    /// Keys whose last value stands here.
+    keys: BTreeSet<Arc<str>>,
     live_bytes: u64,
 }
 
@@ -279,11 +283,43 @@ impl Index {
         if last { self.remove(id.entry) } else { None }
     }
 
+    // ---- what is remembered ----
+
+    /// What is remembered.
+    pub(super) fn remembered(&self) -> &Remembered {
+        &self.remembered
+    }
+
+    /// A value is remembered by the record at this place, or forgotten by it.
+    pub(super) fn remember(&mut self, key: &str, value: Option<&[u8]>, location: Location) {
+        let key: Arc<str> = key.into();
+        if let Some(old) = self.remembered.set(&key, value, location) {
+            self.forget_key(&key, old);
+        }
+        if value.is_some() {
+            self.keep_key(key, location);
+        }
+    }
+
+    /// The value's record now stands elsewhere.
+    pub(super) fn relocate_key(&mut self, key: &Arc<str>, location: Location) {
+        if let Some(old) = self.remembered.relocate(key, location) {
+            self.forget_key(key, old);
+            self.keep_key(Arc::clone(key), location);
+        }
+    }
+
+    /// The keys whose last value stands in this segment, each with the value.
+    pub(super) fn remembered_in(&self, number: u64) -> Vec<(Arc<str>, Bytes)> {
+        let keys = self.segments.get(&number).into_iter().flat_map(|segment| &segment.keys);
+        keys.filter_map(|key| Some((Arc::clone(key), self.remembered.get(key)?))).collect()
+    }
+
     // ---- segments ----
 
     /// A segment exists.
     pub(super) fn add_segment(&mut self, number: u64, file: Arc<DiskFile>, bytes: u64) {
-        self.segments.insert(number, Segment { file, bytes, live: BTreeMap::new(), live_bytes: 0 });
+        self.segments.insert(number, Segment { file, bytes, live: BTreeMap::new(), keys: BTreeSet::new(), live_bytes: 0 });
     }
 
     /// A segment's size.
@@ -305,7 +341,8 @@ impl Index {
 
     /// The oldest segment: number, whether anything in it lives, its size and the size of what lives.
     pub(super) fn oldest_segment(&self) -> Option<(u64, bool, u64, u64)> {
-        self.segments.first_key_value().map(|(number, segment)| (*number, !segment.live.is_empty(), segment.bytes, segment.live_bytes))
+        let lives = |segment: &Segment| !segment.live.is_empty() || !segment.keys.is_empty();
+        self.segments.first_key_value().map(|(number, segment)| (*number, lives(segment), segment.bytes, segment.live_bytes))
     }
 
     /// Sizes of all segments together: in all, and live.
@@ -364,6 +401,20 @@ impl Index {
             if lane.jobs == 0 {
                 self.lanes.remove(&job.lane);
             }
+        }
+    }
+
+    fn keep_key(&mut self, key: Arc<str>, location: Location) {
+        if let Some(segment) = self.segments.get_mut(&location.segment) {
+            segment.keys.insert(key);
+            segment.live_bytes = segment.live_bytes.saturating_add(location.bytes);
+        }
+    }
+
+    fn forget_key(&mut self, key: &Arc<str>, location: Location) {
+        if let Some(segment) = self.segments.get_mut(&location.segment) {
+            segment.keys.remove(key);
+            segment.live_bytes = segment.live_bytes.saturating_sub(location.bytes);
         }
     }
 

@@ -22,6 +22,7 @@ mod io;
 mod log;
 mod record;
 mod recovery;
+mod remembered;
 mod shared;
 #[cfg(test)]
 mod tests;
@@ -37,7 +38,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 pub use self::recovery::OpenReport;
 
 use self::body::BodyFile;
-use self::committer::{Append, Command, End, Outcome, PreparedJob, PreparedState};
+use self::committer::{Append, Command, End, Outcome, PreparedJob, PreparedState, Remember};
 use self::index::{State, Taken};
 use self::io::Disk;
 use self::record::{EntryRecord, JobRecord, Record};
@@ -248,6 +249,17 @@ impl Spool for LocalSpool {
 
     fn changed(&self) -> &Notify {
         &self.shared.changed
+    }
+
+    async fn remember(&self, key: &str, value: Option<Bytes>) -> Result<(), SpoolError> {
+        remembered::check_sizes(key, value.as_deref())?;
+        let (answer, answered) = oneshot::channel();
+        let record = Record::Remembered { key, value: value.as_deref() }.encode();
+        self.ask(Command::Remember(Box::new(Remember { key: key.into(), value, record, answer })), answered).await
+    }
+
+    async fn recall(&self) -> Result<Vec<(Arc<str>, Bytes)>, SpoolError> {
+        Ok(self.shared.index().remembered().all())
     }
 
     async fn stats(&self) -> Result<SpoolStats, SpoolError> {

@@ -15,8 +15,8 @@ use crate::message::MessageId;
 pub(super) const SEGMENT_HEADER_BYTES: usize = 32;
 /// Bytes of a record before its payload.
 pub(super) const RECORD_HEADER_BYTES: usize = MARKER_BYTES + CHECKED_FROM + 5;
-/// The only version so far.
-const VERSION: u32 = 1;
+/// What is written. Version 1, which is still read, had no [`Record::Remembered`].
+const VERSION: u32 = 2;
 const MAGIC: &[u8; 8] = b"GWSPOOL\0";
 const MARKER_BYTES: usize = 8;
 /// In what follows the marker, the checksum covers everything from here on.
@@ -38,6 +38,8 @@ pub(super) enum Record<'a> {
     Rescheduled { id: MessageId, job: u32, attempt: u32, due: UnixMillis, state: &'a [u8], state_offset: usize },
     /// The job is done.
     Finished { id: MessageId, job: u32 },
+    /// A value that belongs to no message; the last one of its key counts, and `None` is none.
+    Remembered { key: &'a str, value: Option<&'a [u8]> },
     /// First record of its segment: all from this place up to this segment was written in vain and never acknowledged.
     Void { segment: u64, offset: u64 },
 }
@@ -121,6 +123,9 @@ impl Record<'_> {
                 Writer::new(KIND_RESCHEDULED).id(*id).u32(*job).u32(*attempt).u64(*due).block(state).end()
             }
             Self::Finished { id, job } => Writer::new(KIND_FINISHED).id(*id).u32(*job).end(),
+            Self::Remembered { key, value } => {
+                Writer::new(KIND_REMEMBERED).block(key.as_bytes()).u8(u8::from(value.is_some())).block(value.unwrap_or_default()).end()
+            }
             Self::Void { segment, offset } => Writer::new(KIND_VOID).u64(*segment).u64(*offset).end(),
         }
     }
@@ -222,6 +227,7 @@ const KIND_CLAIMED: u8 = 3;
 const KIND_RESCHEDULED: u8 = 4;
 const KIND_FINISHED: u8 = 5;
 const KIND_VOID: u8 = 6;
+const KIND_REMEMBERED: u8 = 7;
 
 fn decode_payload(kind: u8, mut reader: Reader<'_>) -> Option<Record<'_>> {
     Some(match kind {
@@ -237,6 +243,11 @@ fn decode_payload(kind: u8, mut reader: Reader<'_>) -> Option<Record<'_>> {
             state_offset: Record::RESCHEDULED_STATE_OFFSET,
         },
         KIND_FINISHED => Record::Finished { id: reader.id()?, job: reader.u32()? },
+        KIND_REMEMBERED => {
+            let key = std::str::from_utf8(reader.block()?).ok()?;
+            let (there, value) = (reader.u8()? != 0, reader.block()?);
+            Record::Remembered { key, value: there.then_some(value) }
+        }
         KIND_VOID => Record::Void { segment: reader.u64()?, offset: reader.u64()? },
         _ => return None,
     })
@@ -366,6 +377,8 @@ mod tests {
             Record::Claimed { id, job: 1, attempt: 9 },
             Record::Rescheduled { id, job: 1, attempt: 9, due: u64::MAX, state: b"later", state_offset: 0 },
             Record::Finished { id, job: u32::MAX },
+            Record::Remembered { key: "google day", value: Some(b"1999") },
+            Record::Remembered { key: "", value: None },
             Record::Void { segment: 3, offset: 4 },
         ]
     }
@@ -423,9 +436,9 @@ mod tests {
         header.extend_from_slice(&MARKER);
         assert_eq!(decode_segment_header(&header), SegmentHeader::Damaged(Some(MARKER)));
         let mut newer = encode_segment_header(&MARKER);
-        newer[8..12].copy_from_slice(&2_u32.to_le_bytes());
+        newer[8..12].copy_from_slice(&(VERSION + 1).to_le_bytes());
         let crc = crc32fast::hash(&newer[..28]).to_le_bytes();
         newer[28..].copy_from_slice(&crc);
-        assert_eq!(decode_segment_header(&newer), SegmentHeader::Newer(2));
+        assert_eq!(decode_segment_header(&newer), SegmentHeader::Newer(VERSION + 1));
     }
 }

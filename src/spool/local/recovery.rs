@@ -195,6 +195,7 @@ impl Recovery<'_> {
                 self.index.reschedule(JobId { entry: id, job }, attempt, due, state);
             }
             Record::Finished { id, job } => drop(self.index.finish(JobId { entry: id, job })),
+            Record::Remembered { key, value } => self.index.remember(key, value, location),
             Record::Void { .. } => {}
         }
     }

@@ -35,6 +35,8 @@ struct World {
     random: Random,
     jobs: BTreeMap<JobId, Expected>,
     held: Vec<Claim>,
+    /// What may be found under each key.
+    values: BTreeMap<String, Vec<Option<Bytes>>>,
     next: u32,
     /// The process or the power has gone: whatever fails now may have happened or not.
     may_crash: bool,
@@ -42,7 +44,7 @@ struct World {
 
 impl World {
     fn new(seed: u64, may_crash: bool) -> Self {
-        Self { seed, random: Random(seed), jobs: BTreeMap::new(), held: Vec::new(), next: 0, may_crash }
+        Self { seed, random: Random(seed), jobs: BTreeMap::new(), held: Vec::new(), values: BTreeMap::new(), next: 0, may_crash }
     }
 
     fn entry(&mut self) -> NewEntry {
@@ -73,7 +75,7 @@ impl World {
 
     /// A few operations, some of them at once so that they share groups.
     async fn step(&mut self, spool: &Arc<LocalSpool>) {
-        match self.random.index(6) {
+        match self.random.index(7) {
             0 => {
                 let entry = self.entry();
                 let result = spool.append_claimed(entry.clone()).await;
@@ -102,12 +104,26 @@ impl World {
                     self.ended(claim, result, None);
                 }
             }
+            5 => self.remember(spool).await,
             _ => {
                 let Some(claim) = self.random.take(&mut self.held) else { return };
                 let state = Bytes::from(format!("again {}{}", claim.attempt, "r".repeat(self.random.index(30))));
                 let result = spool.reschedule(&claim, NOW, state.clone()).await;
                 self.ended(claim, result, Some(state));
             }
+        }
+    }
+
+    async fn remember(&mut self, spool: &LocalSpool) {
+        self.next += 1;
+        let key = format!("key {}", self.random.index(4));
+        let value = (self.random.index(4) > 0).then(|| Bytes::from(format!("value {}", self.next)));
+        let result = spool.remember(&key, value.clone()).await;
+        let possible = self.values.entry(key).or_insert_with(|| vec![None]);
+        match result {
+            Ok(()) => *possible = vec![value],
+            Err(_) if self.may_crash => possible.push(value),
+            Err(_) => {}
         }
     }
 
@@ -156,6 +172,12 @@ impl World {
             if !seen.contains(id) {
                 *expected = Expected::default();
             }
+        }
+        let recalled: BTreeMap<_, _> = spool.recall().await.unwrap().into_iter().collect();
+        for (key, possible) in &mut self.values {
+            let found = recalled.get(key.as_str()).cloned();
+            assert!(possible.contains(&found), "seed {seed}: {key} is {found:?}, not one of {possible:?}");
+            *possible = vec![found];
         }
         assert_eq!(spool.stats().await.unwrap().jobs, claims.len() as u64, "seed {seed}");
         self.held = claims;

@@ -224,6 +224,9 @@ pub const SPOOL_GROUP_BYTES_MAX: u64 = 8 * 1024 * 1024;
 pub const SPOOL_RECORD_BYTES_MAX: u64 = 32 * 1024 * 1024;
 /// A job's state above this is read back from disk instead of being kept in memory.
 pub const SPOOL_STATE_MEMORY_BYTES_MAX: usize = 256;
+/// Jobs that are listed in one step, while nothing else can look into the spool's index.
+/// Source: well below a millisecond.
+pub const SPOOL_LIST_STEP: usize = 256;
 /// Values that belong to no message and are kept across restarts (counts of limits, holds); they are all in memory.
 /// Source: a few for each relay.
 pub const SPOOL_KEYS_MAX: usize = 4096;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Claim, JobId, NewEntry, NewJob, Spool, SpoolError, UnixMillis};
+use super::{Claim, Instruction, JobId, JobView, NewEntry, NewJob, Spool, SpoolError, UnixMillis};
 use crate::limits::{SPOOL_KEY_BYTES_MAX, SPOOL_KEYS_MAX, SPOOL_VALUE_BYTES_MAX};
 use crate::message::{Content, MessageId};
 
@@ -29,7 +29,9 @@ macro_rules! conformance_suite {
             an_ended_claim_is_stale, an_entry_lives_as_long_as_its_last_job, lanes_tell_the_first_due_time, a_restart_keeps_all_but_claims,
             a_dead_process_has_no_claims, finished_jobs_stay_finished, large_contents_and_states_survive, an_id_is_stored_once,
             an_entry_without_jobs_is_refused, rescheduling_wins_over_the_first_state, values_are_remembered_until_replaced,
-            values_have_limits,
+            values_have_limits, jobs_are_listed_by_id_page_by_page, a_due_time_can_be_moved, a_held_job_waits_for_its_release,
+            a_dropped_job_is_gone, an_attempt_under_way_is_left_alone, instructions_survive_restarts_and_all_that_moves_records,
+            a_job_is_dropped_or_claimed_but_not_both,
         );
     };
     ($engine:expr; $($promise:ident),+ $(,)?) => {
@@ -323,4 +325,198 @@ pub(crate) async fn values_have_limits(engine: &impl Engine) {
     spool.remember("7", None).await.unwrap();
     spool.remember("one more", value(1)).await.unwrap();
     assert_eq!(spool.recall().await.unwrap().len(), SPOOL_KEYS_MAX);
+}
+
+async fn all_jobs(spool: &impl Spool, page: usize) -> Vec<JobView> {
+    let mut jobs: Vec<JobView> = Vec::new();
+    loop {
+        let found = spool.jobs(jobs.last().map(|job| job.id), page).await.unwrap();
+        assert!(found.len() <= page);
+        if found.is_empty() {
+            return jobs;
+        }
+        jobs.extend(found);
+    }
+}
+
+async fn job(spool: &impl Spool, number: u32) -> JobView {
+    all_jobs(spool, 100).await.into_iter().find(|job| job.id == job_of(number)).unwrap()
+}
+
+/// The first job of an entry.
+fn job_of(number: u32) -> JobId {
+    JobId { entry: id(number), job: 0 }
+}
+
+pub(crate) async fn jobs_are_listed_by_id_page_by_page(engine: &impl Engine) {
+    let spool = engine.open().await;
+    assert!(spool.jobs(None, 9).await.unwrap().is_empty());
+    // More than any engine takes in one step.
+    for number in (0..300).rev() {
+        let mut entry = entry(number, &["a", "b", "c"]);
+        entry.jobs[2].state = Bytes::from(vec![b's'; 1000]);
+        spool.append(entry).await.unwrap();
+    }
+    let (_, claims) = spool.append_claimed(entry(300, &["d"])).await.unwrap();
+    let listed = |jobs: &[JobView]| jobs.iter().map(|job| job.id).collect::<Vec<_>>();
+    let mut expected: Vec<_> = (0..300).flat_map(|number| (0..3).map(move |job| JobId { entry: id(number), job })).collect();
+    expected.push(job_of(300));
+    for page in [1, 2, 7, 1000] {
+        assert!(listed(&all_jobs(&*spool, page).await) == expected, "page of {page}");
+    }
+    assert!(spool.jobs(None, 0).await.unwrap().is_empty());
+    let jobs = all_jobs(&*spool, 50).await;
+    let first = &jobs[0];
+    assert_eq!((&*first.lane, first.attempt, first.due, first.stored_at), ("a", 0, NOW, NOW));
+    assert_eq!((first.claimed, first.held, &first.state[..]), (false, false, &b"state 0.0"[..]));
+    assert_eq!(first.content_bytes, entry(0, &[]).content.len() as u64);
+    assert_eq!((jobs[2].state.len(), jobs[2].state[0]), (1000, b's'));
+    let last = &jobs[900];
+    assert_eq!((&*last.lane, last.attempt, last.claimed), ("d", 1, true));
+    spool.finish(&claims[0]).await.unwrap();
+    let middle = spool.claim("b", NOW, 1).await.unwrap().remove(0);
+    spool.finish(&middle).await.unwrap();
+    expected.retain(|job| ![middle.id, job_of(300)].contains(job));
+    drop(spool);
+    assert!(listed(&all_jobs(&*engine.open().await, 8).await) == expected);
+}
+
+pub(crate) async fn a_due_time_can_be_moved(engine: &impl Engine) {
+    let spool = engine.open().await;
+    let mut later = entry(1, &["a"]);
+    later.jobs[0].due = NOW + 1000;
+    spool.append(later).await.unwrap();
+    spool.instruct(job_of(1), Instruction::Due(NOW)).await.unwrap();
+    assert_eq!(spool.lanes().await.unwrap(), [("a".into(), NOW)]);
+    let claim = claim_one(&*spool, "a").await;
+    assert_eq!((claim.attempt, claim.state.clone()), (1, Bytes::from("state 1.0")));
+    spool.reschedule(&claim, NOW, "again".into()).await.unwrap();
+    spool.instruct(job_of(1), Instruction::Due(NOW + 2000)).await.unwrap();
+    assert!(spool.claim("a", NOW + 1999, 9).await.unwrap().is_empty());
+    let claim = spool.claim("a", NOW + 2000, 9).await.unwrap().remove(0);
+    assert_eq!((claim.attempt, claim.state), (2, Bytes::from("again")), "nothing else changes");
+}
+
+pub(crate) async fn a_held_job_waits_for_its_release(engine: &impl Engine) {
+    let spool = engine.open().await;
+    spool.append(entry(1, &["a", "b"])).await.unwrap();
+    spool.instruct(job_of(1), Instruction::Hold).await.unwrap();
+    assert_eq!(spool.lanes().await.unwrap(), [("b".into(), NOW)], "what is held does not wait");
+    for again in [Instruction::Hold, Instruction::Due(NOW)] {
+        spool.instruct(job_of(1), again).await.unwrap();
+        assert!(spool.claim("a", u64::MAX, 9).await.unwrap().is_empty());
+    }
+    let view = job(&*spool, 1).await;
+    assert_eq!((view.held, view.claimed, view.due), (true, false, NOW));
+    assert_eq!(spool.stats().await.unwrap().jobs, 2);
+    // An entry lives for the sake of a held job.
+    let other = claim_one(&*spool, "b").await;
+    spool.finish(&other).await.unwrap();
+    spool.read(id(1)).await.unwrap();
+    spool.instruct(job_of(1), Instruction::Release(NOW + 5)).await.unwrap();
+    assert!(!job(&*spool, 1).await.held);
+    assert!(spool.claim("a", NOW + 4, 9).await.unwrap().is_empty());
+    let claim = spool.claim("a", NOW + 5, 9).await.unwrap().remove(0);
+    assert_eq!(claim.attempt, 1);
+    spool.finish(&claim).await.unwrap();
+    assert_eq!(spool.stats().await.unwrap().entries, 0);
+}
+
+pub(crate) async fn a_dropped_job_is_gone(engine: &impl Engine) {
+    let spool = engine.open().await;
+    let mut large = entry(1, &["a", "b"]);
+    large.content = content(&[&[b'x'; 300_000]]);
+    spool.append(large).await.unwrap();
+    spool.instruct(job_of(1), Instruction::Drop).await.unwrap();
+    assert!(spool.claim("a", u64::MAX, 9).await.unwrap().is_empty());
+    assert_eq!(spool.read(id(1)).await.unwrap().content.len(), 300_000);
+    let other = JobId { entry: id(1), job: 1 };
+    spool.instruct(other, Instruction::Hold).await.unwrap();
+    spool.instruct(other, Instruction::Drop).await.unwrap();
+    assert!(spool.read(id(1)).await.is_err());
+    let stats = spool.stats().await.unwrap();
+    assert_eq!((stats.entries, stats.jobs), (0, 0));
+    for instruction in [Instruction::Drop, Instruction::Hold, Instruction::Due(NOW), Instruction::Release(NOW)] {
+        assert_eq!(spool.instruct(other, instruction).await, Err(SpoolError::StaleClaim), "{instruction:?}");
+    }
+}
+
+pub(crate) async fn an_attempt_under_way_is_left_alone(engine: &impl Engine) {
+    let spool = engine.open().await;
+    let (_, claims) = spool.append_claimed(entry(1, &["a"])).await.unwrap();
+    for instruction in [Instruction::Hold, Instruction::Drop] {
+        assert_eq!(spool.instruct(job_of(1), instruction).await, Err(SpoolError::Claimed), "{instruction:?}");
+    }
+    for instruction in [Instruction::Due(NOW), Instruction::Release(NOW)] {
+        spool.instruct(job_of(1), instruction).await.unwrap();
+        assert!(spool.claim("a", u64::MAX, 9).await.unwrap().is_empty(), "{instruction:?}");
+    }
+    spool.reschedule(&claims[0], NOW + 9, "later".into()).await.unwrap();
+    let view = job(&*spool, 1).await;
+    assert_eq!((view.due, view.claimed, view.held, view.attempt), (NOW + 9, false, false, 1));
+    // An old token is no way around a hold.
+    spool.instruct(job_of(1), Instruction::Hold).await.unwrap();
+    assert_eq!(spool.finish(&claims[0]).await, Err(SpoolError::StaleClaim));
+    assert!(job(&*spool, 1).await.held);
+}
+
+pub(crate) async fn instructions_survive_restarts_and_all_that_moves_records(engine: &impl Engine) {
+    let spool = engine.open().await;
+    for number in 1..=4 {
+        spool.append(entry(number, &["a"])).await.unwrap();
+    }
+    let of_dead = claim_one(&*spool, "a").await;
+    assert_eq!(of_dead.id, job_of(1));
+    spool.instruct(job_of(2), Instruction::Hold).await.unwrap();
+    spool.instruct(job_of(3), Instruction::Due(NOW + 70)).await.unwrap();
+    spool.instruct(job_of(4), Instruction::Drop).await.unwrap();
+    let mut spool = spool;
+    for round in 0..3 {
+        // Mail comes and goes, so that an engine that gives space back moves what stays.
+        for number in 0..100 {
+            let (_, claims) = spool.append_claimed(entry(100 + round * 100 + number, &["lane"])).await.unwrap();
+            spool.finish(&claims[0]).await.unwrap();
+        }
+        drop(spool);
+        spool = engine.open().await;
+        let jobs: Vec<_> = all_jobs(&*spool, 9).await.iter().map(|job| (job.id, job.due, job.held, job.claimed)).collect();
+        assert_eq!(
+            jobs,
+            [(job_of(1), NOW, false, false), (job_of(2), NOW, true, false), (job_of(3), NOW + 70, false, false)],
+            "round {round}"
+        );
+    }
+    assert_eq!(claim_one(&*spool, "a").await.attempt, 2);
+    assert!(spool.claim("a", NOW + 69, 9).await.unwrap().is_empty());
+    spool.instruct(job_of(2), Instruction::Release(NOW)).await.unwrap();
+    drop(spool);
+    let claims = engine.open().await.claim("a", NOW + 70, 9).await.unwrap();
+    assert_eq!(claims.iter().map(|claim| claim.id).collect::<Vec<_>>(), [job_of(1), job_of(2), job_of(3)]);
+}
+
+pub(crate) async fn a_job_is_dropped_or_claimed_but_not_both(engine: &impl Engine) {
+    let spool = engine.open().await;
+    for number in 0..60 {
+        spool.append(entry(number, &["a"])).await.unwrap();
+    }
+    let (mut claims, mut drops) = (Vec::new(), Vec::new());
+    for number in 0..60 {
+        let (one, other) = (spool.clone(), spool.clone());
+        // From the other end, so that they meet in the middle.
+        let job = job_of(59 - number);
+        drops.push(tokio::spawn(async move { (job, one.instruct(job, Instruction::Drop).await) }));
+        claims.push(tokio::spawn(async move { other.claim("a", NOW, 1).await.unwrap() }));
+    }
+    let mut claimed = HashSet::new();
+    for claim in claims {
+        claimed.extend(claim.await.unwrap().into_iter().map(|claim| claim.id));
+    }
+    for drop in drops {
+        let (job, result) = drop.await.unwrap();
+        let expected = if claimed.contains(&job) { Err(SpoolError::Claimed) } else { Ok(()) };
+        assert_eq!(result, expected, "{job:?}");
+    }
+    let left = all_jobs(&*spool, 100).await;
+    assert_eq!(left.iter().map(|job| job.id).collect::<HashSet<_>>(), claimed);
+    assert!(left.iter().all(|job| job.claimed));
 }

@@ -70,6 +70,42 @@ pub struct Claim {
     pub state: Bytes,
 }
 
+/// A job as its operator sees it.
+#[derive(Clone, Debug)]
+pub struct JobView {
+    /// The job.
+    pub id: JobId,
+    /// Its lane.
+    pub lane: Arc<str>,
+    /// Attempts made, one under way included.
+    pub attempt: u32,
+    /// When it may be claimed, or might be if it were not held.
+    pub due: UnixMillis,
+    /// When the entry was stored.
+    pub stored_at: UnixMillis,
+    /// An attempt is under way.
+    pub claimed: bool,
+    /// Set aside: never due until it is released.
+    pub held: bool,
+    /// The state as last stored; empty if it is damaged, which a claim would report.
+    pub state: Bytes,
+    /// Octets of the entry's content.
+    pub content_bytes: u64,
+}
+
+/// What an operator wants of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Instruction {
+    /// Due at this time (now, to retry). A held job stays held.
+    Due(UnixMillis),
+    /// Set aside until released; survives a restart.
+    Hold,
+    /// Back in its lane, due at this time; for a job that is not held the same as [`Instruction::Due`].
+    Release(UnixMillis),
+    /// Gone; the entry goes with its last job.
+    Drop,
+}
+
 /// An entry read back.
 #[derive(Clone, Debug)]
 pub struct StoredEntry {
@@ -92,6 +128,8 @@ pub enum SpoolError {
     Io(Arc<str>),
     /// The claim was given up or taken over by another; its outcome does not count.
     StaleClaim,
+    /// An attempt or another instruction is under way.
+    Claimed,
     /// What was stored is damaged; it was set aside at the place the text names.
     Corrupt(Arc<str>),
     /// The engine is shutting down.
@@ -104,6 +142,7 @@ impl fmt::Display for SpoolError {
             Self::Full => f.write_str("the spool has no space left"),
             Self::Io(text) => write!(f, "the spool's storage failed: {text}"),
             Self::StaleClaim => f.write_str("the claim is no longer held"),
+            Self::Claimed => f.write_str("the job is being worked on"),
             Self::Corrupt(text) => write!(f, "a damaged record was set aside: {text}"),
             Self::Closed => f.write_str("the spool is closed"),
         }
@@ -153,6 +192,14 @@ pub trait Spool: Send + Sync + 'static {
 
     /// Notified when a job may have become claimable sooner than before. It keeps one permit, so one waiter misses nothing.
     fn changed(&self) -> &tokio::sync::Notify;
+
+    /// Jobs in the order of their ids, from behind `after`, at most `max`: pages through the whole spool without holding anybody up.
+    fn jobs(&self, after: Option<JobId>, max: usize) -> impl Future<Output = Result<Vec<JobView>, SpoolError>> + Send;
+
+    /// Carries out an instruction; returns after it is on stable storage. While an attempt is under way, `Hold` and `Drop` are refused
+    /// with [`SpoolError::Claimed`], and `Due` and `Release` do nothing. Of two instructions for one job at once, the later may be
+    /// refused the same way. [`SpoolError::StaleClaim`]: the job is gone.
+    fn instruct(&self, job: JobId, instruction: Instruction) -> impl Future<Output = Result<(), SpoolError>> + Send;
 
     /// Keeps a small value under a key until another, or `None`, takes its place; returns after it is on stable storage. For what
     /// must be known after a restart and belongs to no message. A key or value that is too long, and a key too many, are errors.

@@ -8,7 +8,9 @@ use tokio::sync::Notify;
 
 use super::Random;
 use crate::message::MessageId;
-use crate::spool::{Claim, LocalSpool, NewEntry, Receipt, Spool, SpoolError, SpoolStats, StoredEntry, UnixMillis};
+use crate::spool::{
+    Claim, Instruction, JobId, JobView, LocalSpool, NewEntry, Receipt, Spool, SpoolError, SpoolStats, StoredEntry, UnixMillis,
+};
 
 /// The spool and what is wrong with it.
 pub(super) struct Faulty {
@@ -84,7 +86,7 @@ impl Faulty {
         let inner = Arc::clone(&self.inner);
         let runtime = tokio::runtime::Handle::current();
         let result = tokio::task::spawn_blocking(move || runtime.block_on(work(inner))).await.map_err(|_| SpoolError::Closed)?;
-        if matches!(operation, "append" | "reschedule") {
+        if matches!(operation, "append" | "reschedule" | "instruct") {
             // The engine's thread answers first and notifies then; in between the clock would jump.
             self.inner.changed().notify_one();
         }
@@ -130,6 +132,14 @@ impl Spool for Faulty {
 
     fn changed(&self) -> &Notify {
         self.inner.changed()
+    }
+
+    async fn jobs(&self, after: Option<JobId>, max: usize) -> Result<Vec<JobView>, SpoolError> {
+        self.run("jobs", move |inner| async move { inner.jobs(after, max).await }).await
+    }
+
+    async fn instruct(&self, job: JobId, instruction: Instruction) -> Result<(), SpoolError> {
+        self.run("instruct", move |inner| async move { inner.instruct(job, instruction).await }).await
     }
 
     async fn remember(&self, key: &str, value: Option<Bytes>) -> Result<(), SpoolError> {

@@ -12,15 +12,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
-use super::super::{JobId, SpoolError, UnixMillis};
+use super::super::{Instruction, JobId, SpoolError, UnixMillis};
 use super::body::{self, BodyFile};
 use super::compaction;
-use super::index::{JobSeed, Location, State, Taken};
+use super::index::{Change, EntrySeed, JobSeed, Location, State, Taken};
 use super::log::Log;
-use super::record::{Encoded, Record};
+use super::record::{Encoded, Record, Standing};
 use super::shared::{Handed, Shared, failed};
 use crate::limits::{SPOOL_GROUP_BYTES_MAX, SPOOL_QUEUE_MAX};
-use crate::message::MessageId;
 
 type Answer<T> = oneshot::Sender<Result<T, SpoolError>>;
 
@@ -32,6 +31,8 @@ pub(super) enum Command {
     Claim { lane: Arc<str>, now: UnixMillis, max: usize, answer: Answer<Handed> },
     /// End a claim.
     End(Box<End>),
+    /// Carry out an operator's instruction.
+    Instruct { job: JobId, instruction: Instruction, answer: Answer<()> },
     /// Remember a value, or forget it.
     Remember(Box<Remember>),
     /// Answer all that came before, then stop.
@@ -40,8 +41,7 @@ pub(super) enum Command {
 
 /// An entry with its record made.
 pub(super) struct Append {
-    pub(super) id: MessageId,
-    pub(super) stored_at: UnixMillis,
+    pub(super) entry: EntrySeed,
     pub(super) record: Encoded,
     pub(super) body: Option<BodyFile>,
     pub(super) jobs: Vec<PreparedJob>,
@@ -82,11 +82,11 @@ pub(super) enum Outcome {
 
 /// A state that is about to have a place.
 pub(super) enum PreparedState {
-    Memory(Bytes),
+    Memory(Box<[u8]>),
     /// By its place in the record.
     Record {
         offset: usize,
-        bytes: usize,
+        bytes: u32,
         crc: u32,
     },
 }
@@ -95,9 +95,10 @@ impl PreparedState {
     /// Small states stay in memory, as copies, so that they do not keep the caller's buffer alive.
     pub(super) fn new(state: &[u8], offset: usize, memory_bytes_max: usize) -> Self {
         if state.len() <= memory_bytes_max {
-            Self::Memory(Bytes::copy_from_slice(state))
+            Self::Memory(state.into())
         } else {
-            Self::Record { offset, bytes: state.len(), crc: crc32fast::hash(state) }
+            // Above 4 GiB it is refused before it comes here (SPOOL_RECORD_BYTES_MAX).
+            Self::Record { offset, bytes: u32::try_from(state.len()).unwrap_or(u32::MAX), crc: crc32fast::hash(state) }
         }
     }
 
@@ -105,7 +106,7 @@ impl PreparedState {
         match (self, log.file()) {
             (Self::Record { offset, bytes, crc }, Some(file)) => State::Disk { file, offset: record.offset + offset as u64, bytes, crc },
             (Self::Memory(bytes), _) => State::Memory(bytes),
-            (Self::Record { .. }, None) => State::Memory(Bytes::new()),
+            (Self::Record { .. }, None) => State::Memory(Box::default()),
         }
     }
 }
@@ -117,6 +118,7 @@ enum Item {
     Append(Box<Append>),
     Claim { records: Vec<Encoded>, taken: Vec<Taken>, answer: Answer<Handed> },
     End(Box<End>),
+    Instruct { record: Encoded, job: JobId, change: Change, answer: Answer<()> },
     Remember(Box<Remember>),
 }
 
@@ -128,6 +130,7 @@ impl Item {
             Self::Append(append) => std::slice::from_ref(&append.record),
             Self::Claim { records, .. } => records,
             Self::End(end) => std::slice::from_ref(&end.record),
+            Self::Instruct { record, .. } => std::slice::from_ref(record),
             Self::Remember(remember) => std::slice::from_ref(&remember.record),
         }
     }
@@ -179,7 +182,7 @@ impl Committer {
                     Command::Append(append) => append.record.bytes(),
                     Command::End(end) => end.record.bytes(),
                     Command::Remember(remember) => remember.record.bytes(),
-                    Command::Claim { .. } | Command::Close => 0,
+                    Command::Claim { .. } | Command::Instruct { .. } | Command::Close => 0,
                 });
                 group.push(command);
                 let more = bytes < SPOOL_GROUP_BYTES_MAX && group.len() < SPOOL_QUEUE_MAX;
@@ -221,11 +224,11 @@ impl Committer {
     fn admit(&mut self, command: Command, items: &[Item], space: &Result<(), SpoolError>) -> Option<Item> {
         match command {
             Command::Append(append) => {
-                let same = |item: &Item| matches!(item, Item::Append(other) if other.id == append.id);
+                let same = |item: &Item| matches!(item, Item::Append(other) if other.entry.id == append.entry.id);
                 if let Err(error) = space {
                     let _ = append.answer.send(Err(error.clone()));
-                } else if self.shared.index().entry(append.id).is_some() || items.iter().any(same) {
-                    let _ = append.answer.send(Err(SpoolError::Io(format!("an entry {} exists", append.id).into())));
+                } else if self.shared.index().entry(append.entry.id).is_some() || items.iter().any(same) {
+                    let _ = append.answer.send(Err(SpoolError::Io(format!("an entry {} exists", append.entry.id).into())));
                 } else {
                     return Some(Item::Append(append));
                 }
@@ -248,6 +251,19 @@ impl Committer {
                     None
                 }
             }
+            Command::Instruct { job, instruction, answer } => match self.shared.index().begin_change(job, instruction) {
+                Ok(Some(change)) => {
+                    let record = match change {
+                        Change::Arranged { due, held } => Record::Arranged { id: job.entry, job: job.job, due, held },
+                        Change::Dropped => Record::Finished { id: job.entry, job: job.job },
+                    };
+                    Some(Item::Instruct { record: record.encode(), job, change, answer })
+                }
+                nothing => {
+                    let _ = answer.send(nothing.map(drop));
+                    None
+                }
+            },
             Command::Remember(remember) => {
                 let coming = items.iter().filter(|item| matches!(item, Item::Remember(_))).count();
                 match self.shared.index().remembered().check_room(&remember.key, coming) {
@@ -319,6 +335,16 @@ impl Committer {
                     let Some(location) = location else { continue };
                     index.relocate_key(&moved.key, location);
                 }
+                Item::Instruct { job, change, answer, .. } => {
+                    match change {
+                        Change::Dropped => bodies.extend(index.finish(job).and_then(|entry| entry.body()).map(|_| job.entry)),
+                        Change::Arranged { due, held } => {
+                            index.arrange(job, due, held);
+                            sooner |= !held;
+                        }
+                    }
+                    answers.push(Box::new(move || drop(answer.send(Ok(())))));
+                }
                 Item::Remember(remember) => {
                     let Some(location) = location else { continue };
                     let Remember { key, value, answer, .. } = *remember;
@@ -333,25 +359,25 @@ impl Committer {
                 }
                 Item::Append(append) => {
                     let Some(location) = location else { continue };
-                    let Append { id, stored_at, body, jobs, claimed, answer, .. } = *append;
+                    let Append { entry, body, jobs, claimed, answer, .. } = *append;
                     let seeds = jobs.into_iter().zip(0..).map(|(job, number)| JobSeed {
                         job: number,
                         lane: job.lane,
                         due: job.due,
                         attempt: u32::from(claimed),
-                        claimed,
+                        standing: if claimed { Standing::Claimed } else { Standing::Waiting },
                         state: job.state.placed(&self.log, location),
                     });
                     let seeds: Vec<JobSeed> = seeds.collect();
                     let taken = |seed: &JobSeed| Taken {
-                        id: JobId { entry: id, job: seed.job },
+                        id: JobId { entry: entry.id, job: seed.job },
                         lane: seed.lane.clone(),
                         attempt: seed.attempt,
-                        stored_at,
+                        stored_at: entry.stored_at,
                         state: seed.state.clone(),
                     };
-                    let handed = Handed::new(seeds.iter().filter(|seed| seed.claimed).map(taken).collect(), shared.clone());
-                    index.insert(id, stored_at, body.as_ref().map(BodyFile::body), location, seeds);
+                    let handed = Handed::new(seeds.iter().filter(|_| claimed).map(taken).collect(), shared.clone());
+                    index.insert(&entry, location, seeds);
                     sooner |= !claimed;
                     answers.push(Box::new(move || {
                         body.into_iter().for_each(BodyFile::keep);
@@ -362,7 +388,7 @@ impl Committer {
                     let Some(location) = location else { continue };
                     let End { id, attempt, outcome, answer, .. } = *end;
                     match outcome {
-                        Outcome::Finished => bodies.extend(index.finish(id).and_then(|entry| entry.body).map(|_| id.entry)),
+                        Outcome::Finished => bodies.extend(index.finish(id).and_then(|entry| entry.body()).map(|_| id.entry)),
                         Outcome::Rescheduled(due, state) => {
                             index.reschedule(id, attempt, due, state.placed(&self.log, location));
                             sooner = true;
@@ -386,6 +412,10 @@ impl Committer {
         for item in items {
             match item {
                 Item::Copy(_) | Item::CopyValue(_) => {}
+                Item::Instruct { job, answer, .. } => {
+                    self.shared.index().abort_change(job);
+                    let _ = answer.send(Err(error.clone()));
+                }
                 Item::Remember(remember) => drop(remember.answer.send(Err(error.clone()))),
                 Item::Append(append) => {
                     let Append { body, answer, .. } = *append;

@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::super::{JobId, SpoolError};
 use super::committer::PreparedState;
-use super::index::{Job, Status};
+use super::index::Job;
 use super::record::{self, Encoded, EntryRecord, JobRecord, Record};
 use super::shared::{Shared, failed};
 use crate::limits::{SPOOL_COPY_BYTES_PER_GROUP, SPOOL_LIVE_PERCENT_MIN};
@@ -51,7 +51,7 @@ impl Compactor {
     /// Deletes the oldest segments as long as nothing in them lives; `active` and later ones stay.
     pub(super) fn delete_dead(&mut self, active: u64) {
         loop {
-            let oldest = self.shared.index().oldest_segment();
+            let oldest = self.shared.index().segments().oldest();
             let Some((number, false, ..)) = oldest.filter(|(number, ..)| *number < active && self.stuck != Some(*number)) else { return };
             // The name must be gone for good before the next segment goes, or a power loss could bring back records without their outcome.
             let gone = self.shared.disk.remove(&self.shared.folders.segment(number));
@@ -59,18 +59,18 @@ impl Compactor {
                 self.stuck = Some(number);
                 return;
             }
-            self.shared.index().remove_segment(number);
+            self.shared.index().segments_mut().remove(number);
         }
     }
 
     /// The segment to be emptied, if one is worth it.
     pub(super) fn wanted(&self, active: u64) -> Option<u64> {
         let index = self.shared.index();
-        let (number, lives, bytes, live) = index.oldest_segment()?;
+        let (number, lives, bytes, live) = index.segments().oldest()?;
         if self.paused || number >= active || !lives || self.stuck == Some(number) {
             return None;
         }
-        let (all_bytes, all_live) = index.segment_bytes();
+        let (all_bytes, all_live) = index.segments().bytes();
         let sparse = live.saturating_mul(100) < bytes.saturating_mul(SPOOL_LIVE_PERCENT_MIN);
         let slack = self.shared.sizes.segment_bytes.saturating_mul(2);
         (sparse || all_bytes > all_live.saturating_mul(2).saturating_add(slack)).then_some(number)
@@ -103,7 +103,7 @@ impl Compactor {
     fn copy(&self, id: MessageId) -> Result<Option<Moved>, SpoolError> {
         let found = self.shared.index().entry(id).map(|entry| (entry.location, entry.jobs.clone()));
         let Some((location, jobs)) = found else { return Ok(None) };
-        let Some(file) = self.shared.index().segment_file(location.segment) else { return Ok(None) };
+        let Some(file) = self.shared.index().segments().file(location.segment) else { return Ok(None) };
         let bytes = Bytes::from(location.read(&file).map_err(|error| failed("reading a straggler", &error))?);
         let mut kept = Vec::with_capacity(jobs.len());
         for (number, job) in jobs {
@@ -132,7 +132,7 @@ impl Compactor {
             .map(|(number, job, state)| JobRecord {
                 job: *number,
                 attempt: job.attempt,
-                claimed: job.status != Status::Waiting,
+                standing: job.status.standing(),
                 due: job.due,
                 lane: &job.lane,
                 state,

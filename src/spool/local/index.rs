@@ -4,22 +4,25 @@
 //! over is released, and a job whose state is damaged is set aside. No method does I/O.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::super::{JobId, UnixMillis};
+use super::super::{Instruction, JobId, JobView, SpoolError, UnixMillis};
 use super::io::DiskFile;
-use super::record::Body;
+use super::record::{Body, Standing};
 use super::remembered::Remembered;
+use super::segments::Segments;
 use crate::message::MessageId;
 
 /// The index.
 #[derive(Default)]
 pub(super) struct Index {
-    entries: HashMap<MessageId, Entry>,
+    /// In the order in which they are listed.
+    entries: BTreeMap<MessageId, Entry>,
     lanes: HashMap<Arc<str>, Lane>,
-    segments: BTreeMap<u64, Segment>,
+    segments: Segments,
     remembered: Remembered,
     next_sequence: u64,
     jobs: u64,
@@ -30,9 +33,18 @@ pub(super) struct Index {
 pub(super) struct Entry {
     pub(super) location: Location,
     pub(super) stored_at: UnixMillis,
-    pub(super) body: Option<Body>,
-    /// Those not finished, by position.
+    pub(super) content_bytes: u64,
+    /// The checksum of a content in a file of its own.
+    body_crc: Option<u32>,
+    /// Those not finished, in the order of their positions.
     pub(super) jobs: Vec<(u32, Job)>,
+}
+
+impl Entry {
+    /// The content's file, if it has one.
+    pub(super) fn body(&self) -> Option<Body> {
+        self.body_crc.map(|crc| Body { bytes: self.content_bytes, crc })
+    }
 }
 
 /// Where a record stands.
@@ -71,15 +83,59 @@ pub(super) enum Status {
     Claimed,
     /// The same, and the claim's end is in the group being written.
     Ending,
+    /// Nobody, until it is released.
+    Held,
+    /// An instruction is in the group being written. Before, the job was held or waited.
+    Changing { held: bool },
+}
+
+impl Status {
+    /// An attempt is under way.
+    pub(super) fn is_claimed(self) -> bool {
+        matches!(self, Self::Claimed | Self::Ending)
+    }
+
+    /// Not due until it is released.
+    pub(super) fn is_held(self) -> bool {
+        matches!(self, Self::Held | Self::Changing { held: true })
+    }
+
+    /// As records have it.
+    pub(super) fn standing(self) -> Standing {
+        match self {
+            _ if self.is_claimed() => Standing::Claimed,
+            _ if self.is_held() => Standing::Held,
+            _ => Standing::Waiting,
+        }
+    }
+}
+
+impl From<Standing> for Status {
+    fn from(standing: Standing) -> Self {
+        match standing {
+            Standing::Waiting => Self::Waiting,
+            Standing::Claimed => Self::Claimed,
+            Standing::Held => Self::Held,
+        }
+    }
+}
+
+/// What an instruction comes to.
+#[derive(Clone, Copy)]
+pub(super) enum Change {
+    /// The job waits or is held.
+    Arranged { due: UnixMillis, held: bool },
+    /// The job is gone.
+    Dropped,
 }
 
 /// A job's state.
 #[derive(Clone)]
 pub(super) enum State {
     /// Small ones.
-    Memory(Bytes),
+    Memory(Box<[u8]>),
     /// In a segment.
-    Disk { file: Arc<DiskFile>, offset: u64, bytes: usize, crc: u32 },
+    Disk { file: Arc<DiskFile>, offset: u64, bytes: u32, crc: u32 },
 }
 
 /// A job to be put into the index.
@@ -88,8 +144,16 @@ pub(super) struct JobSeed {
     pub(super) lane: Arc<str>,
     pub(super) due: UnixMillis,
     pub(super) attempt: u32,
-    pub(super) claimed: bool,
+    pub(super) standing: Standing,
     pub(super) state: State,
+}
+
+/// An entry to be put into the index, without its jobs.
+pub(super) struct EntrySeed {
+    pub(super) id: MessageId,
+    pub(super) stored_at: UnixMillis,
+    pub(super) content_bytes: u64,
+    pub(super) body: Option<Body>,
 }
 
 /// A job taken for an attempt.
@@ -107,14 +171,16 @@ struct Lane {
     waiting: BTreeSet<(UnixMillis, u64, JobId)>,
 }
 
-struct Segment {
-    file: Arc<DiskFile>,
-    bytes: u64,
-    /// Entries whose record stands here, by offset.
-    live: BTreeMap<u64, MessageId>,
-    /// Keys whose last value stands here.
-    keys: BTreeSet<Arc<str>>,
-    live_bytes: u64,
+/// Where a job stands among those of its lane that wait.
+struct Turn {
+    lane: Arc<str>,
+    key: (UnixMillis, u64, JobId),
+}
+
+impl Job {
+    fn turn(&self, id: JobId) -> Turn {
+        Turn { lane: self.lane.clone(), key: (self.due, self.sequence, id) }
+    }
 }
 
 impl Index {
@@ -132,7 +198,7 @@ impl Index {
 
     /// Bytes on storage, garbage included.
     pub(super) fn bytes(&self) -> u64 {
-        self.segments.values().map(|segment| segment.bytes).fold(self.body_bytes, u64::saturating_add)
+        self.body_bytes.saturating_add(self.segments.bytes().0)
     }
 
     /// Lanes with a job that waits, each with its first due time.
@@ -148,29 +214,29 @@ impl Index {
 
     /// Entries whose content is a file of its own.
     pub(super) fn with_bodies(&self) -> impl Iterator<Item = MessageId> {
-        self.entries.iter().filter(|(_, entry)| entry.body.is_some()).map(|(id, _)| *id)
+        self.entries.iter().filter(|(_, entry)| entry.body_crc.is_some()).map(|(id, _)| *id)
     }
 
     // ---- entries and jobs ----
 
     /// Puts an entry in.
-    pub(super) fn insert(&mut self, id: MessageId, stored_at: UnixMillis, body: Option<Body>, location: Location, seeds: Vec<JobSeed>) {
+    pub(super) fn insert(&mut self, entry: &EntrySeed, location: Location, seeds: Vec<JobSeed>) {
+        let EntrySeed { id, stored_at, content_bytes, body } = *entry;
         let mut jobs = Vec::with_capacity(seeds.len());
         for seed in seeds {
             let (name, lane) = self.lane(&seed.lane);
             lane.jobs += 1;
-            let status = if seed.claimed { Status::Claimed } else { Status::Waiting };
-            let sequence = self.take_sequence();
+            let (status, sequence) = (Status::from(seed.standing), self.take_sequence());
             let job = Job { lane: name, due: seed.due, attempt: seed.attempt, status, state: seed.state, sequence };
             if status == Status::Waiting {
-                self.enqueue(JobId { entry: id, job: seed.job }, &job);
+                self.enqueue(job.turn(JobId { entry: id, job: seed.job }));
             }
             jobs.push((seed.job, job));
             self.jobs += 1;
         }
         self.body_bytes = self.body_bytes.saturating_add(body.map_or(0, |body| body.bytes));
-        self.occupy(id, location);
-        self.entries.insert(id, Entry { location, stored_at, body, jobs });
+        self.segments.occupy(id, location);
+        self.entries.insert(id, Entry { location, stored_at, content_bytes, body_crc: body.map(|body| body.crc), jobs });
     }
 
     /// Takes an entry out with all its jobs.
@@ -179,8 +245,8 @@ impl Index {
         for (job, state) in &entry.jobs {
             self.forget_job(JobId { entry: id, job: *job }, state);
         }
-        self.vacate(entry.location);
-        self.body_bytes = self.body_bytes.saturating_sub(entry.body.map_or(0, |body| body.bytes));
+        self.segments.vacate(entry.location);
+        self.body_bytes = self.body_bytes.saturating_sub(entry.body().map_or(0, |body| body.bytes));
         Some(entry)
     }
 
@@ -193,8 +259,8 @@ impl Index {
                 found.state = state;
             }
         }
-        self.vacate(old);
-        self.occupy(id, location);
+        self.segments.vacate(old);
+        self.segments.occupy(id, location);
     }
 
     /// Takes up to `max` due jobs, the longest due first, each with its next attempt number.
@@ -216,22 +282,21 @@ impl Index {
         let Some(job) = self.job_mut(id).filter(|job| job.attempt == attempt && job.status == Status::Claimed) else { return };
         job.status = Status::Waiting;
         job.attempt = job.attempt.saturating_sub(u32::from(uncount));
-        let job = job.clone();
-        self.enqueue(id, &job);
+        let turn = job.turn(id);
+        self.enqueue(turn);
     }
 
     /// All claims of a dead process end; their jobs are due at once.
     pub(super) fn release_all(&mut self, now: UnixMillis) {
         let mut released = Vec::new();
         for (id, entry) in &mut self.entries {
-            for (number, job) in entry.jobs.iter_mut().filter(|(_, job)| job.status != Status::Waiting) {
+            for (number, job) in entry.jobs.iter_mut().filter(|(_, job)| job.status.is_claimed()) {
                 job.status = Status::Waiting;
                 job.due = job.due.min(now);
-                released.push((JobId { entry: *id, job: *number }, job.clone()));
+                released.push(job.turn(JobId { entry: *id, job: *number }));
             }
         }
-        released.sort_by_key(|(_, job)| job.sequence);
-        released.iter().for_each(|(id, job)| self.enqueue(*id, job));
+        released.into_iter().for_each(|turn| self.enqueue(turn));
     }
 
     /// The claim's end is about to be written; false: it is not held.
@@ -257,27 +322,95 @@ impl Index {
         let Some(job) = self.job_mut(id) else { return };
         job.attempt = attempt;
         if std::mem::replace(&mut job.status, Status::Claimed) == Status::Waiting {
-            let job = job.clone();
-            self.dequeue(id, &job);
+            let turn = job.turn(id);
+            self.dequeue(&turn);
         }
     }
 
     /// The job waits again.
     pub(super) fn reschedule(&mut self, id: JobId, attempt: u32, due: UnixMillis, state: State) {
+        let Some(job) = self.job_mut(id) else { return };
+        (job.attempt, job.state) = (attempt, state);
+        self.arrange(id, due, false);
+    }
+
+    /// The job waits until it is due, behind others due at that time, or is held.
+    pub(super) fn arrange(&mut self, id: JobId, due: UnixMillis, held: bool) {
         let sequence = self.take_sequence();
         let Some(job) = self.job_mut(id) else { return };
-        let old = job.clone();
-        (job.attempt, job.due, job.state, job.sequence, job.status) = (attempt, due, state, sequence, Status::Waiting);
-        let new = job.clone();
-        self.dequeue(id, &old);
-        self.enqueue(id, &new);
+        let before = job.turn(id);
+        (job.due, job.sequence, job.status) = (due, sequence, if held { Status::Held } else { Status::Waiting });
+        let after = job.turn(id);
+        self.dequeue(&before);
+        if !held {
+            self.enqueue(after);
+        }
+    }
+
+    /// An instruction is about to be written; until it is, nobody can claim the job. `None`: there is nothing to be done.
+    pub(super) fn begin_change(&mut self, id: JobId, instruction: Instruction) -> Result<Option<Change>, SpoolError> {
+        let job = self.job_mut(id).ok_or(SpoolError::StaleClaim)?;
+        let held = job.status.is_held();
+        if job.status.is_claimed() {
+            return match instruction {
+                Instruction::Due(_) | Instruction::Release(_) => Ok(None),
+                Instruction::Hold | Instruction::Drop => Err(SpoolError::Claimed),
+            };
+        }
+        if matches!(job.status, Status::Changing { .. }) {
+            return Err(SpoolError::Claimed);
+        }
+        let change = match instruction {
+            Instruction::Due(due) => Change::Arranged { due, held },
+            Instruction::Hold => Change::Arranged { due: job.due, held: true },
+            Instruction::Release(due) => Change::Arranged { due, held: false },
+            Instruction::Drop => Change::Dropped,
+        };
+        job.status = Status::Changing { held };
+        let turn = job.turn(id);
+        self.dequeue(&turn);
+        Ok(Some(change))
+    }
+
+    /// The instruction could not be written: the job is as before.
+    pub(super) fn abort_change(&mut self, id: JobId) {
+        let Some(job) = self.job_mut(id) else { return };
+        let Status::Changing { held } = job.status else { return };
+        job.status = if held { Status::Held } else { Status::Waiting };
+        let turn = job.turn(id);
+        if !held {
+            self.enqueue(turn);
+        }
+    }
+
+    /// Jobs by id, from behind `after`, at most `max`, each with its entry.
+    pub(super) fn list(&self, after: Option<JobId>, max: usize) -> Vec<(JobView, State)> {
+        let from = after.map_or(Bound::Unbounded, |after| Bound::Included(after.entry));
+        let entries = self.entries.range((from, Bound::Unbounded));
+        let jobs =
+            entries.flat_map(|(id, entry)| entry.jobs.iter().map(move |(job, state)| (JobId { entry: *id, job: *job }, entry, state)));
+        let view = |(id, entry, job): (JobId, &Entry, &Job)| {
+            let view = JobView {
+                id,
+                lane: job.lane.clone(),
+                attempt: job.attempt,
+                due: job.due,
+                stored_at: entry.stored_at,
+                claimed: job.status.is_claimed(),
+                held: job.status.is_held(),
+                state: Bytes::new(),
+                content_bytes: entry.content_bytes,
+            };
+            (view, job.state.clone())
+        };
+        jobs.filter(|(id, ..)| after.is_none_or(|after| *id > after)).take(max).map(view).collect()
     }
 
     /// The job is gone; with the last one the entry, which is returned.
     pub(super) fn finish(&mut self, id: JobId) -> Option<Entry> {
         let entry = self.entries.get_mut(&id.entry)?;
         let place = entry.jobs.iter().position(|(number, _)| *number == id.job)?;
-        let (_, job) = entry.jobs.swap_remove(place);
+        let (_, job) = entry.jobs.remove(place);
         let last = entry.jobs.is_empty();
         self.forget_job(id, &job);
         if last { self.remove(id.entry) } else { None }
@@ -294,72 +427,47 @@ impl Index {
     pub(super) fn remember(&mut self, key: &str, value: Option<&[u8]>, location: Location) {
         let key: Arc<str> = key.into();
         if let Some(old) = self.remembered.set(&key, value, location) {
-            self.forget_key(&key, old);
+            self.segments.forget_key(&key, old);
         }
         if value.is_some() {
-            self.keep_key(key, location);
+            self.segments.keep_key(key, location);
         }
     }
 
     /// The value's record now stands elsewhere.
     pub(super) fn relocate_key(&mut self, key: &Arc<str>, location: Location) {
         if let Some(old) = self.remembered.relocate(key, location) {
-            self.forget_key(key, old);
-            self.keep_key(Arc::clone(key), location);
+            self.segments.forget_key(key, old);
+            self.segments.keep_key(Arc::clone(key), location);
         }
     }
 
     /// The keys whose last value stands in this segment, each with the value.
     pub(super) fn remembered_in(&self, number: u64) -> Vec<(Arc<str>, Bytes)> {
-        let keys = self.segments.get(&number).into_iter().flat_map(|segment| &segment.keys);
-        keys.filter_map(|key| Some((Arc::clone(key), self.remembered.get(key)?))).collect()
+        self.segments.keys(number).filter_map(|key| Some((Arc::clone(key), self.remembered.get(key)?))).collect()
     }
 
     // ---- segments ----
 
-    /// A segment exists.
-    pub(super) fn add_segment(&mut self, number: u64, file: Arc<DiskFile>, bytes: u64) {
-        self.segments.insert(number, Segment { file, bytes, live: BTreeMap::new(), keys: BTreeSet::new(), live_bytes: 0 });
+    /// The segments.
+    pub(super) fn segments(&self) -> &Segments {
+        &self.segments
     }
 
-    /// A segment's size.
-    pub(super) fn set_segment_bytes(&mut self, number: u64, bytes: u64) {
-        if let Some(segment) = self.segments.get_mut(&number) {
-            segment.bytes = bytes;
-        }
-    }
-
-    /// A segment is gone.
-    pub(super) fn remove_segment(&mut self, number: u64) {
-        self.segments.remove(&number);
-    }
-
-    /// A segment's file.
-    pub(super) fn segment_file(&self, number: u64) -> Option<Arc<DiskFile>> {
-        self.segments.get(&number).map(|segment| segment.file.clone())
-    }
-
-    /// The oldest segment: number, whether anything in it lives, its size and the size of what lives.
-    pub(super) fn oldest_segment(&self) -> Option<(u64, bool, u64, u64)> {
-        let lives = |segment: &Segment| !segment.live.is_empty() || !segment.keys.is_empty();
-        self.segments.first_key_value().map(|(number, segment)| (*number, lives(segment), segment.bytes, segment.live_bytes))
-    }
-
-    /// Sizes of all segments together: in all, and live.
-    pub(super) fn segment_bytes(&self) -> (u64, u64) {
-        self.segments.values().fold((0, 0), |(all, live), segment| (all + segment.bytes, live + segment.live_bytes))
+    /// The same, when one comes, grows or goes.
+    pub(super) fn segments_mut(&mut self) -> &mut Segments {
+        &mut self.segments
     }
 
     /// The first live entries of a segment, up to `bytes` together but at least one.
     pub(super) fn first_live(&self, number: u64, bytes: u64) -> Vec<MessageId> {
-        let Some(segment) = self.segments.get(&number) else { return Vec::new() };
         let mut sum = 0_u64;
         let fits = |id: &&MessageId| {
             let first = sum == 0;
             sum = sum.saturating_add(self.entries.get(*id).map_or(0, |entry| entry.location.bytes));
             first || sum <= bytes
         };
-        segment.live.values().take_while(fits).copied().collect()
+        self.segments.live(number).take_while(fits).copied().collect()
     }
 
     // ---- inside ----
@@ -381,54 +489,26 @@ impl Index {
         self.next_sequence
     }
 
-    fn enqueue(&mut self, id: JobId, job: &Job) {
-        if let Some(lane) = self.lanes.get_mut(&job.lane) {
-            lane.waiting.insert((job.due, job.sequence, id));
+    fn enqueue(&mut self, turn: Turn) {
+        if let Some(lane) = self.lanes.get_mut(&turn.lane) {
+            lane.waiting.insert(turn.key);
         }
     }
 
-    fn dequeue(&mut self, id: JobId, job: &Job) {
-        if let Some(lane) = self.lanes.get_mut(&job.lane) {
-            lane.waiting.remove(&(job.due, job.sequence, id));
+    fn dequeue(&mut self, turn: &Turn) {
+        if let Some(lane) = self.lanes.get_mut(&turn.lane) {
+            lane.waiting.remove(&turn.key);
         }
     }
 
     fn forget_job(&mut self, id: JobId, job: &Job) {
         self.jobs = self.jobs.saturating_sub(1);
-        self.dequeue(id, job);
+        self.dequeue(&job.turn(id));
         if let Some(lane) = self.lanes.get_mut(&job.lane) {
             lane.jobs = lane.jobs.saturating_sub(1);
             if lane.jobs == 0 {
                 self.lanes.remove(&job.lane);
             }
-        }
-    }
-
-    fn keep_key(&mut self, key: Arc<str>, location: Location) {
-        if let Some(segment) = self.segments.get_mut(&location.segment) {
-            segment.keys.insert(key);
-            segment.live_bytes = segment.live_bytes.saturating_add(location.bytes);
-        }
-    }
-
-    fn forget_key(&mut self, key: &Arc<str>, location: Location) {
-        if let Some(segment) = self.segments.get_mut(&location.segment) {
-            segment.keys.remove(key);
-            segment.live_bytes = segment.live_bytes.saturating_sub(location.bytes);
-        }
-    }
-
-    fn occupy(&mut self, id: MessageId, location: Location) {
-        if let Some(segment) = self.segments.get_mut(&location.segment) {
-            segment.live.insert(location.offset, id);
-            segment.live_bytes = segment.live_bytes.saturating_add(location.bytes);
-        }
-    }
-
-    fn vacate(&mut self, location: Location) {
-        if let Some(segment) = self.segments.get_mut(&location.segment) {
-            segment.live.remove(&location.offset);
-            segment.live_bytes = segment.live_bytes.saturating_sub(location.bytes);
         }
     }
 }

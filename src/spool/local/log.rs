@@ -73,7 +73,7 @@ impl Log {
             opening.extend_from_slice(&marker);
             record.slices().for_each(|slice| opening.extend_from_slice(slice));
         }
-        self.shared.index().add_segment(number, file.clone(), 0);
+        self.shared.index().segments_mut().add(number, file.clone(), 0);
         self.active = Some(Active { number, file, marker, synced: 0, written: 0, opening });
         self.shared.disk.sync_dir(&self.shared.folders.segments)
     }
@@ -102,7 +102,7 @@ impl Log {
         active.file.sync()?;
         active.synced = active.written;
         self.void = None;
-        self.shared.index().set_segment_bytes(active.number, active.written);
+        self.shared.index().segments_mut().set_bytes(active.number, active.written);
         Ok(())
     }
 
@@ -114,7 +114,7 @@ impl Log {
         let _ = active.file.truncate(active.synced).and_then(|()| active.file.sync());
         if active.synced == 0 && self.shared.disk.remove(active.file.path()).is_ok() {
             let _ = self.shared.disk.sync_dir(&self.shared.folders.segments);
-            self.shared.index().remove_segment(active.number);
+            self.shared.index().segments_mut().remove(active.number);
         }
     }
 

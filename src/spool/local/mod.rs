@@ -23,6 +23,7 @@ mod log;
 mod record;
 mod recovery;
 mod remembered;
+mod segments;
 mod shared;
 #[cfg(test)]
 mod tests;
@@ -39,12 +40,12 @@ pub use self::recovery::OpenReport;
 
 use self::body::BodyFile;
 use self::committer::{Append, Command, End, Outcome, PreparedJob, PreparedState, Remember};
-use self::index::{State, Taken};
+use self::index::{EntrySeed, State, Taken};
 use self::io::Disk;
-use self::record::{EntryRecord, JobRecord, Record};
+use self::record::{EntryRecord, JobRecord, Record, Standing};
 use self::shared::{Folders, Handed, Shared, Sizes, failed};
-use super::{Claim, JobId, NewEntry, Receipt, Spool, SpoolError, SpoolStats, StoredEntry, UnixMillis};
-use crate::limits::SPOOL_RECORD_BYTES_MAX;
+use super::{Claim, Instruction, JobId, JobView, NewEntry, Receipt, Spool, SpoolError, SpoolStats, StoredEntry, UnixMillis};
+use crate::limits::{SPOOL_LIST_STEP, SPOOL_RECORD_BYTES_MAX};
 use crate::message::MessageId;
 
 /// A spool in a folder of the local file system.
@@ -134,7 +135,7 @@ impl LocalSpool {
         let jobs = entry.jobs.iter().zip(0..).map(|(job, number)| JobRecord {
             job: number,
             attempt: u32::from(claimed),
-            claimed,
+            standing: if claimed { Standing::Claimed } else { Standing::Waiting },
             due: job.due,
             lane: &job.lane,
             state: &job.state,
@@ -156,7 +157,9 @@ impl LocalSpool {
             due: job.due,
             state: PreparedState::new(&job.state, offset, memory_bytes_max),
         });
-        Append { id: entry.id, stored_at, record, body, jobs: jobs.collect(), claimed, answer }
+        let content_bytes = entry.content.len() as u64;
+        let seed = EntrySeed { id: entry.id, stored_at, content_bytes, body: body.as_ref().map(BodyFile::body) };
+        Append { entry: seed, record, body, jobs: jobs.collect(), claimed, answer }
     }
 
     async fn end(&self, claim: &Claim, record: Record<'_>, outcome: Outcome) -> Result<(), SpoolError> {
@@ -216,7 +219,7 @@ impl Spool for LocalSpool {
             let (location, body, file) = {
                 let index = shared.index();
                 let entry = index.entry(id).ok_or(SpoolError::StaleClaim)?;
-                (entry.location, entry.body, index.segment_file(entry.location.segment).ok_or(SpoolError::StaleClaim)?)
+                (entry.location, entry.body(), index.segments().file(entry.location.segment).ok_or(SpoolError::StaleClaim)?)
             };
             // The open file outlives its segment's deletion.
             let bytes = Bytes::from(location.read(&file).map_err(|error| failed("reading an entry", &error))?);
@@ -249,6 +252,30 @@ impl Spool for LocalSpool {
 
     fn changed(&self) -> &Notify {
         &self.shared.changed
+    }
+
+    async fn jobs(&self, after: Option<JobId>, max: usize) -> Result<Vec<JobView>, SpoolError> {
+        let shared = self.shared.clone();
+        // Not on the runtime's threads: the pages may be long and the states on disk.
+        blocking(move || {
+            let mut jobs: Vec<JobView> = Vec::new();
+            while jobs.len() < max {
+                let after = jobs.last().map(|job| job.id).or(after);
+                // In short steps, so that the committer gets the index in between.
+                let found = shared.index().list(after, SPOOL_LIST_STEP.min(max.saturating_sub(jobs.len())));
+                if found.is_empty() {
+                    break;
+                }
+                jobs.extend(found.into_iter().map(|(job, state)| JobView { state: shared.peek(&state), ..job }));
+            }
+            Ok(jobs)
+        })
+        .await
+    }
+
+    async fn instruct(&self, job: JobId, instruction: Instruction) -> Result<(), SpoolError> {
+        let (answer, answered) = oneshot::channel();
+        self.ask(Command::Instruct { job, instruction, answer }, answered).await
     }
 
     async fn remember(&self, key: &str, value: Option<Bytes>) -> Result<(), SpoolError> {

@@ -15,7 +15,8 @@ use crate::message::MessageId;
 pub(super) const SEGMENT_HEADER_BYTES: usize = 32;
 /// Bytes of a record before its payload.
 pub(super) const RECORD_HEADER_BYTES: usize = MARKER_BYTES + CHECKED_FROM + 5;
-/// What is written. Version 1, which is still read, had no [`Record::Remembered`].
+/// What is written. Version 1, which is still read, had no [`Record::Remembered`], no
+/// [`Record::Arranged`] and no held jobs.
 const VERSION: u32 = 2;
 const MAGIC: &[u8; 8] = b"GWSPOOL\0";
 const MARKER_BYTES: usize = 8;
@@ -38,6 +39,8 @@ pub(super) enum Record<'a> {
     Rescheduled { id: MessageId, job: u32, attempt: u32, due: UnixMillis, state: &'a [u8], state_offset: usize },
     /// The job is done.
     Finished { id: MessageId, job: u32 },
+    /// By an instruction, the job waits until it is due, or is held.
+    Arranged { id: MessageId, job: u32, due: UnixMillis, held: bool },
     /// A value that belongs to no message; the last one of its key counts, and `None` is none.
     Remembered { key: &'a str, value: Option<&'a [u8]> },
     /// First record of its segment: all from this place up to this segment was written in vain and never acknowledged.
@@ -62,13 +65,37 @@ pub(super) struct JobRecord<'a> {
     /// Position in the entry; finished jobs are missing from copies.
     pub(super) job: u32,
     pub(super) attempt: u32,
-    /// The last attempt is under way.
-    pub(super) claimed: bool,
+    pub(super) standing: Standing,
     pub(super) due: UnixMillis,
     pub(super) lane: &'a str,
     pub(super) state: &'a [u8],
     /// Where the state stands, from the record's start. Found by decoding, told by encoding, not stored.
     pub(super) state_offset: usize,
+}
+
+/// Whether a job can be claimed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// When it is due.
+    Waiting,
+    /// No: its last attempt is under way.
+    Claimed,
+    /// Not until it is released.
+    Held,
+}
+
+impl Standing {
+    fn byte(self) -> u8 {
+        match self {
+            Self::Waiting => 0,
+            Self::Claimed => 1,
+            Self::Held => 2,
+        }
+    }
+
+    fn of(byte: u8) -> Option<Self> {
+        [Self::Waiting, Self::Claimed, Self::Held].into_iter().find(|standing| standing.byte() == byte)
+    }
 }
 
 /// Content in a file of its own.
@@ -123,6 +150,7 @@ impl Record<'_> {
                 Writer::new(KIND_RESCHEDULED).id(*id).u32(*job).u32(*attempt).u64(*due).block(state).end()
             }
             Self::Finished { id, job } => Writer::new(KIND_FINISHED).id(*id).u32(*job).end(),
+            Self::Arranged { id, job, due, held } => Writer::new(KIND_ARRANGED).id(*id).u32(*job).u64(*due).u8(u8::from(*held)).end(),
             Self::Remembered { key, value } => {
                 Writer::new(KIND_REMEMBERED).block(key.as_bytes()).u8(u8::from(value.is_some())).block(value.unwrap_or_default()).end()
             }
@@ -145,7 +173,7 @@ pub(super) fn encode_entry(copy: bool, entry: &EntryRecord<'_>, tail: Vec<Bytes>
     writer = writer.block(entry.envelope).u32(u32::try_from(entry.jobs.len()).unwrap_or(u32::MAX));
     let mut offsets = Vec::with_capacity(entry.jobs.len());
     for job in &entry.jobs {
-        writer = writer.u32(job.job).u32(job.attempt).u8(u8::from(job.claimed)).u64(job.due).block(job.lane.as_bytes());
+        writer = writer.u32(job.job).u32(job.attempt).u8(job.standing.byte()).u64(job.due).block(job.lane.as_bytes());
         offsets.push(MARKER_BYTES + writer.0.len() + 4);
         writer = writer.block(job.state);
     }
@@ -228,6 +256,7 @@ const KIND_RESCHEDULED: u8 = 4;
 const KIND_FINISHED: u8 = 5;
 const KIND_VOID: u8 = 6;
 const KIND_REMEMBERED: u8 = 7;
+const KIND_ARRANGED: u8 = 8;
 
 fn decode_payload(kind: u8, mut reader: Reader<'_>) -> Option<Record<'_>> {
     Some(match kind {
@@ -243,6 +272,7 @@ fn decode_payload(kind: u8, mut reader: Reader<'_>) -> Option<Record<'_>> {
             state_offset: Record::RESCHEDULED_STATE_OFFSET,
         },
         KIND_FINISHED => Record::Finished { id: reader.id()?, job: reader.u32()? },
+        KIND_ARRANGED => Record::Arranged { id: reader.id()?, job: reader.u32()?, due: reader.u64()?, held: reader.u8()? != 0 },
         KIND_REMEMBERED => {
             let key = std::str::from_utf8(reader.block()?).ok()?;
             let (there, value) = (reader.u8()? != 0, reader.block()?);
@@ -261,10 +291,12 @@ fn decode_entry(mut reader: Reader<'_>) -> Option<EntryRecord<'_>> {
     let count = reader.u32()?;
     let mut jobs = Vec::new();
     for _ in 0..count {
-        let (job, attempt, claimed, due) = (reader.u32()?, reader.u32()?, reader.u8()? != 0, reader.u64()?);
+        let (job, attempt) = (reader.u32()?, reader.u32()?);
+        let standing = Standing::of(reader.u8()?)?;
+        let due = reader.u64()?;
         let lane = std::str::from_utf8(reader.block()?).ok()?;
         let state_offset = reader.at.checked_add(4)?;
-        jobs.push(JobRecord { job, attempt, claimed, due, lane, state: reader.block()?, state_offset });
+        jobs.push(JobRecord { job, attempt, standing, due, lane, state: reader.block()?, state_offset });
     }
     Some(EntryRecord { id, stored_at, body, envelope, jobs, content: reader.rest })
 }
@@ -356,14 +388,15 @@ mod tests {
 
     fn samples() -> Vec<Record<'static>> {
         let id = MessageId::from_u128(0x1234_5678_9abc_def0_1234_5678);
-        let job = |job, state: &'static [u8]| JobRecord { job, attempt: 2, claimed: true, due: 77, lane: "google", state, state_offset: 0 };
+        let job =
+            |job, standing, state: &'static [u8]| JobRecord { job, attempt: 2, standing, due: 77, lane: "google", state, state_offset: 0 };
         vec![
             Record::Entry(EntryRecord {
                 id,
                 stored_at: 5,
                 body: None,
                 envelope: b"env",
-                jobs: vec![job(0, b"a"), job(1, b"")],
+                jobs: vec![job(0, Standing::Claimed, b"a"), job(1, Standing::Waiting, b"")],
                 content: b"body",
             }),
             Record::Copy(EntryRecord {
@@ -371,12 +404,14 @@ mod tests {
                 stored_at: 5,
                 body: Some(Body { bytes: 9, crc: 8 }),
                 envelope: b"",
-                jobs: vec![job(3, b"state")],
+                jobs: vec![job(3, Standing::Held, b"state")],
                 content: b"",
             }),
             Record::Claimed { id, job: 1, attempt: 9 },
             Record::Rescheduled { id, job: 1, attempt: 9, due: u64::MAX, state: b"later", state_offset: 0 },
             Record::Finished { id, job: u32::MAX },
+            Record::Arranged { id, job: 2, due: 7, held: true },
+            Record::Arranged { id, job: 2, due: u64::MAX, held: false },
             Record::Remembered { key: "google day", value: Some(b"1999") },
             Record::Remembered { key: "", value: None },
             Record::Void { segment: 3, offset: 4 },

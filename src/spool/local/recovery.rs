@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::super::{JobId, SpoolError, UnixMillis};
-use super::index::{Index, JobSeed, Location, State};
+use super::index::{Entry, EntrySeed, Index, JobSeed, Location, State};
 use super::io::{Disk, DiskFile};
 use super::record::{self, EntryRecord, Marker, RECORD_HEADER_BYTES, Record, SEGMENT_HEADER_BYTES, SegmentHeader};
 use super::shared::{Folders, Sizes, failed, set_aside};
@@ -132,7 +132,7 @@ impl Recovery<'_> {
 
     fn replay(&mut self, segment: &Found, newest: bool) -> io::Result<()> {
         let mut bytes = segment.file.read_all()?;
-        self.index.add_segment(segment.number, segment.file.clone(), bytes.len() as u64);
+        self.index.segments_mut().add(segment.number, segment.file.clone(), bytes.len() as u64);
         bytes.truncate(usize::try_from(segment.valid_to).unwrap_or(usize::MAX));
         let mut offset = SEGMENT_HEADER_BYTES;
         let marker = match record::decode_segment_header(&bytes) {
@@ -163,7 +163,7 @@ impl Recovery<'_> {
                 None if newest => {
                     self.report.torn_bytes += bytes.len().saturating_sub(offset) as u64;
                     segment.file.truncate(offset as u64)?;
-                    self.index.set_segment_bytes(segment.number, offset as u64);
+                    self.index.segments_mut().set_bytes(segment.number, offset as u64);
                     break;
                 }
                 None => {
@@ -187,7 +187,9 @@ impl Recovery<'_> {
             Record::Entry(entry) | Record::Copy(entry) => {
                 self.index.remove(entry.id);
                 let seeds = self.seeds(&entry, location, file);
-                self.index.insert(entry.id, entry.stored_at, entry.body, location, seeds);
+                let content_bytes = entry.body.map_or(entry.content.len() as u64, |body| body.bytes);
+                let seed = EntrySeed { id: entry.id, stored_at: entry.stored_at, content_bytes, body: entry.body };
+                self.index.insert(&seed, location, seeds);
             }
             Record::Claimed { id, job, attempt } => self.index.set_claimed(JobId { entry: id, job }, attempt),
             Record::Rescheduled { id, job, attempt, due, state, state_offset } => {
@@ -195,6 +197,7 @@ impl Recovery<'_> {
                 self.index.reschedule(JobId { entry: id, job }, attempt, due, state);
             }
             Record::Finished { id, job } => drop(self.index.finish(JobId { entry: id, job })),
+            Record::Arranged { id, job, due, held } => self.index.arrange(JobId { entry: id, job }, due, held),
             Record::Remembered { key, value } => self.index.remember(key, value, location),
             Record::Void { .. } => {}
         }
@@ -206,7 +209,7 @@ impl Recovery<'_> {
             lane: job.lane.into(),
             due: job.due,
             attempt: job.attempt,
-            claimed: job.claimed,
+            standing: job.standing,
             state: self.state(job.state, job.state_offset, location, file),
         };
         entry.jobs.iter().map(seed).collect()
@@ -214,10 +217,12 @@ impl Recovery<'_> {
 
     fn state(&self, state: &[u8], offset: usize, location: Location, file: &Arc<DiskFile>) -> State {
         if state.len() <= self.sizes.state_memory_bytes_max {
-            return State::Memory(bytes::Bytes::copy_from_slice(state));
+            return State::Memory(state.into());
         }
         let offset = location.offset.saturating_add(offset as u64);
-        State::Disk { file: file.clone(), offset, bytes: state.len(), crc: crc32fast::hash(state) }
+        // A record's length is 32 bits.
+        let bytes = u32::try_from(state.len()).unwrap_or(u32::MAX);
+        State::Disk { file: file.clone(), offset, bytes, crc: crc32fast::hash(state) }
     }
 
     /// Removes contents that no entry refers to, and reports entries whose content is not there.
@@ -226,7 +231,7 @@ impl Recovery<'_> {
         for name in self.disk.list(&self.folders.bodies)? {
             // A name that is no id is not ours to remove.
             let Ok(id) = name.parse::<MessageId>() else { continue };
-            match self.index.entry(id).and_then(|entry| entry.body) {
+            match self.index.entry(id).and_then(Entry::body) {
                 Some(body) if self.disk.file_bytes(&self.folders.body(id))? == body.bytes => {
                     good.insert(id);
                 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::super::super::conformance::{NOW, id};
-use super::super::super::{Claim, JobId, NewEntry, NewJob, Spool};
+use super::super::super::{Claim, Instruction, JobId, NewEntry, NewJob, Spool};
 use super::super::{LocalSpool, SpoolError};
 use super::SMALL;
 use super::faults::SickDisk;
@@ -28,6 +28,8 @@ struct Expected {
     states: Vec<Bytes>,
     /// At least so many attempts were answered.
     attempts: u32,
+    /// Whether it is set aside: any of these.
+    aside: Vec<bool>,
 }
 
 struct World {
@@ -68,6 +70,7 @@ impl World {
                 possible: good || self.may_crash,
                 states: vec![job.state.clone()],
                 attempts: u32::from(claimed && good),
+                aside: vec![false],
             };
             self.jobs.insert(JobId { entry: entry.id, job: number }, expected);
         }
@@ -75,7 +78,7 @@ impl World {
 
     /// A few operations, some of them at once so that they share groups.
     async fn step(&mut self, spool: &Arc<LocalSpool>) {
-        match self.random.index(7) {
+        match self.random.index(9) {
             0 => {
                 let entry = self.entry();
                 let result = spool.append_claimed(entry.clone()).await;
@@ -105,6 +108,7 @@ impl World {
                 }
             }
             5 => self.remember(spool).await,
+            6 | 7 => self.instruct(spool).await,
             _ => {
                 let Some(claim) = self.random.take(&mut self.held) else { return };
                 let state = Bytes::from(format!("again {}{}", claim.attempt, "r".repeat(self.random.index(30))));
@@ -127,13 +131,39 @@ impl World {
         }
     }
 
+    async fn instruct(&mut self, spool: &LocalSpool) {
+        let Some(id) = self.jobs.keys().nth(self.random.index(self.jobs.len().max(1))).copied() else { return };
+        let choices = [Instruction::Hold, Instruction::Release(NOW), Instruction::Drop, Instruction::Due(NOW + 1000)];
+        let instruction = choices.get(self.random.index(4)).copied().unwrap_or(Instruction::Hold);
+        let (seed, may_crash) = (self.seed, self.may_crash);
+        let under_way = self.held.iter().any(|claim| claim.id == id);
+        let expected = self.jobs.get_mut(&id).unwrap();
+        match (spool.instruct(id, instruction).await, instruction) {
+            (Ok(()), Instruction::Hold | Instruction::Drop) if under_way => panic!("seed {seed}: {instruction:?} of {id:?}"),
+            (Ok(()), _) if under_way => {}
+            (Ok(()), Instruction::Drop) => *expected = Expected::default(),
+            (Ok(()), Instruction::Hold) => expected.aside = vec![true],
+            (Ok(()), Instruction::Release(_)) => expected.aside = vec![false],
+            (Ok(()), Instruction::Due(_)) => {}
+            (Err(SpoolError::StaleClaim), _) => assert!(!expected.required, "seed {seed}: {id:?} is lost"),
+            (Err(SpoolError::Claimed), _) => assert!(under_way || may_crash, "seed {seed}: {id:?} is claimed"),
+            (Err(_), _) if !may_crash || under_way => {}
+            (Err(_), Instruction::Drop) => expected.required = false,
+            (Err(_), Instruction::Hold) => expected.aside.push(true),
+            (Err(_), Instruction::Release(_)) => expected.aside.push(false),
+            (Err(_), Instruction::Due(_)) => {}
+        }
+    }
+
     fn claimed(&mut self, claim: &Claim) {
         let seed = self.seed;
         let expected = self.jobs.get_mut(&claim.id).unwrap_or_else(|| panic!("seed {seed}: unknown {:?}", claim.id));
         assert!(expected.possible, "seed {seed}: {:?} is back", claim.id);
+        assert!(expected.aside.contains(&false), "seed {seed}: {:?} is held", claim.id);
         assert!(expected.states.contains(&claim.state), "seed {seed}: {:?} has state {:?}", claim.id, claim.state);
         assert!(claim.attempt > expected.attempts, "seed {seed}: attempt {} of {:?}", claim.attempt, claim.id);
-        *expected = Expected { required: true, possible: true, states: vec![claim.state.clone()], attempts: claim.attempt };
+        *expected =
+            Expected { required: true, possible: true, states: vec![claim.state.clone()], attempts: claim.attempt, aside: vec![false] };
     }
 
     fn ended(&mut self, claim: Claim, result: Result<(), SpoolError>, state: Option<Bytes>) {
@@ -157,8 +187,18 @@ impl World {
             // Attempts of the last, unfinished sync may be uncounted, and the states know them from before.
             self.jobs.values_mut().for_each(|expected| expected.attempts = 0);
         }
-        let claims = spool.claim(LANE, NOW, usize::MAX).await.unwrap();
+        let claims = spool.claim(LANE, u64::MAX, usize::MAX).await.unwrap();
         let mut seen = BTreeSet::new();
+        for job in spool.jobs(None, usize::MAX).await.unwrap().into_iter().filter(|job| !job.claimed) {
+            seen.insert(job.id);
+            let expected = self.jobs.get_mut(&job.id).unwrap_or_else(|| panic!("seed {seed}: unknown {:?}", job.id));
+            assert!(expected.possible, "seed {seed}: {:?} is back", job.id);
+            assert!(job.held && expected.aside.contains(&true), "seed {seed}: {:?} is held", job.id);
+            assert!(expected.states.contains(&job.state), "seed {seed}: {:?} has state {:?}", job.id, job.state);
+            assert!(job.attempt >= expected.attempts, "seed {seed}: attempt {} of {:?}", job.attempt, job.id);
+            let attempts = job.attempt;
+            *expected = Expected { required: true, possible: true, states: vec![job.state], attempts, aside: vec![true] };
+        }
         for claim in &claims {
             assert!(seen.insert(claim.id), "seed {seed}: {:?} is there twice", claim.id);
             self.claimed(claim);
@@ -179,7 +219,7 @@ impl World {
             assert!(possible.contains(&found), "seed {seed}: {key} is {found:?}, not one of {possible:?}");
             *possible = vec![found];
         }
-        assert_eq!(spool.stats().await.unwrap().jobs, claims.len() as u64, "seed {seed}");
+        assert_eq!(spool.stats().await.unwrap().jobs, seen.len() as u64, "seed {seed}");
         self.held = claims;
     }
 }

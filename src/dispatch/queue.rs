@@ -254,13 +254,13 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
         if failed.is_empty() {
             return later;
         }
-        if state.on_failure == OnFailure::Bounce {
-            if let Err(error) = self.notify_of_failure(member, claim.id.entry, envelope, original, &failed).await {
-                // A failure that the sender was not told of is not forgotten: it comes up again.
-                self.log.emit(&Event::Problem { what: "dsn", detail: &error.to_string() });
-                later.extend(failed);
-                return later;
-            }
+        if state.on_failure == OnFailure::Bounce
+            && let Err(error) = self.notify_of_failure(member, claim.id.entry, envelope, original, &failed).await
+        {
+            // A failure that the sender was not told of is not forgotten: it comes up again.
+            self.log.emit(&Event::Problem { what: "dsn", detail: &error.to_string() });
+            later.extend(failed);
+            return later;
         }
         let outcome = match state.on_failure {
             OnFailure::Bounce => "bounced",

@@ -1,8 +1,8 @@
 //! Dispatch over a real spool whose operations can fail, simulated next hops, and a clock that jumps to the next event.
 
 mod combinations;
-mod fairness;
 mod cuts;
+mod fairness;
 mod faulty;
 mod hops;
 mod judging;

@@ -54,6 +54,7 @@ pub use policy::{TlsFault, TlsNoted, TlsObserver, TlsPolicy, TlsPolicyKind, TlsS
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -150,7 +151,10 @@ impl Relays {
                 Ok(mut pass) => {
                     // One message, whatever its recipients; a second begin is that of another connection.
                     pass.begin().await;
-                    graph::deliver(&self.inner, &pool, delivery, deadline).await
+                    // A box for the depth of the type, which the compiler has an end to.
+                    let sent: Pin<Box<dyn Future<Output = DeliveryReport> + Send + '_>> =
+                        Box::pin(graph::deliver(&self.inner, &pool, delivery, deadline));
+                    sent.await
                 }
                 Err(failure) => untried(delivery, failure),
             },

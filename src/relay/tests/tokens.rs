@@ -99,6 +99,8 @@ async fn a_token_that_stays_refused_keeps_the_mail_and_makes_no_loop() {
     let (hop, file, relays) = (hop_that_takes("none").await, secret_file(SECRET), relays());
     let config = relay(&hop, &oauth(&endpoint, &file));
     for round in 0..20 {
+        // What is held asks nobody anyway; an operator who ends the hold each time asks nobody more.
+        relays.set_held("relay", false).await;
         let report = deliver(&relays, config.clone(), &["x@y.example"]).await;
         assert_eq!(short(&report), ["451 4.7.0 later"]);
         let said = format!("{report:?}");
@@ -129,6 +131,7 @@ async fn what_the_endpoint_says_is_told_and_it_is_not_hammered() {
         let Outcome::Failed(failure) = &report.outcomes[0] else { panic!("{report:?}") };
         assert_eq!(failure.side, side, "{said:?}");
         for _ in 0..10 {
+            relays.set_held("relay", false).await;
             assert_eq!(short(&deliver(&relays, config.clone(), &["x@y.example"]).await), ["451 4.7.0 later"]);
         }
         // One at once; another after a second, should this machine be so slow. A closed connection is tried twice.
@@ -145,9 +148,11 @@ async fn a_mended_client_secret_is_used_at_once() {
     let (hop, file, relays) = (hop_that_takes("T1").await, secret_file(SECRET), relays());
     let config = relay(&hop, &oauth(&endpoint, &file));
     for _ in 0..5 {
+        relays.set_held("relay", false).await;
         assert_eq!(short(&deliver(&relays, config.clone(), &["x@y.example"]).await), ["451 4.7.0 later"]);
     }
     assert_eq!(endpoint.seen().len(), 1);
+    relays.set_held("relay", false).await;
     std::fs::write(file.path(), r#"{"client_secret": "mended"}"#).unwrap();
     let report = deliver(&relays, config, &["x@y.example"]).await;
     assert_eq!(short(&report), ["250"], "{}", detail(&report));

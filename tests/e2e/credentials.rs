@@ -95,9 +95,16 @@ fn a_wrong_password_is_tried_once_bounces_nothing_and_is_mended_while_the_mail_w
     let deployment = deployment.relay_with("next", server.address(), "tls: required, auth: { file: secret.json }");
     let gateway = deployment.start();
     send(&gateway, "waits");
-    gateway.wait_for(|event| event["event"] == "attempt" && event["attempt"] == 3);
+    let held = gateway.wait_for(|event| event["event"] == "relay_held");
+    assert_eq!((&held["relay"], &held["by"]), (&"next".into(), &"reply".into()));
+    send(&gateway, "waits, too");
     assert_eq!(server.logins(), [("PLAIN".to_owned(), false)], "further attempts would lock the mailbox");
     deployment.write("secret.json", &secret(PASSWORD));
+    let (status, said) = gateway.stop();
+    assert!(status.success() && !said.contains("\"event\":\"dsn\""), "{said}");
+    // A probe would find it mended within a minute; nothing is known of a hold without what was stored of it.
+    std::fs::remove_dir_all(deployment.path("spool").join("relays")).unwrap();
+    let gateway = deployment.start();
     assert_delivered_with_login(&gateway, &server, 1);
     assert!(gateway.events(|event| event["event"] == "dsn").is_empty());
 }

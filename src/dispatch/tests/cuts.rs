@@ -54,7 +54,9 @@ async fn send(dispatcher: &Arc<Subject>, spool: &LocalSpool, home: &Hop, number:
     let recipients = ["one@here.example", "bad@here.example", "two@here.example"];
     let endpoint = setting::endpoint(setting::rule_set(), DeliveryMode::Inline);
     let before = home.log().messages.len();
-    let reply = dispatcher.take(setting::incoming(number, "s@sender.example", &recipients, &snapshot, &endpoint)).await;
+    // A sender each: nobody gets as many notifications in an hour as a dialogue has octets.
+    let sender = format!("s{number}@sender.example");
+    let reply = dispatcher.take(setting::incoming(number, &sender, &recipients, &snapshot, &endpoint)).await;
     let (octets, in_doubt) = {
         let log = hop.log();
         ((log.octets_in, log.octets_out), !log.messages.is_empty())

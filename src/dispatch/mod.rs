@@ -25,8 +25,8 @@ mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Mutex, OnceLock};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::{LazyLock, Mutex, OnceLock};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
@@ -98,6 +98,8 @@ pub struct Dispatcher<S, N> {
     /// Until when the spool counts as sick; 0 after it has taken a message.
     spool_sick_until: AtomicU64,
     clock: Clock,
+    /// When this process began with the queue.
+    started: UnixMillis,
     /// Where messages are counted for DMARC reports.
     collector: OnceLock<Arc<Collector>>,
 }
@@ -105,7 +107,7 @@ pub struct Dispatcher<S, N> {
 impl<S: Spool, N: NextHops> Dispatcher<S, N> {
     /// A dispatcher that delivers by `snapshot`'s relays. Nothing is taken out of the spool before [`Self::start`].
     pub fn new(spool: Arc<S>, next_hops: N, sealing: Sealing, log: Log, ids: Arc<SessionIds>, snapshot: Arc<Snapshot>) -> Arc<Self> {
-        Self::with_clock(spool, next_hops, sealing, log, ids, snapshot, Clock(Arc::new(unix_millis)))
+        Self::with_clock(spool, next_hops, sealing, log, ids, snapshot, Clock(Arc::new(queue_millis)))
     }
 
     fn with_clock(
@@ -131,6 +133,7 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
             spool_sick_until: AtomicU64::new(0),
+            started: (clock.0)(),
             clock,
             collector: OnceLock::new(),
         })
@@ -181,6 +184,14 @@ impl std::fmt::Debug for Clock {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Clock")
     }
+}
+
+/// The queue's clock: the time of day when the process began, and what has passed since by a clock that nobody sets. When the time of
+/// day is set while the gateway runs, no mail waits longer or is older for it.
+pub(crate) fn queue_millis() -> UnixMillis {
+    static START: LazyLock<(Instant, UnixMillis)> = LazyLock::new(|| (Instant::now(), unix_millis()));
+    let (start, began) = &*START;
+    began.saturating_add(u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX))
 }
 
 /// Milliseconds since the epoch.

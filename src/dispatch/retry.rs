@@ -15,9 +15,12 @@ pub(super) fn due(schedule: &RetrySchedule, attempt: u32, now: UnixMillis, seed:
     now.saturating_add(u64::try_from(millis).unwrap_or(u64::MAX))
 }
 
-/// Whether a message of this age is given up.
-pub(super) fn is_expired(schedule: &RetrySchedule, stored_at: UnixMillis, now: UnixMillis) -> bool {
-    u128::from(now.saturating_sub(stored_at)) >= schedule.give_up.as_millis()
+/// Whether a message is given up for its age. Not before this process, which began at `started`, has tried for a while: after days
+/// without power, or with a clock that was wrong, all mail is old at once, and the next hop may come up only after the gateway.
+pub(super) fn is_expired(schedule: &RetrySchedule, stored_at: UnixMillis, started: UnixMillis, now: UnixMillis) -> bool {
+    let tried_for = schedule.longest.min(schedule.give_up);
+    let since = |time: UnixMillis| u128::from(now.saturating_sub(time));
+    since(stored_at) >= schedule.give_up.as_millis() && since(started) >= tried_for.as_millis()
 }
 
 /// A number in `[0, 1)` that looks random (the finaliser of SplitMix64).
@@ -55,7 +58,17 @@ mod tests {
 
     #[test]
     fn a_message_is_given_up_at_its_age() {
-        assert!(!is_expired(&SCHEDULE, 0, 345_599_999));
-        assert!(is_expired(&SCHEDULE, 0, 345_600_000));
+        assert!(!is_expired(&SCHEDULE, 0, 0, 345_599_999));
+        assert!(is_expired(&SCHEDULE, 0, 0, 345_600_000));
+    }
+
+    #[test]
+    fn an_old_message_gets_its_chance_after_a_start() {
+        let (started, longest) = (1_700_000_000_000, 3_600_000);
+        assert!(!is_expired(&SCHEDULE, 0, started, started));
+        assert!(!is_expired(&SCHEDULE, 0, started, started + longest - 1));
+        assert!(is_expired(&SCHEDULE, 0, started, started + longest));
+        let short = RetrySchedule { give_up: Duration::from_secs(10), ..SCHEDULE };
+        assert!(is_expired(&short, 0, started, started + 10_000), "what is given up sooner is not kept for it");
     }
 }

@@ -51,7 +51,7 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
     /// Whether a message of this age is given up: mail for a held relay is kept, as long as its `hold_for` says.
     pub(super) fn is_expired(&self, relay: &str, stored_at: UnixMillis) -> bool {
         let keeps = self.snapshot.load().relays.get(relay).is_some_and(|relay| self.next_hops.keeps(relay));
-        !keeps && retry::is_expired(&self.retry_schedule(relay), stored_at, self.now())
+        !keeps && retry::is_expired(&self.retry_schedule(relay), stored_at, self.started, self.now())
     }
 
     /// When the job is due again, after this attempt with what is left of it, and those who were not tried because their time had not come.

@@ -224,6 +224,9 @@ pub const SPOOL_GROUP_BYTES_MAX: u64 = 8 * 1024 * 1024;
 pub const SPOOL_RECORD_BYTES_MAX: u64 = 32 * 1024 * 1024;
 /// A job's state above this is read back from disk instead of being kept in memory.
 pub const SPOOL_STATE_MEMORY_BYTES_MAX: usize = 256;
+/// A job that is due later than this after a start is due at once: the clock was wrong when it was put off.
+/// Source: no schedule and no limit of a day waits longer than a day.
+pub const SPOOL_DUE_AHEAD_MAX: Duration = Duration::from_secs(25 * 3600);
 /// Jobs that are listed in one step, while nothing else can look into the spool's index.
 /// Source: well below a millisecond.
 pub const SPOOL_LIST_STEP: usize = 256;

@@ -25,7 +25,7 @@ use crate::admin;
 use crate::aws::Aws;
 use crate::call_ahead::Caller;
 use crate::config::Snapshot;
-use crate::dispatch::{Dispatcher, unix_millis};
+use crate::dispatch::{Dispatcher, queue_millis};
 use crate::dns::{Dns, DnsError};
 use crate::domains::AcceptedDomains;
 use crate::examination::{Examiner, Sealing};
@@ -207,7 +207,7 @@ fn read_credentials(ingress: &Arc<Mail>) {
 
 async fn open_spool(path: &Path, log: &Log) -> Result<Arc<LocalSpool>, SpoolError> {
     let path = path.to_owned();
-    let opened = tokio::task::spawn_blocking(move || LocalSpool::open(&path, unix_millis)).await;
+    let opened = tokio::task::spawn_blocking(move || LocalSpool::open(&path, queue_millis)).await;
     let (spool, report) = opened.map_err(|error| SpoolError::Io(error.to_string().into()))??;
     for damage in &report.damaged {
         let detail = format!("damaged data was set aside at {}", damage.display());

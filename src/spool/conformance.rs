@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{Claim, Instruction, JobId, JobView, NewEntry, NewJob, Spool, SpoolError, UnixMillis};
-use crate::limits::{SPOOL_KEY_BYTES_MAX, SPOOL_KEYS_MAX, SPOOL_VALUE_BYTES_MAX};
+use crate::limits::{SPOOL_DUE_AHEAD_MAX, SPOOL_KEY_BYTES_MAX, SPOOL_KEYS_MAX, SPOOL_VALUE_BYTES_MAX};
 use crate::message::{Content, MessageId};
 
 /// The time at which the engine's clock stands.
@@ -31,7 +31,7 @@ macro_rules! conformance_suite {
             an_entry_without_jobs_is_refused, rescheduling_wins_over_the_first_state, values_are_remembered_until_replaced,
             values_have_limits, jobs_are_listed_by_id_page_by_page, a_due_time_can_be_moved, a_held_job_waits_for_its_release,
             a_dropped_job_is_gone, an_attempt_under_way_is_left_alone, instructions_survive_restarts_and_all_that_moves_records,
-            a_job_is_dropped_or_claimed_but_not_both,
+            a_job_is_dropped_or_claimed_but_not_both, a_job_is_not_stuck_behind_a_wrong_clock,
         );
     };
     ($engine:expr; $($promise:ident),+ $(,)?) => {
@@ -519,4 +519,22 @@ pub(crate) async fn a_job_is_dropped_or_claimed_but_not_both(engine: &impl Engin
     let left = all_jobs(&*spool, 100).await;
     assert_eq!(left.iter().map(|job| job.id).collect::<HashSet<_>>(), claimed);
     assert!(left.iter().all(|job| job.claimed));
+}
+
+pub(crate) async fn a_job_is_not_stuck_behind_a_wrong_clock(engine: &impl Engine) {
+    let spool = engine.open().await;
+    let latest = NOW + u64::try_from(SPOOL_DUE_AHEAD_MAX.as_millis()).unwrap();
+    for (number, due) in [(1, latest), (2, latest + 1), (3, u64::MAX), (4, u64::MAX)] {
+        let mut entry = entry(number, &["a"]);
+        entry.jobs[0].due = due;
+        spool.append(entry).await.unwrap();
+    }
+    spool.instruct(job_of(4), Instruction::Hold).await.unwrap();
+    assert!(spool.claim("a", latest - 1, 9).await.unwrap().is_empty());
+    drop(spool);
+    let spool = engine.open().await;
+    let ids = |claims: Vec<Claim>| claims.iter().map(|claim| claim.id).collect::<Vec<_>>();
+    assert_eq!(ids(spool.claim("a", latest - 1, 9).await.unwrap()), [job_of(2), job_of(3)]);
+    assert_eq!(ids(spool.claim("a", u64::MAX, 9).await.unwrap()), [job_of(1)]);
+    assert!(job(&*spool, 4).await.held);
 }

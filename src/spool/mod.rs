@@ -167,6 +167,8 @@ pub struct SpoolStats {
 /// - `append` returns after the entry is on stable storage; many callers share one sync. A failed append leaves nothing behind that could be claimed.
 /// - `claim` records the attempt before it hands the job out. A job that a dead process had claimed can be claimed again.
 /// - `reschedule` and `finish` return after the outcome is on stable storage, again in groups.
+/// - After a start, a job that was due further ahead than [`SPOOL_DUE_AHEAD_MAX`](crate::limits::SPOOL_DUE_AHEAD_MAX) is due at once:
+///   whatever the clock was when it was put off, no mail is stuck.
 /// - An entry disappears when its last job is finished, and never before.
 pub trait Spool: Send + Sync + 'static {
     /// Stores a message with its jobs.

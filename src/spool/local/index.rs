@@ -286,17 +286,27 @@ impl Index {
         self.enqueue(turn);
     }
 
-    /// All claims of a dead process end; their jobs are due at once.
-    pub(super) fn release_all(&mut self, now: UnixMillis) {
-        let mut released = Vec::new();
+    /// At the start: all claims of a dead process end, and their jobs are due at once; so are jobs due after `latest`, which only a
+    /// clock that was wrong can have put off so far.
+    pub(super) fn settle(&mut self, now: UnixMillis, latest: UnixMillis) {
+        let (mut before, mut after) = (Vec::new(), Vec::new());
         for (id, entry) in &mut self.entries {
-            for (number, job) in entry.jobs.iter_mut().filter(|(_, job)| job.status.is_claimed()) {
-                job.status = Status::Waiting;
-                job.due = job.due.min(now);
-                released.push(job.turn(JobId { entry: *id, job: *number }));
+            for (number, job) in &mut entry.jobs {
+                let id = JobId { entry: *id, job: *number };
+                if job.status.is_claimed() || job.due > latest {
+                    before.push(job.turn(id));
+                    job.due = job.due.min(now);
+                    if job.status.is_claimed() {
+                        job.status = Status::Waiting;
+                    }
+                    if job.status == Status::Waiting {
+                        after.push(job.turn(id));
+                    }
+                }
             }
         }
-        released.into_iter().for_each(|turn| self.enqueue(turn));
+        before.iter().for_each(|turn| self.dequeue(turn));
+        after.into_iter().for_each(|turn| self.enqueue(turn));
     }
 
     /// The claim's end is about to be written; false: it is not held.

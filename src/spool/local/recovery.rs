@@ -14,6 +14,7 @@ use super::index::{Entry, EntrySeed, Index, JobSeed, Location, State};
 use super::io::{Disk, DiskFile};
 use super::record::{self, EntryRecord, Marker, RECORD_HEADER_BYTES, Record, SEGMENT_HEADER_BYTES, SegmentHeader};
 use super::shared::{Folders, Sizes, failed, set_aside};
+use crate::limits::SPOOL_DUE_AHEAD_MAX;
 use crate::message::MessageId;
 
 /// What a start found.
@@ -65,7 +66,7 @@ pub(super) fn recover(disk: &Disk, folders: &Folders, sizes: Sizes, now: UnixMil
         io::ErrorKind::Unsupported => SpoolError::Io(format!("{}: {error}", path.display()).into()),
         _ => failed(&format!("reading {}", path.display()), &error),
     })?;
-    recovery.index.release_all(now);
+    recovery.index.settle(now, now.saturating_add(u64::try_from(SPOOL_DUE_AHEAD_MAX.as_millis()).unwrap_or(u64::MAX)));
     recovery.bodies().map_err(|error| failed("reading the bodies' folder", &error))?;
     let Recovery { index, mut report, .. } = recovery;
     (report.entries, report.jobs) = (index.entries(), index.jobs());

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::super::super::conformance::{NOW, entry, id};
-use super::super::super::{Spool, SpoolError};
+use super::super::super::{Instruction, Spool, SpoolError};
 use super::super::io::Disk;
 use super::super::{LocalSpool, OpenReport, Sizes};
 use super::faults::SickDisk;
@@ -197,6 +197,9 @@ async fn a_full_disk_refuses_mail_and_still_takes_outcomes() {
     assert_eq!(spool.append(large.clone()).await.unwrap_err(), SpoolError::Full);
     spool.finish(&claims[0]).await.unwrap();
     spool.reschedule(&claims[1], NOW, "later".into()).await.unwrap();
+    // Neither an operator nor a limit's count waits for space.
+    spool.instruct(claims[1].id, Instruction::Hold).await.unwrap();
+    spool.remember("count", Some("7".into())).await.unwrap();
     disk.free_bytes.store(1000, Ordering::Relaxed);
     spool.append(large).await.unwrap();
 }

@@ -16,6 +16,7 @@ pub mod call_ahead;
 pub mod certificates;
 pub mod cli;
 pub mod config;
+pub mod control;
 pub mod dispatch;
 pub mod dmarc_reports;
 pub mod dns;

@@ -2,6 +2,7 @@
 
 mod demo;
 mod doctor;
+mod queue;
 mod run;
 mod validate;
 
@@ -26,6 +27,8 @@ enum Command {
     Validate(validate::Args),
     /// Looks at relays step by step, and prints what to set up at their providers.
     Doctor(doctor::Args),
+    /// Looks at mail that waits, tries it again, sets it aside, drops it.
+    Queue(queue::Args),
     /// Shows a whole gateway at work on loopback with stand-in relays.
     Demo(demo::Args),
     /// Prints a completion script for a shell.
@@ -45,6 +48,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(args),
         Command::Validate(args) => validate::run(args),
         Command::Doctor(args) => doctor::run(args),
+        Command::Queue(args) => queue::run(args),
         Command::Demo(args) => demo::run(args),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "gateway", &mut io::stdout());

@@ -13,6 +13,7 @@ mod inline;
 mod job;
 mod judge;
 mod lanes;
+mod operator;
 mod queue;
 mod report;
 mod retry;

@@ -179,6 +179,14 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
         }
     }
 
+    /// Recipients that an operator has given up.
+    pub(super) fn report_dropped(&self, id: MessageId, envelope: &StoredEnvelope, state: &JobState) {
+        for pending in &state.recipients {
+            let reply = pending.last.as_ref().map(|failure| &failure.reply);
+            self.report_end(id, envelope, state, pending, &End { outcome: "dropped", reply, detail: Some("by an operator") });
+        }
+    }
+
     fn report_end(&self, id: MessageId, envelope: &StoredEnvelope, state: &JobState, pending: &Pending, end: &End<'_>) {
         for Recipient { address: recipient, .. } in envelope.originals(pending) {
             self.log.emit(&Event::Outcome {

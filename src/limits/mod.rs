@@ -6,6 +6,7 @@
 //! does, and `Metric:` which [`Limit`] counts what it refuses, or which other metric shows it. A line `// ---- subject ----` begins a
 //! table there.
 
+mod control;
 mod delivery;
 mod deployment;
 mod envelope;
@@ -15,6 +16,7 @@ mod name;
 mod session;
 mod verdicts;
 
+pub use control::*;
 pub use delivery::*;
 pub use deployment::*;
 pub use envelope::*;

@@ -3,6 +3,7 @@
 mod core_dumps;
 mod expiries;
 mod open_files;
+mod orders;
 mod relay_memory;
 mod reload;
 mod reporting;
@@ -41,7 +42,9 @@ use crate::telemetry::{Event, Log};
 
 use expiries::report_expiries;
 use open_files::{raise_file_limit, within};
+pub use orders::{OrderError, order};
 use relay_memory::RelayMemory;
+
 use reporting::Reporting;
 use tls_sessions::TlsSessions;
 use watched::House;
@@ -63,7 +66,7 @@ pub struct Service {
     challenges: Option<Vec<SocketAddr>>,
     log: Log,
     addresses: Vec<(Arc<str>, SocketAddr)>,
-    /// Ends the administrative server, after everything else: it tells of the drain.
+    /// Ends the administrative server and the orders of operators, after everything else: they tell of the drain.
     admin: CancellationToken,
     /// Files that the process may open; `None`: as many as it likes.
     files: Option<u64>,
@@ -145,6 +148,8 @@ impl Service {
         });
         let reporting = Reporting::start(&ingress.live.load().snapshot, &dispatcher, dns.clone(), log.clone());
         let addresses = listeners.addresses();
+        let admin = CancellationToken::new();
+        orders::take(&ingress.live.load().snapshot.spool, &dispatcher, &log, admin.clone());
         dispatcher.start();
         listeners.serve(&ingress);
         read_credentials(&ingress);
@@ -152,7 +157,6 @@ impl Service {
         if let Some(responder) = responder {
             acme.start(responder, ingress.draining.clone());
         }
-        let admin = CancellationToken::new();
         if let Some((address, listener)) = admin_listener {
             log.emit(&Event::Listening { endpoint: "(admin)", address });
             let watched = Arc::new(House { ingress: Arc::clone(&ingress), spool: Arc::clone(&spool), dns: dns.clone(), relays });

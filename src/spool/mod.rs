@@ -186,6 +186,11 @@ pub trait Spool: Send + Sync + 'static {
     /// Reads an entry back.
     fn read(&self, id: MessageId) -> impl Future<Output = Result<StoredEntry, SpoolError>> + Send;
 
+    /// Reads the envelope alone, for less than the whole may cost.
+    fn envelope(&self, id: MessageId) -> impl Future<Output = Result<Bytes, SpoolError>> + Send {
+        async move { self.read(id).await.map(|stored| stored.envelope) }
+    }
+
     /// Ends an attempt: the job waits until `due` with a new state.
     fn reschedule(&self, claim: &Claim, due: UnixMillis, state: Bytes) -> impl Future<Output = Result<(), SpoolError>> + Send;
 

@@ -56,6 +56,8 @@ pub enum Event<'a> {
     RelaySlow { relay: &'a str, connections: u32, reply: &'a Reply, reason: &'a str, slow_s: u64 },
     /// A next hop has said something that its operator or ours should know.
     RelayWarning { relay: &'a str, reply: &'a Reply, reason: &'a str },
+    /// An operator's order about the queue.
+    Operator { order: &'a str, user: Option<u32>, filter: &'a str, matched: u64, changed: u64, detail: Option<&'a str> },
     /// Events that the sink could not take.
     Lost { events: u64 },
 

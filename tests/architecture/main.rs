@@ -28,6 +28,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     // An error's words are made fit for the log where all of a stranger's are.
     ("aws", &["message", "limits"]),
     ("http", &["limits"]),
+    // What orders mean is not its business.
+    ("control", &["limits"]),
     ("http_client", &["limits"]),
     ("secrets", &["aws", "refreshed", "telemetry", "limits"]),
     // One resolver for all; what was asked is told in a type of `message`.
@@ -51,6 +53,8 @@ const ARROWS: &[(&str, &[&str])] = &[
         "dispatch",
         &[
             "actions",
+            // Orders about the queue, behind a trait.
+            "control",
             "dmarc_reports",
             "examination",
             "spool",
@@ -100,6 +104,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "call_ahead",
             "certificates",
             "config",
+            "control",
             "dispatch",
             "dmarc_reports",
             "dns",
@@ -117,7 +122,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     // The demonstration has a DNS server of its own.
-    ("cli", &["service", "config", "dns", "relay", "secrets", "telemetry", "limits"]),
+    ("cli", &["service", "config", "control", "dns", "relay", "secrets", "telemetry", "message", "limits"]),
 ];
 
 /// Arrows against the order, each for the one type that it names.

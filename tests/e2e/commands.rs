@@ -43,6 +43,8 @@ fn help_completions_and_the_manual_are_printed() {
         (&["validate", "--help"], "Examples:"),
         (&["demo", "--help"], "Example"),
         (&["doctor", "--help"], "Examples:"),
+        (&["queue", "--help"], "Examples:"),
+        (&["queue", "drop", "--help"], "Examples:"),
         (&["--version"], env!("CARGO_PKG_VERSION")),
         (&["completions", "bash"], "complete -F"),
         (&["completions", "zsh"], "#compdef gateway"),

@@ -39,6 +39,7 @@ mod policy;
 mod policy_look_ups;
 mod proxy;
 mod queue;
+mod queue_command;
 mod relay_addresses;
 mod relays;
 mod reloaded;

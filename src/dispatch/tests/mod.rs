@@ -7,6 +7,7 @@ mod faulty;
 mod hops;
 mod judging;
 mod notify;
+mod operator;
 mod queueing;
 mod reports;
 mod setting;

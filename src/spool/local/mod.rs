@@ -42,7 +42,7 @@ use self::body::BodyFile;
 use self::committer::{Append, Command, End, Outcome, PreparedJob, PreparedState, Remember};
 use self::index::{EntrySeed, State, Taken};
 use self::io::Disk;
-use self::record::{EntryRecord, JobRecord, Record, Standing};
+use self::record::{Body, EntryRecord, JobRecord, Record, Standing};
 use self::shared::{Folders, Handed, Shared, Sizes, failed};
 use super::{Claim, Instruction, JobId, JobView, NewEntry, Receipt, Spool, SpoolError, SpoolStats, StoredEntry, UnixMillis};
 use crate::limits::{SPOOL_LIST_STEP, SPOOL_RECORD_BYTES_MAX};
@@ -216,25 +216,22 @@ impl Spool for LocalSpool {
     async fn read(&self, id: MessageId) -> Result<StoredEntry, SpoolError> {
         let shared = self.shared.clone();
         blocking(move || {
-            let (location, body, file) = {
-                let index = shared.index();
-                let entry = index.entry(id).ok_or(SpoolError::StaleClaim)?;
-                (entry.location, entry.body(), index.segments().file(entry.location.segment).ok_or(SpoolError::StaleClaim)?)
-            };
-            // The open file outlives its segment's deletion.
-            let bytes = Bytes::from(location.read(&file).map_err(|error| failed("reading an entry", &error))?);
-            let Some(Record::Entry(entry) | Record::Copy(entry)) = record::decode_alone(&bytes) else {
-                return Err(shared.set_aside(&file, location.offset, &bytes));
-            };
+            let (envelope, content, body) = record_of(&shared, id)?;
             let content = match body {
                 // The last job may have ended meanwhile, and the body with it.
                 Some(body) => body::read(&shared, id, body)
                     .map_err(|error| if shared.index().entry(id).is_some() { error } else { SpoolError::StaleClaim })?,
-                None => bytes.slice_ref(entry.content),
+                None => content,
             };
-            Ok(StoredEntry { envelope: bytes.slice_ref(entry.envelope), content })
+            Ok(StoredEntry { envelope, content })
         })
         .await
+    }
+
+    /// As [`Self::read`], and no file of a large content is opened.
+    async fn envelope(&self, id: MessageId) -> Result<Bytes, SpoolError> {
+        let shared = self.shared.clone();
+        blocking(move || record_of(&shared, id).map(|(envelope, ..)| envelope)).await
     }
 
     async fn reschedule(&self, claim: &Claim, due: UnixMillis, state: Bytes) -> Result<(), SpoolError> {
@@ -310,6 +307,21 @@ impl fmt::Debug for LocalSpool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LocalSpool").field("path", &self.shared.folders.root).finish_non_exhaustive()
     }
+}
+
+/// An entry's envelope, its content if that is small, and the body if it is not.
+fn record_of(shared: &Shared, id: MessageId) -> Result<(Bytes, Bytes, Option<Body>), SpoolError> {
+    let (location, body, file) = {
+        let index = shared.index();
+        let entry = index.entry(id).ok_or(SpoolError::StaleClaim)?;
+        (entry.location, entry.body(), index.segments().file(entry.location.segment).ok_or(SpoolError::StaleClaim)?)
+    };
+    // The open file outlives its segment's deletion.
+    let bytes = Bytes::from(location.read(&file).map_err(|error| failed("reading an entry", &error))?);
+    let Some(Record::Entry(entry) | Record::Copy(entry)) = record::decode_alone(&bytes) else {
+        return Err(shared.set_aside(&file, location.offset, &bytes));
+    };
+    Ok((bytes.slice_ref(entry.envelope), bytes.slice_ref(entry.content), body))
 }
 
 fn claims(taken: Vec<Taken>, states: Vec<Bytes>) -> Vec<Claim> {

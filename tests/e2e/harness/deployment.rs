@@ -170,7 +170,7 @@ impl Deployment {
         Gateway::start(Arc::clone(&self.folder), &self.variables, self.before.as_deref())
     }
 
-    /// What the spool takes on disk: each file with its size. The lock is no mail.
+    /// What the spool takes on disk: each file with its size. The lock and the socket are no mail.
     pub fn spooled_files(&self) -> Vec<(PathBuf, u64)> {
         let mut files = Vec::new();
         let mut folders = vec![self.path("spool")];
@@ -179,7 +179,7 @@ impl Deployment {
                 let metadata = entry.metadata().unwrap();
                 if metadata.is_dir() {
                     folders.push(entry.path());
-                } else if entry.file_name() != "lock" {
+                } else if !["lock", "control.sock"].iter().any(|name| entry.file_name() == *name) {
                     files.push((entry.path(), metadata.len()));
                 }
             }

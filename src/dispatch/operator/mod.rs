@@ -136,7 +136,7 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
 /// As far as it can be told from the body.
 fn header(content: Bytes) -> String {
     let Ok(original) = Original::parse(content) else { return String::new() };
-    let fields = original.fields().iter().map(|field| String::from_utf8_lossy(&original.slice(field.whole.clone())).into_owned());
+    let fields = original.fields().iter().map(|field| String::from_utf8_lossy(original.slice(field.whole.clone())).into_owned());
     fields.collect()
 }
 

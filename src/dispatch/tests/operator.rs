@@ -81,7 +81,8 @@ async fn ten_thousand_messages_are_listed_in_order_and_changed_at_once() {
     let (folder, lines) = (setting::folder(), Lines::default());
     let (setting, ids) = (idle(folder.path(), &lines), SessionIds::new(0));
     let appends = futures_util::stream::iter(0..JOBS).map(|number| setting.spool.append(entry(&ids, number, &["alpha"])));
-    appends.buffer_unordered(500).for_each(|stored| async { drop(stored.unwrap()) }).await;
+    let stored: Vec<_> = appends.buffer_unordered(500).collect().await;
+    assert!(stored.iter().all(Result::is_ok));
 
     let all = list(&setting, Filter::default(), None).await;
     assert_eq!(all.len() as u64, JOBS);

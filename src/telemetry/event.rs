@@ -33,6 +33,8 @@ pub enum Event<'a> {
     ReloadRefused { config: &'a str, mistakes: usize, detail: &'a str },
     /// Something an operator should look at.
     Problem { what: &'a str, detail: &'a str },
+    /// An operator's order about the queue.
+    Operator { order: &'a str, user: Option<u32>, filter: &'a str, matched: u64, changed: u64, detail: Option<&'a str> },
     /// How full it is has changed.
     Pressure {
         level: &'static str,
@@ -56,8 +58,6 @@ pub enum Event<'a> {
     RelaySlow { relay: &'a str, connections: u32, reply: &'a Reply, reason: &'a str, slow_s: u64 },
     /// A next hop has said something that its operator or ours should know.
     RelayWarning { relay: &'a str, reply: &'a Reply, reason: &'a str },
-    /// An operator's order about the queue.
-    Operator { order: &'a str, user: Option<u32>, filter: &'a str, matched: u64, changed: u64, detail: Option<&'a str> },
     /// Events that the sink could not take.
     Lost { events: u64 },
 

@@ -113,9 +113,8 @@ impl Service {
         let relays = Relays::new(Arc::clone(&snapshot.hostname), Arc::clone(&secrets), dns.clone());
         relays.observe_tls(Arc::new(TlsSessions(log.clone())));
         let call_ahead = Arc::new(Caller::new(relays.clone(), log.clone()));
-        let (memory, recalled) = RelayMemory::open(&snapshot.spool)
-            .map_err(|error| StartError::Spool(snapshot.spool.clone(), SpoolError::Io(error.to_string().into())))?;
-        relays.remember_in(Arc::new(memory), recalled, log.clone());
+        let recalled = spool.recall().await.map_err(|error| StartError::Spool(snapshot.spool.clone(), error))?;
+        relays.remember_in(Arc::new(RelayMemory(Arc::clone(&spool))), recalled, log.clone());
         let sealing = Sealing::new(Arc::clone(&secrets));
         let dispatcher = Dispatcher::new(Arc::clone(&spool), relays.clone(), sealing, log.clone(), Arc::clone(&ids), Arc::clone(&snapshot));
         let domains = Arc::new(AcceptedDomains::new(&snapshot.domains, Arc::clone(&aws), Some(observer(&log, "domains"))));

@@ -169,7 +169,7 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
         let envelope = StoredEnvelope::decode(&stored.envelope).map_err(|error| corrupt(error.0))?;
         let original = Original::parse(stored.content).map_err(|error| corrupt(error.to_string()))?;
         let state = state.ok_or_else(|| corrupt("the job's state".to_owned()))?;
-        let entries = dsn::entries(&envelope, dsn::Kind::Failed, &state.recipients);
+        let entries = dsn::entries(&envelope, dsn::Kind::Failed, &state.recipients, None);
         self.notify(id, &envelope, &original, dsn::Kind::Failed, entries).await?;
         Ok(envelope)
     }

@@ -195,6 +195,13 @@ pub(crate) fn queue_millis() -> UnixMillis {
     began.saturating_add(u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX))
 }
 
+/// A time of day by the queue's clock.
+fn queue_time(at: UnixMillis) -> UnixMillis {
+    let (queue, day) = (queue_millis(), unix_millis());
+    // Nobody set the time of day by less than a second: one clock was read after the other.
+    if queue.abs_diff(day) < 1000 { at } else { at.saturating_add(queue).saturating_sub(day) }
+}
+
 /// Milliseconds since the epoch.
 pub(crate) fn unix_millis() -> UnixMillis {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::job::{JobState, Pending};
-use super::{Dispatcher, retry};
+use super::{Dispatcher, queue_time, retry};
 use crate::failure::Side;
 use crate::limits::RELAY_CONNECTIONS_DEFAULT;
 use crate::relay::{DeliveryReport, NextHops, Outcome, Readiness};
@@ -28,9 +28,9 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
         let Some(relay) = snapshot.relays.get(lane) else { return Room::Places(RELAY_CONNECTIONS_DEFAULT) };
         match self.next_hops.readiness(relay) {
             Readiness::Open { width } => Room::Places(width.max(1)),
-            Readiness::Waits { until } => Room::NotBefore(until),
+            Readiness::Waits { until } => Room::NotBefore(queue_time(until)),
             // One at a time, and not before the one before it is done.
-            Readiness::Held => match self.next_hops.probe_at(relay) {
+            Readiness::Held => match self.next_hops.probe_at(relay).map(queue_time) {
                 Some(at) if at <= now => Room::Places(1),
                 Some(at) => Room::NotBefore(at),
                 None => Room::None,

@@ -122,6 +122,8 @@ pub const INTERNET_DEAD_MAX: usize = 1000;
 /// How long an inline delivery waits for a place among its relay's connections; then the message goes to the spool. What waits is in
 /// memory, which mail for other relays needs, too.
 pub const INLINE_PLACE_WAIT: Duration = Duration::from_secs(2);
+/// Characters of a next hop's words that are kept with a hold.
+pub const RELAY_HOLD_CHARS_MAX: usize = 1000;
 /// Mail exchangers of one domain that are tried (RFC 5321 §5.1 asks for at least two).
 pub const MX_HOSTS_MAX: usize = 5;
 /// Retry schedule: first wait.
@@ -236,7 +238,7 @@ pub const SPOOL_KEYS_MAX: usize = 4096;
 /// A key of such a value.
 pub const SPOOL_KEY_BYTES_MAX: usize = 512;
 /// Such a value.
-pub const SPOOL_VALUE_BYTES_MAX: usize = 4096;
+pub const SPOOL_VALUE_BYTES_MAX: usize = 16 * 1024;
 /// Live bytes copied out of the oldest segment with one group, unless the group itself is larger.
 pub const SPOOL_COPY_BYTES_PER_GROUP: u64 = 1024 * 1024;
 /// The oldest segment is emptied by copying when less than this share of it is live.

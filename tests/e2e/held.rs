@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::harness::{Answer, At, Client, Deployment, Sink, mail};
+use crate::queue_command::queue;
 
 const BOB: &str = "bob@acme.example";
 const REFUSAL: &str = "550 5.7.64 TenantAttribution; Relay Access Denied";
@@ -42,9 +43,8 @@ fn mail_for_a_held_relay_waits_and_costs_no_connection_across_a_restart() {
         assert_eq!(sink.connections(), before + 1, "the hold has outlived the process");
         assert!(!said.contains("\"event\":\"outcome\""), "nothing is bounced, nothing expires");
 
-        // As the operator's release does it: nothing is known of a hold.
-        std::fs::remove_dir_all(deployment.path("spool").join("relays")).unwrap();
         let gateway = deployment.start();
+        assert!(queue(&deployment, &["release", "--relay", "next"]).status.success());
         gateway.wait_events(7, |event| event["event"] == "outcome" && event["outcome"] == "delivered");
         gateway.stop();
     }

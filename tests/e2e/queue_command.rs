@@ -243,7 +243,7 @@ fn the_socket_is_for_its_owner_and_survives_nonsense() {
     }
 }
 
-fn queue(deployment: &Deployment, arguments: &[&str]) -> Output {
+pub(crate) fn queue(deployment: &Deployment, arguments: &[&str]) -> Output {
     let mut command = Command::new(PROGRAM);
     command.arg("queue").args(arguments).arg("--config").arg(deployment.path("gateway.yaml")).current_dir(deployment.folder());
     command.output().expect("it runs")

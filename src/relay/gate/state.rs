@@ -9,7 +9,7 @@ use super::stored::{Stored, StoredHold};
 use super::window::Window;
 use crate::failure::{Class, Failure};
 use crate::limits;
-use crate::message::MessageId;
+use crate::message::{MessageId, one_line};
 use crate::relay::{Delivery, DeliveryReport, Outcome, Readiness, RelayConfig, Standing, failures};
 use crate::smtp::Reply;
 
@@ -344,8 +344,12 @@ impl State {
         let now = clock.now();
         let hold = self.hold.as_ref().map(|hold| StoredHold {
             by_operator: hold.by_operator,
-            reply: hold.reply.clone(),
-            reason: hold.reason.to_string(),
+            // Of a value that is kept, nobody's words may be long.
+            reply: hold
+                .reply
+                .as_ref()
+                .map(|reply| Reply { text: one_line(&reply.text, limits::RELAY_HOLD_CHARS_MAX).into(), ..reply.clone() }),
+            reason: one_line(&hold.reason, limits::RELAY_HOLD_CHARS_MAX),
             age: now.saturating_sub(hold.since),
         });
         Stored::new(clock.wall(), hold, self.minute.ages(now), self.day.ages(now))

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::relay_memory::RelayMemory;
 use super::{open_spool, random_seed, relays_of};
 use crate::config::Snapshot;
 use crate::control::{self, Answers, ClientError, Command, Listener, Operate};
@@ -18,7 +19,7 @@ use crate::dns::DnsError;
 use crate::examination::Sealing;
 use crate::message::SessionIds;
 use crate::relay::Relays;
-use crate::spool::{LocalSpool, SpoolError};
+use crate::spool::{LocalSpool, Spool, SpoolError};
 use crate::telemetry::{Event, Log};
 
 /// Takes orders until `stop`. A gateway whose socket cannot be made serves mail all the same.
@@ -39,8 +40,6 @@ pub enum OrderError {
     NoSpool(PathBuf),
     /// A gateway runs, but did not answer.
     Running(ClientError),
-    /// No gateway runs, and what is asked for is its state.
-    NeedsRunning,
     /// No gateway runs, and its spool cannot be opened.
     Spool(PathBuf, SpoolError),
     /// The resolver cannot be made.
@@ -52,9 +51,6 @@ impl fmt::Display for OrderError {
         match self {
             Self::NoSpool(path) => write!(f, "there is no spool at {}", path.display()),
             Self::Running(error) => write!(f, "the running gateway: {error}"),
-            Self::NeedsRunning => {
-                f.write_str("no gateway runs, and only one that does can hold a relay: hold its jobs, with --all as well")
-            }
             Self::Spool(path, error) => write!(f, "no gateway answers, and the spool at {} cannot be opened: {error}", path.display()),
             Self::Dns(error) => write!(f, "DNS cannot be asked: {error}"),
         }
@@ -71,11 +67,11 @@ pub async fn order(snapshot: Snapshot, command: Command, log: &Log, answers: Ans
         Err(ClientError::NotRunning) => {}
         came => return came.map_err(OrderError::Running),
     }
-    if matches!(command, Command::HoldRelay { .. } | Command::ReleaseRelay { .. }) {
-        return Err(OrderError::NeedsRunning);
-    }
     let spool = open_spool(&path, log).await.map_err(|error| OrderError::Spool(path.clone(), error))?;
     let relays = relays_of(&snapshot).map_err(OrderError::Dns)?;
+    // What holds them outlives the process.
+    let recalled = spool.recall().await.map_err(|error| OrderError::Spool(path.clone(), error))?;
+    relays.remember_in(Arc::new(RelayMemory(Arc::clone(&spool))), recalled, log.clone());
     let ids = Arc::new(SessionIds::new(random_seed()));
     // It is not started: nothing is delivered here.
     let dispatcher = Dispatcher::new(Arc::clone(&spool), relays, Sealing::default(), log.clone(), ids, Arc::new(snapshot));

@@ -191,6 +191,31 @@ fn stats_count_what_waits_for_each_relay() {
 }
 
 #[test]
+fn a_held_relay_keeps_what_comes_new_until_it_is_released() {
+    let Waiting { sink, deployment, gateway, .. } = Waiting::start();
+    let next = |deployment: &Deployment| -> Value {
+        let stats = text(&queue(deployment, &["stats", "--json"]));
+        serde_json::from_str(stats.lines().find(|line| line.contains("\"relay\":\"next\"")).unwrap()).unwrap()
+    };
+    assert!(text(&queue(&deployment, &["hold", "--relay", "next"])).contains("relay next is held; 2 jobs wait for it"));
+    sink.come_up();
+    Client::hello(gateway.address()).send("alice@example.org", &["dave@acme.example"], &mail::small("new")).expect("250 ");
+    assert!(text(&queue(&deployment, &["retry", "--all"])).contains("relay next is held: what waits for it is not tried"));
+    let stats = next(&deployment);
+    assert_eq!((&stats["state"], &stats["queued"], &stats["held_jobs"]), (&"held".into(), &3.into(), &0.into()), "{stats}");
+    assert!(stats["since"].is_string() && stats["reason"].is_string(), "{stats}");
+    let (status, said) = gateway.stop();
+    assert!(status.success(), "{said}");
+    assert_eq!(next(&deployment)["state"], "held");
+    assert_eq!(sink.connections(), 0);
+    assert!(text(&queue(&deployment, &["release", "--relay", "next"])).contains("relay next is released; 3 jobs are tried now"));
+    assert_eq!(next(&deployment)["state"], "open");
+    let gateway = deployment.start();
+    assert_eq!(sink.wait_taken(3).len(), 3);
+    gateway.wait_outcome("dave@acme.example", "delivered");
+}
+
+#[test]
 fn what_is_being_tried_is_left_alone() {
     let sink = Sink::start(|at| if matches!(at, At::Dot(_)) { Answer::Hang } else { Answer::Ok });
     let deployment = Deployment::new("queue").relay_with("next", sink.address(), LATE);

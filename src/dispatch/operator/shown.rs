@@ -46,14 +46,14 @@ pub(super) fn job(found: &Found, now: UnixMillis) -> JobShown {
 
 /// As the log counts them.
 fn attempts(claimed: u32, state: &JobState) -> u32 {
-    claimed.saturating_add(state.attempts)
+    claimed.saturating_add(state.attempts).saturating_sub(state.untried)
 }
 
 fn recipient(pending: &Pending) -> RecipientShown {
     let last = pending.last.as_ref();
     RecipientShown {
         address: pending.address.to_string(),
-        reply: last.map(|failure| failure.reply.to_string()),
+        reply: last.map(|failure| failure.literal().to_string()),
         detail: last.map(|failure| failure.detail.clone()).filter(|detail| !detail.is_empty()),
     }
 }

@@ -41,6 +41,7 @@ mod proxy;
 mod queue;
 mod queue_command;
 mod relay_addresses;
+mod relay_classes;
 mod relays;
 mod reloaded;
 mod reports;

@@ -193,11 +193,16 @@ impl Login {
         refused: &Credential,
         deadline: Instant,
     ) -> Result<Option<Arc<Credential>>, ConnectError> {
-        let stop = |what: &str| Err(ConnectError::Stop(failures::login(format!("{what} {}: {reply}", means.describe()))));
+        // Who looks at the held relay sees the next hop's own words.
+        let said = || Some(Box::new(reply.clone()));
+        let stop = |what: &str| {
+            let failure = failures::login(format!("{what} {}: {reply}", means.describe()));
+            Err(ConnectError::Stop(Failure { said: said(), ..failure }))
+        };
         if !reply.is_permanent() {
             // RFC 4954 §6: 454 is a trouble that passes.
             let failure = failures::login(format!("reply to AUTH with {}: {reply}", means.describe()));
-            return Err(ConnectError::TryNext(failure.of(Class::Retry)));
+            return Err(ConnectError::TryNext(Failure { said: said(), ..failure.of(Class::Retry) }));
         }
         if reply.code != 535 {
             return stop("the next hop refuses a login with");

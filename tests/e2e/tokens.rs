@@ -14,6 +14,7 @@ use crate::common::canned_http::CannedHttp;
 use crate::harness::programs::Aiosmtpd;
 use crate::harness::tls::Certificate;
 use crate::harness::{Client, Deployment, mail};
+use crate::queue_command::queue;
 
 const BOB: &str = "bob@acme.example";
 const MAILBOX: &str = "relay@acme.example";
@@ -40,19 +41,22 @@ fn oauth(endpoint: &CannedHttp) -> String {
 }
 
 #[test]
-fn a_token_logs_in_a_withdrawn_one_is_replaced_and_a_mended_client_secret_is_used_at_once() {
+fn a_refused_client_secret_holds_the_mail_a_token_logs_in_and_a_withdrawn_one_is_replaced() {
     let (endpoint, server) = (endpoint(), Aiosmtpd::with_login(&["LOGIN", "XOAUTH2"], MAILBOX, "T1"));
     let deployment = Deployment::new("queue").file("app.txt", "not-that-one\n");
     let deployment = deployment.relay_with("next", server.address(), &format!("tls: required, {}", oauth(&endpoint)));
     let gateway = deployment.start();
     send(&gateway, "first");
-    let attempt = gateway.wait_for(|event| event["event"] == "attempt" && event["attempt"] == 3);
+    let held = gateway.wait_for(|event| event["event"] == "relay_held");
+    assert_eq!((&held["relay"], &held["by"]), (&"next".into(), &"reply".into()));
+    let attempt = gateway.wait_for(|event| event["event"] == "attempt");
     assert_eq!(endpoint.requests(), 1, "a refused client secret is not tried again");
     assert_eq!(attempt["recipients"][0]["result"], "deferred", "{attempt}");
+    deployment.write("app.txt", &format!("{SECRET}\n"));
     let said = gateway.said();
     assert!(said.contains("invalid_client: AADSTS7000215: Invalid client secret provided.") && !said.contains("not-that-one"), "{said}");
-
-    deployment.write("app.txt", &format!("{SECRET}\n"));
+    // A probe would find it mended within a minute; the operator does not wait for it.
+    assert!(queue(&deployment, &["release", "--relay", "next"]).status.success());
     gateway.wait_outcome(BOB, "delivered");
     assert_eq!(server.wait_message(1).0["login"], MAILBOX);
 

@@ -42,6 +42,7 @@ mod queue;
 mod queue_command;
 mod relay_addresses;
 mod relay_classes;
+mod relay_tokens;
 mod relays;
 mod reloaded;
 mod reports;

@@ -1,8 +1,9 @@
-//! A disk that takes no more, a folder that cannot be written: mail is put off with 4xx, nothing that was acknowledged is lost, and all is
-//! well again when the fault is over, without a restart.
+//! A disk that takes no more, a folder that cannot be written, a clock that jumps: mail is put off with 4xx, nothing that was acknowledged
+//! is lost, and all is well again when the fault is over, without a restart.
 
 use std::process::Command;
 
+use crate::common::tools;
 use crate::harness::{Answer, Client, Deployment, Gateway, Reply, Sink, mail, until};
 
 const BOB: &str = "bob@acme.example";
@@ -91,4 +92,60 @@ fn a_folder_that_cannot_be_written_puts_off_what_would_be_written_there() {
     arrive(&sink, &[(0, large.clone()), (2, small), (3, large)]);
     let (status, said) = gateway.stop();
     assert!(status.success() && said.contains("\"event\":\"stopped\",\"spooled\":0"), "{said}");
+}
+
+/// The clock of the wall, as libfaketime shows it; what measures spans of time goes on as it does.
+struct Clock(tempfile::TempDir);
+
+impl Clock {
+    fn new() -> Self {
+        let clock = Self(crate::common::temporary_folder());
+        clock.set("+0");
+        clock
+    }
+
+    /// So much later or earlier than it is: `+5d`, `-3d`.
+    fn set(&self, offset: &str) {
+        let new = self.0.path().join("new");
+        std::fs::write(&new, offset).unwrap();
+        std::fs::rename(new, self.0.path().join("offset")).unwrap();
+    }
+
+    fn worn_by(&self, deployment: Deployment) -> Deployment {
+        let library = std::fs::read_dir(tools().join("debian/usr/lib")).unwrap().filter_map(|entry| {
+            let library = entry.ok()?.path().join("faketime/libfaketime.so.1");
+            library.exists().then_some(library)
+        });
+        let library = library.into_iter().next().expect("tests/tools has fetched libfaketime");
+        deployment.before(&format!(
+            "export LD_PRELOAD={} FAKETIME_TIMESTAMP_FILE={} FAKETIME_NO_CACHE=1 FAKETIME_DONT_FAKE_MONOTONIC=1 FAKETIME_DONT_RESET=1",
+            library.display(),
+            self.0.path().join("offset").display()
+        ))
+    }
+}
+
+#[test]
+fn a_clock_that_jumps_loses_nothing_and_holds_nothing_up() {
+    for jump in ["-3d", "+2h"] {
+        let sink = Sink::down(|_| Answer::Ok);
+        let clock = Clock::new();
+        let deployment = clock.worn_by(Deployment::new("queue").relay("next", sink.address()));
+        let gateway = deployment.start();
+        send(&gateway, 0, &mail::small("before")).expect("250 ");
+        gateway.wait_for(|event| event["event"] == "attempt");
+        clock.set(jump);
+        send(&gateway, 1, &mail::small("after")).expect("250 ");
+        // Its clock is the one that jumps.
+        let hours = |event: &serde_json::Value| event["ts"].as_str().unwrap()[..13].to_owned();
+        let of = |number: usize| {
+            let sender = format!("m{number}@example.org");
+            gateway.wait_for(|event| event["event"] == "message" && event["mail_from"] == sender)
+        };
+        assert_ne!(hours(&of(0)), hours(&of(1)));
+        sink.come_up();
+        arrive(&sink, &[(0, mail::small("before")), (1, mail::small("after"))]);
+        let (status, said) = gateway.stop();
+        assert!(status.success() && said.contains("\"event\":\"stopped\",\"spooled\":0"), "{jump}: {said}");
+    }
 }

@@ -89,7 +89,7 @@ impl Connect<'_> {
             if connection.peer.tls.is_none() && !self.candidate.place.is_of_this_machine() {
                 return Err(failures::login("there is no TLS, and credentials go out without it to loopback addresses only").into());
             }
-            match login.run(&mut connection, login::Means::new(self.inner, auth), self.deadline).await? {
+            match self.pool.logins.run(&mut login, &mut connection, login::Means::new(self.inner, auth), self.deadline).await? {
                 login::Progress::Done => return Ok(connection),
                 login::Progress::ConnectAgain => {}
             }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::time::{Instant, timeout_at};
 
@@ -136,6 +137,33 @@ enum Way {
 pub(super) struct Login {
     next: Option<Arc<Credential>>,
     refusals: u32,
+}
+
+/// Who logs in when: everybody at once with a login that has worked, else one connection after the other. A wrong password is
+/// refused once then, not once on each connection, which locks mailboxes.
+#[derive(Debug, Default)]
+pub(super) struct Turns {
+    has_worked: AtomicBool,
+    turn: tokio::sync::Mutex<()>,
+}
+
+impl Turns {
+    /// One login, in its turn.
+    pub(super) async fn run(
+        &self,
+        login: &mut Login,
+        connection: &mut Connection,
+        means: Means<'_>,
+        deadline: Instant,
+    ) -> Result<Progress, ConnectError> {
+        let _turn = match self.has_worked.load(Ordering::Relaxed) {
+            true => None,
+            false => Some(timeout_at(deadline, self.turn.lock()).await.map_err(|_| failures::busy("another login took too long"))?),
+        };
+        let progress = login.run(connection, means, deadline).await;
+        self.has_worked.store(matches!(progress, Ok(Progress::Done)), Ordering::Relaxed);
+        progress
+    }
 }
 
 /// How far it got.

@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use super::client_certificate::ClientCertificate;
 use super::connection::Connection;
 use super::health::Health;
+use super::login::Turns;
 use super::tls::{PoolTls, Trust};
 use super::{Inner, RelayConfig, graph};
 
@@ -25,6 +26,7 @@ pub(super) struct Pool {
     pub(super) health: Health,
     tls: PoolTls,
     client_certificate: ClientCertificate,
+    pub(super) logins: Turns,
     /// For relays of this kind alone.
     pub(super) graph: graph::Service,
     reaping: AtomicBool,
@@ -47,6 +49,7 @@ impl Pool {
             health: Health::default(),
             tls: PoolTls::default(),
             client_certificate: ClientCertificate::default(),
+            logins: Turns::default(),
             graph: graph::Service::default(),
             reaping: AtomicBool::new(false),
         }

@@ -185,6 +185,20 @@ async fn refused_for_good_keeps_the_mail_and_says_which_secret() {
 }
 
 #[tokio::test]
+async fn a_wrong_password_is_tried_once_by_deliveries_side_by_side() {
+    let hop = Hop::start(Script::rule(plain_rule(Act::Say("535 5.7.8 no"))).keywords(&["AUTH PLAIN"])).await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("relay.json");
+    std::fs::write(&path, r#"{"username": "user", "password": "wrong"}"#).unwrap();
+    let auth = Some(Auth::Password(SecretRef::File(path)));
+    let (relays, config) = (relays(), Arc::new(RelayConfig { auth, ..with_connections(config(&hop), 5) }));
+    let message = delivery(&["x@y.example"]);
+    let reports = futures_util::future::join_all((0..5).map(|_| relays.deliver(&config, &message, Instant::now() + PLENTY))).await;
+    assert!(reports.iter().all(|report| short(report)[0].ends_with("later")));
+    assert_eq!(hop.count("AUTH"), 1);
+}
+
+#[tokio::test]
 async fn a_next_hop_that_repeats_the_login_gets_it_into_no_report() {
     for reply in ["535 5.7.8 password hunter2 is wrong", "535 5.7.8 what is AHVzZXIAaHVudGVyMg== to me", "nonsense hunter2"] {
         let rule = move |command: &str, _: usize| command.starts_with("AUTH").then_some(Act::Say(reply));

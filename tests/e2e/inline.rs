@@ -26,12 +26,13 @@ fn what_the_next_hop_takes_never_touches_the_disk() {
 }
 
 #[test]
-fn two_recipient_domains_are_two_transactions_and_both_are_in_the_log() {
+fn where_a_relay_asks_for_it_two_recipient_domains_are_two_transactions_and_both_are_in_the_log() {
     let sink = Sink::accepting();
-    let (_deployment, gateway) = start(&sink);
+    let deployment = Deployment::new("inline").relay_with("next", sink.address(), "limits: { one_domain_per_message: true }");
+    let gateway = deployment.start();
     let mut client = Client::hello(gateway.address());
     client.send("alice@example.org", &[BOB, "dora@acme.org"], &mail::small("two")).expect("250 ");
-    assert_eq!(sink.taken().len(), 2, "a next hop never sees two recipient domains at once");
+    assert_eq!(sink.taken().len(), 2, "such a next hop never sees two recipient domains at once");
     let attempt = gateway.wait_for(|event| event["event"] == "attempt");
     let replies: Vec<_> = attempt["tries"].as_array().unwrap().iter().map(|one| one["reply"]["code"].clone()).collect();
     assert_eq!(replies, [250, 250], "{attempt}");

@@ -17,6 +17,7 @@ pub mod certificates;
 pub mod cli;
 pub mod config;
 pub mod control;
+pub mod daily_reports;
 pub mod dispatch;
 pub mod dmarc_reports;
 pub mod dns;
@@ -39,6 +40,7 @@ pub mod smtp;
 pub mod socket;
 pub mod spool;
 pub mod telemetry;
+pub mod tls_reports;
 
 #[cfg(test)]
 #[path = "../tests/common/random.rs"]

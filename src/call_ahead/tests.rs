@@ -77,6 +77,7 @@ fn house() -> House {
         srs: None,
         acme: None,
         dmarc_reports: None,
+        tls_reports: None,
         spool: std::path::PathBuf::new(),
         limits: Limits::default(),
         resolver: Default::default(),

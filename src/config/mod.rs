@@ -41,7 +41,7 @@ use time::OffsetDateTime;
 use crate::acme::AcmeConfig;
 use crate::analyzers::AnalyzerConfig;
 use crate::certificates::{Expiry, Trust};
-use crate::dmarc_reports::DmarcReportsConfig;
+use crate::daily_reports::ReportsConfig;
 use crate::dns::ResolverConfig;
 use crate::message::Need;
 use crate::policy::Policy;
@@ -125,7 +125,9 @@ pub struct Snapshot {
     /// Certificates from an authority, for the endpoints that ask for it.
     pub acme: Option<Arc<AcmeConfig>>,
     /// Reports to the owners of domains; `None`: none are made.
-    pub dmarc_reports: Option<Arc<DmarcReportsConfig>>,
+    pub dmarc_reports: Option<Arc<ReportsConfig>>,
+    /// Daily reports about TLS, if there are any.
+    pub tls_reports: Option<Arc<ReportsConfig>>,
     /// The local spool's folder, absolute.
     pub spool: PathBuf,
     /// What clients may take.

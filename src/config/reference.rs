@@ -81,6 +81,7 @@ fn default_of(definition: &str, key: &str) -> Option<String> {
         ("Rule", "mode") => "`enforce`".to_owned(),
         ("Relay", "implicit") => "`false`".to_owned(),
         ("Spool", "path") => "`var/spool`".to_owned(),
+        ("TlsReports", "path") => "`tls-reports` beside the spool's folder".to_owned(),
         ("DmarcReports", "path") => "`dmarc-reports` beside the spool's folder".to_owned(),
         ("Acme", "listen") => "`0.0.0.0:80` and `[::]:80`".to_owned(),
         ("PolicyFile", "max_message_size") => format!("`{}MiB`", limits::MESSAGE_BYTES_DEFAULT >> 20),

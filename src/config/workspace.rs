@@ -405,6 +405,7 @@ fn snapshot(built: Built, hash: String, files: Vec<PathBuf>) -> Option<Snapshot>
         srs: deployment.srs.map(Arc::new),
         acme: deployment.acme.map(Arc::new),
         dmarc_reports: deployment.dmarc_reports.map(Arc::new),
+        tls_reports: deployment.tls_reports.map(Arc::new),
         hash: Arc::from(hash),
         hostname: deployment.hostname?,
         domains: deployment.domains?,

@@ -174,9 +174,9 @@ impl JobState {
         Self::of_gateway(relay, OnFailure::Drop, vec![to])
     }
 
-    /// The job of a DMARC report, which is complete as it stands; that it cannot be delivered is nobody's concern.
-    pub(super) fn report(relay: Arc<str>, to: Address) -> Self {
-        Self { rule: "dmarc_reports".into(), ..Self::notification(relay, to) }
+    /// The job of a daily report, which is complete as it stands; that it cannot be delivered is nobody's concern.
+    pub(super) fn report(rule: &str, relay: Arc<str>, to: Address) -> Self {
+        Self { rule: rule.into(), ..Self::notification(relay, to) }
     }
 
     /// The job of telling the sender that these recipients were refused, each for its `last`, while others of the message were taken.

@@ -10,18 +10,17 @@ use mail_auth::report::{PolicyPublished, Report};
 use mail_builder::MessageBuilder;
 use mail_builder::headers::raw::Raw;
 
-use super::journal::Figures;
-use super::{Day, DmarcReportsConfig};
+use super::row::Row;
+use crate::daily_reports::{ReportsConfig, Sending};
 
 /// The report about a domain and a day.
-pub(super) fn report(config: &DmarcReportsConfig, day: Day, domain: &str, record: &Dmarc, figures: &Figures) -> Report {
-    // The same figures have the same id, by which a receiver knows a repetition.
-    let id = format!("{}.{:08x}", day.begin(), crc32fast::hash(format!("{domain} {}", config.from.domain()).as_bytes()));
+pub(super) fn report(sending: &Sending<'_, Row>, record: &Dmarc) -> Report {
+    let (config, day, domain, figures) = (sending.config, sending.day, sending.domain, sending.figures);
     let mut report = Report::new()
         .with_version(1.0)
         .with_org_name(&*config.organization)
         .with_email(config.from.as_str())
-        .with_report_id(id)
+        .with_report_id(sending.id())
         .with_date_range_begin(day.begin())
         .with_date_range_end(day.end())
         .with_generator(concat!("gateway ", env!("CARGO_PKG_VERSION")))
@@ -40,7 +39,7 @@ pub(super) fn report(config: &DmarcReportsConfig, day: Day, domain: &str, record
 }
 
 /// The message for one destination (RFC 9990 §3.5): what people read and the packed report. A repetition is the same message.
-pub(super) fn message(config: &DmarcReportsConfig, report: &Report, to: &str, now: u64) -> io::Result<Bytes> {
+pub(super) fn message(config: &ReportsConfig, report: &Report, to: &str, now: u64) -> io::Result<Bytes> {
     let (submitter, domain, id) = (config.from.domain(), report.domain(), report.report_id());
     let mut packed = GzEncoder::new(Vec::new(), Compression::default());
     packed.write_all(report.to_xml().as_bytes())?;

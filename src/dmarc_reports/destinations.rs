@@ -3,9 +3,9 @@
 use mail_auth::common::parse::TxtRecordParser;
 use mail_auth::dmarc::{Dmarc, Psd};
 
-use super::TxtLookup;
+use crate::daily_reports::TxtLookup;
 use crate::dns::DnsError;
-use crate::limits::{DMARC_REPORT_BYTES_MAX, DMARC_REPORT_DESTINATIONS_MAX, DMARC_REPORT_LEVELS_MAX};
+use crate::limits::{DAILY_REPORT_BYTES_MAX, DAILY_REPORT_DESTINATIONS_MAX, DMARC_REPORT_LEVELS_MAX};
 use crate::message::a_labels;
 use crate::smtp::Address;
 
@@ -24,9 +24,9 @@ pub(super) fn destinations(record: &Dmarc) -> Vec<Destination> {
         let text = uri.uri().split('?').next().unwrap_or_default();
         let Ok(address) = Address::parse(text, false) else { continue };
         let is_sound = a_labels(address.domain()).is_some() && !address.carries_route();
-        if is_sound && destinations.len() < DMARC_REPORT_DESTINATIONS_MAX && destinations.iter().all(|known| known.address != address) {
+        if is_sound && destinations.len() < DAILY_REPORT_DESTINATIONS_MAX && destinations.iter().all(|known| known.address != address) {
             let asked = if uri.max_size() == 0 { usize::MAX } else { uri.max_size() };
-            destinations.push(Destination { address, bytes_max: asked.min(DMARC_REPORT_BYTES_MAX) });
+            destinations.push(Destination { address, bytes_max: asked.min(DAILY_REPORT_BYTES_MAX) });
         }
     }
     destinations

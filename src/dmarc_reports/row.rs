@@ -9,13 +9,14 @@ use mail_auth::report::{
 use serde::{Deserialize, Serialize};
 
 use super::{Facts, Handling};
+use crate::daily_reports::Counter;
 use crate::limits::{DMARC_RECORD_BYTES_MAX, DMARC_REPORT_SIGNATURES_MAX, DOMAIN_BYTES_MAX};
 use crate::message::{self, DmarcPolicy, SpfIdentity, a_labels, printable};
 use crate::smtp::ReversePath;
 
 /// What messages have in common. Texts of strangers are printable ASCII and not longer than a domain name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub(super) struct Row {
+pub struct Row {
     /// Where the record stands.
     pub(super) domain: Box<str>,
     /// The record's text.
@@ -60,6 +61,26 @@ struct Dkim {
     domain: Box<str>,
     selector: Box<str>,
     result: Box<str>,
+}
+
+impl crate::daily_reports::Row for Row {
+    fn domain(&self) -> &str {
+        &self.domain
+    }
+}
+
+impl Counter<Row> {
+    /// Counts a message, if its domain asks for reports.
+    pub fn record(&self, facts: &Facts<'_>) {
+        let Some(config) = &*self.config.load() else { return };
+        // Our own reports are nobody's news: two that report on each other's reports would never end.
+        if matches!(facts.reverse_path, ReversePath::Address(address) if *address == config.from) {
+            return;
+        }
+        if let Some(row) = Row::of(facts) {
+            self.count(row);
+        }
+    }
 }
 
 impl Row {

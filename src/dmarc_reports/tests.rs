@@ -1,8 +1,7 @@
-use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use mail_auth::common::parse::TxtRecordParser;
 use mail_auth::dmarc::Dmarc;
@@ -10,67 +9,26 @@ use mail_auth::report::{ActionDisposition, DmarcResult as Aligned, PolicyOverrid
 use tokio_util::sync::CancellationToken;
 
 use super::destinations::{accepts, destinations};
-use super::journal::{Journal, Quota};
-use super::sender::due_at;
 use super::*;
+use crate::daily_reports::stage::{Outbox, Zone};
+use crate::daily_reports::{Clock, DAY_SECONDS, Daily, Day, Quota, ReportsConfig, due_at};
+use crate::dns::DnsError;
 use crate::limits::{
-    DMARC_REPORT_DAYS_KEPT, DMARC_REPORT_DESTINATIONS_MAX, DMARC_REPORT_RETRY_INTERVAL, DMARC_REPORT_ROWS_PENDING_MAX,
-    DMARC_REPORT_ROWS_PER_DOMAIN_MAX,
+    DAILY_REPORT_DAYS_KEPT, DAILY_REPORT_DESTINATIONS_MAX, DAILY_REPORT_RETRY_INTERVAL, DAILY_REPORT_ROWS_PENDING_MAX,
+    DAILY_REPORT_ROWS_PER_DOMAIN_MAX,
 };
 use crate::message::{DkimResult, DkimSignature, DmarcPolicy, DmarcResult, SpfIdentity, SpfResult};
+use crate::smtp::Address;
 use crate::telemetry::{Format, Lines, Log};
 
 /// The begin of 2023-11-14, and a time of that day.
 const DAY: Day = Day(19_675);
+type Journal = crate::daily_reports::Journal<row::Row>;
 const NOON: u64 = 19_675 * DAY_SECONDS + 43_200;
 const RECORD: &str = "v=DMARC1; p=reject; sp=quarantine; adkim=s; rua=mailto:dmarc@acme.example";
 
 fn address(text: &str) -> Address {
     Address::parse(text, false).unwrap()
-}
-
-#[derive(Clone, Debug, Default)]
-struct Zone {
-    records: Arc<BTreeMap<&'static str, &'static str>>,
-    is_down: Arc<AtomicBool>,
-}
-
-impl Zone {
-    fn new(records: &[(&'static str, &'static str)]) -> Self {
-        Self { records: Arc::new(records.iter().copied().collect()), is_down: Arc::default() }
-    }
-}
-
-impl TxtLookup for Zone {
-    async fn txt(&self, name: &str) -> Result<Arc<[Box<[u8]>]>, DnsError> {
-        if self.is_down.load(Ordering::Relaxed) {
-            return Err(DnsError::TooLate);
-        }
-        Ok(self.records.get(name).iter().map(|text| Box::from(text.as_bytes())).collect())
-    }
-}
-
-#[derive(Debug, Default)]
-struct Outbox {
-    sent: Mutex<Vec<(String, String, Bytes)>>,
-    refuses: AtomicBool,
-}
-
-impl Submit for Outbox {
-    async fn submit(&self, relay: &str, from: &Address, to: &Address, content: Bytes) -> Result<(), String> {
-        assert_eq!(from.as_str(), "reports@mx.gateway.example");
-        if self.refuses.load(Ordering::Relaxed) {
-            return Err("the disk is full".to_owned());
-        }
-        self.sent.lock().unwrap().push((relay.to_owned(), to.to_string(), content));
-        Ok(())
-    }
-}
-
-impl Outbox {
-    fn to(&self) -> Vec<String> {
-        self.sent.lock().unwrap().iter().map(|(_, to, _)| to.clone()).collect()
-    }
 }
 
 struct World {
@@ -90,8 +48,8 @@ impl World {
         Self { folder, time: Arc::new(AtomicU64::new(NOON)), zone, outbox: Arc::default(), lines, log }
     }
 
-    fn config(&self) -> Arc<DmarcReportsConfig> {
-        Arc::new(DmarcReportsConfig {
+    fn config(&self) -> Arc<ReportsConfig> {
+        Arc::new(ReportsConfig {
             relay: "out".into(),
             from: address("reports@mx.gateway.example"),
             // With spaces around the sign, the reader that reads it here would lose them.
@@ -111,8 +69,16 @@ impl World {
     }
 
     /// A process that begins.
-    fn reports(&self) -> DmarcReports<Zone, Outbox> {
-        DmarcReports::new(Some(self.config()), self.zone.clone(), Arc::clone(&self.outbox), self.clock(), self.log.clone())
+    fn reports(&self) -> Daily<DmarcReports<Zone, Outbox>> {
+        Daily::new(self.kind(), self.collector(), self.log.clone())
+    }
+
+    fn kind(&self) -> DmarcReports<Zone, Outbox> {
+        DmarcReports::new(self.zone.clone(), Arc::clone(&self.outbox), self.log.clone())
+    }
+
+    fn collector(&self) -> Arc<Collector> {
+        Arc::new(Collector::new(Some(self.config()), self.clock()))
     }
 
     fn at(&self, seconds: u64) {
@@ -192,15 +158,15 @@ async fn a_day_passes_and_its_report_is_sent() {
     passing.reverse_path = ReversePath::Null;
     passing.spf.identity = SpfIdentity::Helo;
     for _ in 0..3 {
-        reports.collector().record(&failing.facts());
+        reports.counter().record(&failing.facts());
     }
-    reports.collector().record(&passing.facts());
+    reports.counter().record(&passing.facts());
     reports.tick().await;
     // What comes later in the day is added.
-    reports.collector().record(&failing.facts());
+    reports.counter().record(&failing.facts());
     world.at(due_at(DAY, "acme.example", "mx.gateway.example") - 1);
     // What comes on the next day is of the next report.
-    reports.collector().record(&failing.facts());
+    reports.counter().record(&failing.facts());
     reports.tick().await;
     assert_eq!(world.outbox.to(), Vec::<String>::new());
     world.at(due_at(DAY, "acme.example", "mx.gateway.example"));
@@ -251,11 +217,11 @@ async fn what_was_counted_outlives_a_restart_and_is_sent_once() {
     let record = "v=DMARC1; p=none; rua=mailto:a@acme.example,mailto:b@second.example,mailto:c@third.example";
     let (collector, task) = {
         let stopping = CancellationToken::new();
-        let (zone, outbox) = (world.zone.clone(), Arc::clone(&world.outbox));
-        let started = DmarcReports::start(Some(world.config()), zone, outbox, world.clock(), world.log.clone(), stopping.clone());
-        started.0.record(&mail("acme.example", record).facts());
+        let collector = world.collector();
+        let task = Daily::start(world.kind(), Arc::clone(&collector), world.log.clone(), stopping.clone());
+        collector.record(&mail("acme.example", record).facts());
         stopping.cancel();
-        started
+        (collector, task)
     };
     task.await.unwrap();
     drop(collector);
@@ -265,7 +231,7 @@ async fn what_was_counted_outlives_a_restart_and_is_sent_once() {
     torn.extend_from_slice(b"[7,{\"domain\":\"acme.ex");
     std::fs::write(&rows, torn).unwrap();
     let reports = world.reports();
-    reports.collector().record(&mail("acme.example", record).facts());
+    reports.counter().record(&mail("acme.example", record).facts());
     reports.tick().await;
     world.at(NOON + DAY_SECONDS);
     // Two of three are sent, and the process ends before it knows.
@@ -295,15 +261,15 @@ async fn trouble_postpones_a_report_and_time_ends_it() {
     let world = World::new(Zone::default());
     world.zone.is_down.store(true, Ordering::Relaxed);
     let reports = world.reports();
-    reports.collector().record(&mail("acme.example", "v=DMARC1; p=none; rua=mailto:x@elsewhere.example").facts());
+    reports.counter().record(&mail("acme.example", "v=DMARC1; p=none; rua=mailto:x@elsewhere.example").facts());
     reports.tick().await;
     let morning = NOON + DAY_SECONDS;
     world.at(morning);
     reports.tick().await;
     reports.tick().await;
-    world.at(morning + DMARC_REPORT_RETRY_INTERVAL.as_secs());
+    world.at(morning + DAILY_REPORT_RETRY_INTERVAL.as_secs());
     reports.tick().await;
-    world.at(NOON + DAY_SECONDS * (DMARC_REPORT_DAYS_KEPT + 1));
+    world.at(NOON + DAY_SECONDS * (DAILY_REPORT_DAYS_KEPT + 1));
     reports.tick().await;
     assert!(Journal::new(&world.path()).days().unwrap().is_empty());
     assert_eq!(world.outbox.to(), Vec::<String>::new());
@@ -315,9 +281,9 @@ async fn a_destination_sets_the_size() {
     let world = World::new(Zone::default());
     let reports = world.reports();
     reports
-        .collector()
+        .counter()
         .record(&mail("acme.example", "v=DMARC1; p=none; rua=mailto:big@acme.example!10m,mailto:small@acme.example!1k").facts());
-    reports.collector().record(&mail("bare.example", "v=DMARC1; p=none; rua=https://bare.example").facts());
+    reports.counter().record(&mail("bare.example", "v=DMARC1; p=none; rua=https://bare.example").facts());
     reports.tick().await;
     world.at(NOON + DAY_SECONDS);
     reports.tick().await;
@@ -352,7 +318,7 @@ fn what_was_done_is_told_beside_what_was_asked() {
 async fn what_nobody_asks_for_is_not_counted() {
     let world = World::new(Zone::default());
     let reports = world.reports();
-    let collector = reports.collector();
+    let collector = reports.counter();
     let usual = mail("acme.example", RECORD);
     let with = |change: fn(&mut Mail)| {
         let mut mail = usual.clone();
@@ -377,14 +343,14 @@ async fn what_nobody_asks_for_is_not_counted() {
 fn a_flood_of_rows_is_counted_and_dropped() {
     let world = World::new(Zone::default());
     let reports = world.reports();
-    let collector = reports.collector();
+    let collector = reports.counter();
     let mut mail = mail("acme.example", RECORD);
-    for number in 0..DMARC_REPORT_ROWS_PENDING_MAX + 5 {
+    for number in 0..DAILY_REPORT_ROWS_PENDING_MAX + 5 {
         mail.client = std::net::Ipv4Addr::from_bits(u32::try_from(number).unwrap()).into();
         collector.record(&mail.facts());
     }
     let pending = collector.take();
-    assert_eq!((pending.rows.len(), pending.dropped), (DMARC_REPORT_ROWS_PENDING_MAX, 5));
+    assert_eq!((pending.rows.len(), pending.dropped), (DAILY_REPORT_ROWS_PENDING_MAX, 5));
     // One domain does not take the room of all.
     let (journal, mut quota) = (Journal::new(&world.path()), Quota::default());
     assert_eq!(journal.append(pending, &mut quota).unwrap(), 5);
@@ -392,7 +358,7 @@ fn a_flood_of_rows_is_counted_and_dropped() {
     assert_eq!(journal.append(collector.take(), &mut quota).unwrap(), 1);
     assert_eq!(journal.domains(DAY).unwrap().0.len(), 1);
     let domains = journal.domains(DAY).unwrap().0;
-    assert_eq!(journal.figures(DAY, &domains).unwrap()["acme.example"].rows.len(), DMARC_REPORT_ROWS_PER_DOMAIN_MAX);
+    assert_eq!(journal.figures(DAY, &domains).unwrap()["acme.example"].rows.len(), DAILY_REPORT_ROWS_PER_DOMAIN_MAX);
     let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(&world.path()), mode(&world.path().join("2023-11-14.rows"))), (0o700, 0o600));
 }
@@ -407,8 +373,8 @@ fn damage_costs_lines() {
     std::fs::write(world.path().join("2023-13-14.rows"), b"").unwrap();
     std::fs::write(world.path().join("notes.txt"), b"").unwrap();
     let reports = world.reports();
-    reports.collector().record(&mail("acme.example", RECORD).facts());
-    journal.append(reports.collector().take(), &mut Quota::default()).unwrap();
+    reports.counter().record(&mail("acme.example", RECORD).facts());
+    journal.append(reports.counter().take(), &mut Quota::default()).unwrap();
     assert_eq!(journal.days().unwrap(), [DAY]);
     assert_eq!(journal.domains(DAY).unwrap().0.len(), 1);
 }
@@ -432,7 +398,7 @@ fn destinations_are_sound_addresses_and_few() {
     }
     let many: Vec<String> = (0..20).map(|n| format!("mailto:a{n}@x.example")).collect();
     let record = Dmarc::parse(format!("v=DMARC1; p=none; rua={}", many.join(",")).as_bytes()).unwrap();
-    assert_eq!(destinations(&record).len(), DMARC_REPORT_DESTINATIONS_MAX);
+    assert_eq!(destinations(&record).len(), DAILY_REPORT_DESTINATIONS_MAX);
 }
 
 #[tokio::test]

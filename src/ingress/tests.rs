@@ -158,6 +158,7 @@ impl Plan {
             acme: None,
             srs: None,
             dmarc_reports: None,
+            tls_reports: None,
             spool: PathBuf::new(),
             limits,
             resolver: Default::default(),

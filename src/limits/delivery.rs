@@ -244,47 +244,60 @@ pub const SPOOL_COPY_BYTES_PER_GROUP: u64 = 1024 * 1024;
 /// The oldest segment is emptied by copying when less than this share of it is live.
 pub const SPOOL_LIVE_PERCENT_MIN: u64 = 25;
 
-// ---- DMARC reports ----
+// ---- daily reports: DMARC, TLS ----
 
 /// A DMARC record that is remembered for a report; of a longer one nothing is reported.
 /// Source: records have some 200 octets; 512 are what fits into DNS over UDP.
 pub const DMARC_RECORD_BYTES_MAX: usize = 2048;
-/// Rows of DMARC reports in memory until they are written down; about 10 MB. Further ones are not counted, which is logged.
-pub const DMARC_REPORT_ROWS_PENDING_MAX: usize = 10_000;
+/// Rows of one kind of daily reports in memory until they are written down; about 10 MB. Further ones are not counted, which is logged.
+pub const DAILY_REPORT_ROWS_PENDING_MAX: usize = 10_000;
 /// How long a row stays in memory alone, and how often the gateway looks what reports are due.
-pub const DMARC_REPORT_FLUSH_INTERVAL: Duration = Duration::from_secs(30);
+pub const DAILY_REPORT_FLUSH_INTERVAL: Duration = Duration::from_secs(30);
+/// How long the end of the process waits for a report that is being sent.
+/// Source: well below the 90 s that systemd gives a service to stop.
+pub const DAILY_REPORT_STOP_TIMEOUT: Duration = Duration::from_secs(5);
 /// The file of a day's rows.
 /// Source: about 60,000 rows.
-pub const DMARC_REPORT_DAY_BYTES_MAX: u64 = 32 * 1024 * 1024;
+pub const DAILY_REPORT_DAY_BYTES_MAX: u64 = 32 * 1024 * 1024;
 /// A row in that file.
-pub const DMARC_REPORT_LINE_BYTES_MAX: usize = 32 * 1024;
+pub const DAILY_REPORT_LINE_BYTES_MAX: usize = 32 * 1024;
 /// Rows of one domain in a day and in a report, so that no domain takes the room of all.
-pub const DMARC_REPORT_ROWS_PER_DOMAIN_MAX: usize = 10_000;
+pub const DAILY_REPORT_ROWS_PER_DOMAIN_MAX: usize = 10_000;
 /// DKIM signatures of a message that a row has.
 /// Source: as many as are verified at most; those that pass and align come first.
 pub const DMARC_REPORT_SIGNATURES_MAX: usize = 10;
 /// Domains that get a report about one day.
-pub const DMARC_REPORTS_PER_DAY_MAX: usize = 10_000;
+pub const DAILY_REPORTS_PER_DAY_MAX: usize = 10_000;
 /// Addresses of one record that get a report.
 /// Source: RFC 7489 §6.2 asks for two at least.
-pub const DMARC_REPORT_DESTINATIONS_MAX: usize = 4;
+pub const DAILY_REPORT_DESTINATIONS_MAX: usize = 4;
 /// A report as a message, if the destination sets no smaller limit.
 /// Source: most receivers take 10 MB.
-pub const DMARC_REPORT_BYTES_MAX: usize = 10 * 1024 * 1024;
+pub const DAILY_REPORT_BYTES_MAX: usize = 10 * 1024 * 1024;
 /// Labels of a domain whose ancestors are asked whether a destination is of the same organization.
 /// Source: RFC 9989 §4.10 walks at most 8 names.
 pub const DMARC_REPORT_LEVELS_MAX: usize = 8;
 /// One question about a destination.
-pub const DMARC_REPORT_DNS_TIMEOUT: Duration = Duration::from_secs(10);
+pub const DAILY_REPORT_DNS_TIMEOUT: Duration = Duration::from_secs(10);
 /// Reports leave in slots of this length after midnight UTC.
-pub const DMARC_REPORT_SPREAD_SLOT: Duration = Duration::from_secs(15 * 60);
+pub const DAILY_REPORT_SPREAD_SLOT: Duration = Duration::from_secs(15 * 60);
 /// Number of these slots: four hours.
-pub const DMARC_REPORT_SPREAD_SLOTS: u64 = 16;
+pub const DAILY_REPORT_SPREAD_SLOTS: u64 = 16;
 /// Wait before a report that could not be sent is tried again.
-pub const DMARC_REPORT_RETRY_INTERVAL: Duration = Duration::from_secs(3600);
+pub const DAILY_REPORT_RETRY_INTERVAL: Duration = Duration::from_secs(3600);
 /// Days after which figures that could not be sent are thrown away.
 /// Source: reports are daily; what is older helps nobody.
-pub const DMARC_REPORT_DAYS_KEPT: u64 = 3;
+pub const DAILY_REPORT_DAYS_KEPT: u64 = 3;
+
+// ---- reports about TLS (RFC 8460) ----
+
+/// Text of one policy in a report; of a longer one only the kind is told.
+/// Source: policies of MTA-STS have a few hundred octets, those of DANE about 70 a record; the row must fit its line in the file.
+pub const TLS_REPORT_POLICY_BYTES_MAX: usize = 4096;
+/// Posting one report.
+pub const TLS_REPORT_POST_TIMEOUT: Duration = Duration::from_secs(60);
+/// The answer to a report, of which the status alone counts.
+pub const TLS_REPORT_RESPONSE_BYTES_MAX: usize = 64 * 1024;
 
 // ---- policies about TLS (RFC 7672, RFC 8461) ----
 

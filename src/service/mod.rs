@@ -26,6 +26,7 @@ use crate::admin;
 use crate::aws::Aws;
 use crate::call_ahead::Caller;
 use crate::config::Snapshot;
+use crate::daily_reports::Clock;
 use crate::dispatch::{Dispatcher, queue_millis};
 use crate::dns::{Dns, DnsError};
 use crate::domains::AcceptedDomains;
@@ -39,6 +40,7 @@ use crate::secrets::Secrets;
 use crate::socket::{self, BindError};
 use crate::spool::{LocalSpool, Spool, SpoolError};
 use crate::telemetry::{Event, Log};
+use crate::tls_reports;
 
 use expiries::report_expiries;
 use open_files::{raise_file_limit, within};
@@ -111,7 +113,8 @@ impl Service {
         let secrets = Arc::new(Secrets::new(Arc::clone(&aws), Some(observer(&log, "secret"))));
         let dns = Dns::new(&snapshot.resolver).map_err(StartError::Dns)?;
         let relays = Relays::new(Arc::clone(&snapshot.hostname), Arc::clone(&secrets), dns.clone());
-        relays.observe_tls(Arc::new(TlsSessions(log.clone())));
+        let counter = Arc::new(tls_reports::Collector::new(snapshot.tls_reports.clone(), Clock::system()));
+        relays.observe_tls(Arc::new(TlsSessions { log: log.clone(), counter: Arc::clone(&counter) }));
         let call_ahead = Arc::new(Caller::new(relays.clone(), log.clone()));
         let recalled = spool.recall().await.map_err(|error| StartError::Spool(snapshot.spool.clone(), error))?;
         relays.remember_in(Arc::new(RelayMemory(Arc::clone(&spool))), recalled, log.clone());
@@ -145,7 +148,7 @@ impl Service {
             sessions: TaskTracker::new(),
             presented_as,
         });
-        let reporting = Reporting::start(&ingress.live.load().snapshot, &dispatcher, dns.clone(), log.clone());
+        let reporting = Reporting::start(&ingress.live.load().snapshot, &dispatcher, counter, dns.clone(), log.clone());
         let addresses = listeners.addresses();
         let admin = CancellationToken::new();
         orders::take(&ingress.live.load().snapshot.spool, &dispatcher, &log, admin.clone());

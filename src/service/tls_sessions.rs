@@ -1,12 +1,17 @@
-//! Tells the log, and so the figures, of TLS with mail exchangers.
+//! Tells the log, and so the figures, and who reports it, of TLS with mail exchangers.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::relay::{TlsObserver, TlsSession};
 use crate::telemetry::{Event, Log};
+use crate::tls_reports::Collector;
 
 /// Who is told by the relays.
-pub(super) struct TlsSessions(pub(super) Log);
+pub(super) struct TlsSessions {
+    pub(super) log: Log,
+    pub(super) counter: Arc<Collector>,
+}
 
 impl fmt::Debug for TlsSessions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -16,8 +21,9 @@ impl fmt::Debug for TlsSessions {
 
 impl TlsObserver for TlsSessions {
     fn seen(&self, session: TlsSession) {
+        self.counter.session(&session);
         let fault = session.fault.as_ref();
-        self.0.emit(&Event::TlsSession {
+        self.log.emit(&Event::TlsSession {
             domain: &session.domain,
             host: &session.host,
             address: session.address,

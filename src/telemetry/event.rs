@@ -227,6 +227,8 @@ pub enum Event<'a> {
     Srs { session: SessionId, message: MessageId, sender: &'a Address, rewritten: Option<&'a Address>, outcome: &'static str },
     /// A DMARC report was made, or why not.
     DmarcReport { domain: &'a str, to: Option<&'a str>, records: usize, outcome: &'static str, detail: Option<&'a str> },
+    /// A report about TLS was made, or why not.
+    TlsReport { domain: &'a str, to: Option<&'a str>, sessions: u64, outcome: &'static str, detail: Option<&'a str> },
     /// What became of TLS with a mail exchanger of a domain, or of the search for its policy.
     TlsSession {
         domain: &'a str,

@@ -39,11 +39,14 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("authentication", &["dns", "message", "smtp", "limits"]),
     ("analyzers", &["dns", "http_client", "message", "smtp", "limits"]),
     // Destinations are asked for in DNS; the dispatcher sends, behind a trait.
-    ("dmarc_reports", &["dns", "telemetry", "message", "smtp", "limits"]),
+    ("daily_reports", &["dns", "telemetry", "smtp", "limits"]),
+    ("dmarc_reports", &["daily_reports", "dns", "telemetry", "message", "smtp", "limits"]),
+    // What is reported is a session of `relay`.
+    ("tls_reports", &["daily_reports", "http_client", "relay", "telemetry", "message", "smtp", "limits"]),
     // The typed snapshot holds what the rooms are configured by; it starts nothing.
     (
         "config",
-        &["acme", "analyzers", "certificates", "dmarc_reports", "dns", "policy", "relay", "rules", "secrets", "message", "smtp", "limits"],
+        &["acme", "analyzers", "certificates", "daily_reports", "dns", "policy", "relay", "rules", "secrets", "message", "smtp", "limits"],
     ),
     // Asks for what is needed, and tells the log what came of it.
     ("examination", &["analyzers", "authentication", "config", "dns", "secrets", "telemetry", "message", "smtp", "limits"]),
@@ -55,6 +58,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "actions",
             // Orders about the queue, behind a trait.
             "control",
+            "daily_reports",
             "dmarc_reports",
             "examination",
             "spool",
@@ -105,6 +109,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "certificates",
             "config",
             "control",
+            "daily_reports",
             "dispatch",
             "dmarc_reports",
             "dns",
@@ -119,6 +124,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "socket",
             "spool",
             "telemetry",
+            "tls_reports",
         ],
     ),
     // The demonstration has a DNS server of its own.

@@ -50,6 +50,7 @@ impl World {
         // The endpoints have the certificate of the moment; no authority and no domain is to hear of a demonstration.
         snapshot.acme = None;
         snapshot.dmarc_reports = None;
+        snapshot.tls_reports = None;
         snapshot.spool = folder.0.join("spool");
         snapshot.resolver = ResolverConfig { servers: vec![names::start().await?], ..snapshot.resolver };
         let (sender, events) = unbounded_channel();

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ipnet::IpNet;
+use serde::de::DeserializeOwned;
 use time::OffsetDateTime;
 
 use super::tls::{self, Material};
@@ -15,12 +16,12 @@ use crate::analyzers::AnalyzerConfig;
 use crate::certificates::{Expiry, Trust};
 use crate::config::diagnostic::{Code, Sink};
 use crate::config::model::deployment as model;
-use crate::config::model::{DnsName, FilePath};
+use crate::config::model::{DnsName, FilePath, Line, MailAddress, RelayName};
 use crate::config::source::Span;
 use crate::config::tree::Node;
 use crate::config::typed::typed;
 use crate::config::{CallAhead, DeliveryMode, Domains, EndpointFields, EndpointKind, EndpointTls, Limits, SrsConfig};
-use crate::dmarc_reports::DmarcReportsConfig;
+use crate::daily_reports::ReportsConfig;
 use crate::dns::ResolverConfig;
 use crate::message;
 use crate::relay::RelayConfig;
@@ -39,7 +40,8 @@ pub(crate) struct Deployment {
     pub(crate) bounce_relay: Option<Arc<str>>,
     pub(crate) acme: Option<AcmeConfig>,
     pub(crate) srs: Option<SrsConfig>,
-    pub(crate) dmarc_reports: Option<DmarcReportsConfig>,
+    pub(crate) dmarc_reports: Option<ReportsConfig>,
+    pub(crate) tls_reports: Option<ReportsConfig>,
     pub(crate) spool: PathBuf,
     pub(crate) limits: Limits,
     pub(crate) resolver: ResolverConfig,
@@ -111,26 +113,52 @@ pub(crate) fn build(tree: &Node, folder: &Path, now: OffsetDateTime, sink: &mut 
     {
         deployment.spool = folder.join(path.0);
     }
-    deployment.dmarc_reports = tree.get("dmarc_reports").and_then(|node| dmarc_reports(node, folder, &deployment.spool, sink));
+    deployment.dmarc_reports =
+        tree.get("dmarc_reports").and_then(|node| reports::<model::DmarcReports>(node, folder, &deployment.spool, sink));
+    deployment.tls_reports = tree.get("tls_reports").and_then(|node| reports::<model::TlsReports>(node, folder, &deployment.spool, sink));
     deployment
 }
 
-fn dmarc_reports(node: &Node, folder: &Path, spool: &Path, sink: &mut Sink) -> Option<DmarcReportsConfig> {
-    let model: model::DmarcReports = typed(node, sink)?;
-    let from = model.from.0;
+/// `dmarc_reports` and `tls_reports`.
+trait Reports {
+    /// Below which name the figures lie, and who might send reports.
+    const NAME: &'static str;
+
+    fn parts(self) -> (RelayName, MailAddress, Line, Option<Line>, Option<FilePath>);
+}
+
+impl Reports for model::DmarcReports {
+    const NAME: &'static str = "dmarc-reports";
+
+    fn parts(self) -> (RelayName, MailAddress, Line, Option<Line>, Option<FilePath>) {
+        (self.relay, self.from, self.organization, self.contact, self.path)
+    }
+}
+
+impl Reports for model::TlsReports {
+    const NAME: &'static str = "tls-reports";
+
+    fn parts(self) -> (RelayName, MailAddress, Line, Option<Line>, Option<FilePath>) {
+        (self.relay, self.from, self.organization, self.contact, self.path)
+    }
+}
+
+fn reports<M: Reports + DeserializeOwned>(node: &Node, folder: &Path, spool: &Path, sink: &mut Sink) -> Option<ReportsConfig> {
+    let (relay, from, organization, contact, path) = typed::<M>(node, sink)?.parts();
+    let from = from.0;
     // The submitter is a name that readers of reports look up, and a report must come from a domain that can be authenticated.
     if message::a_labels(from.domain()).is_none_or(|name| !from.is_ascii() || *name != *from.domain().to_ascii_lowercase()) {
         let span = node.get("from").map_or_else(|| node.head(), |from| from.span.clone());
         sink.error(Code::BadValue, span, "reports come from an address in ASCII of a domain")
-            .help("write for example `dmarc-reports@acme.example`");
+            .help(format!("write for example `{}@acme.example`", M::NAME));
         return None;
     }
-    Some(DmarcReportsConfig {
-        relay: Arc::from(model.relay.0),
+    Some(ReportsConfig {
+        relay: Arc::from(relay.0),
         from,
-        organization: Arc::from(model.organization.0),
-        contact: model.contact.map(|contact| Arc::from(contact.0)),
-        folder: model.path.map_or_else(|| spool.parent().unwrap_or(folder).join("dmarc-reports"), |path| folder.join(path.0)),
+        organization: Arc::from(organization.0),
+        contact: contact.map(|contact| Arc::from(contact.0)),
+        folder: path.map_or_else(|| spool.parent().unwrap_or(folder).join(M::NAME), |path| folder.join(path.0)),
     })
 }
 

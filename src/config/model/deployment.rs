@@ -47,6 +47,8 @@ pub(crate) struct DeploymentFile {
     pub(crate) srs: Option<super::srs::Srs>,
     /// Daily reports to the owners of domains with DMARC; absent, none are sent.
     pub(crate) dmarc_reports: Option<DmarcReports>,
+    /// Daily reports to domains about TLS with their mail exchangers; absent, none are sent.
+    pub(crate) tls_reports: Option<TlsReports>,
     /// Where accepted mail waits; `{ path: var/spool }` unless said.
     pub(crate) spool: Option<Spool>,
     /// What clients may take.
@@ -80,6 +82,23 @@ pub(crate) struct DmarcReports {
     /// Where the readers of a report find help: a URL or an address.
     pub(crate) contact: Option<Line>,
     /// The folder of the figures that are not sent yet; `dmarc-reports` beside the spool's folder unless said.
+    pub(crate) path: Option<FilePath>,
+}
+
+/// TLS reports (RFC 8460): once a day the domains that ask for it (`_smtp._tls`) learn how often there was TLS with their mail exchangers, and
+/// what failed. Relays with `mx` are counted.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TlsReports {
+    /// The relay that takes the reports that go by mail; it must deliver anywhere, and sign them with DKIM.
+    pub(crate) relay: RelayName,
+    /// Sender of the reports, in From and in MAIL FROM: a mailbox that exists. Its domain is the submitter that reports name.
+    pub(crate) from: MailAddress,
+    /// Who reports, in words.
+    pub(crate) organization: Line,
+    /// Where the readers of a report find help: a URL or an address; `from` unless said.
+    pub(crate) contact: Option<Line>,
+    /// The folder of the figures that are not sent yet; `tls-reports` beside the spool's folder unless said.
     pub(crate) path: Option<FilePath>,
 }
 

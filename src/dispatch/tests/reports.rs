@@ -7,7 +7,8 @@ use mail_auth::report::Report;
 use tokio_util::sync::CancellationToken;
 
 use super::setting::{self, Setting};
-use crate::dmarc_reports::{Clock, DmarcReports, DmarcReportsConfig, Facts, Handling, Submit, TxtLookup};
+use crate::daily_reports::{Clock, Daily, ReportsConfig, Submit, TxtLookup};
+use crate::dmarc_reports::{Collector, DmarcReports, Facts, Handling};
 use crate::dns::DnsError;
 use crate::message::{DmarcPolicy, DmarcResult, DmarcVerdict};
 use crate::smtp::{Address, Notify, ReversePath};
@@ -29,7 +30,7 @@ fn address(text: &str) -> Address {
 async fn a_dmarc_report_reaches_its_destination_through_its_relay() {
     let (folder, figures, lines) = (setting::folder(), setting::folder(), Lines::default());
     let setting = Setting::new(folder.path(), setting::usual(), &lines);
-    let config = DmarcReportsConfig {
+    let config = ReportsConfig {
         relay: "beta".into(),
         from: address("reports@mx.gateway.example"),
         organization: "Acme".into(),
@@ -63,7 +64,9 @@ async fn a_dmarc_report_reaches_its_destination_through_its_relay() {
         let clock = Clock(Arc::new(move || of_test.load(Ordering::Relaxed)));
         let dispatcher = Arc::clone(&setting.dispatcher);
         let config = Some(Arc::new(config.clone()));
-        let (collector, task) = DmarcReports::start(config, NoRecords, dispatcher, clock, setting.log.clone(), stopping.clone());
+        let collector = Arc::new(Collector::new(config, clock));
+        let kind = DmarcReports::new(NoRecords, dispatcher, setting.log.clone());
+        let task = Daily::start(kind, Arc::clone(&collector), setting.log.clone(), stopping.clone());
         if day == 0 {
             collector.record(&facts);
         }
@@ -86,9 +89,9 @@ async fn nobody_is_told_of_a_report_that_fails() {
     let from = address("reports@mx.gateway.example");
     let content = bytes::Bytes::from_static(b"Subject: report\r\n\r\nreport\r\n");
     for to in ["bad@acme.example", "dead@acme.example", "good@acme.example"] {
-        setting.dispatcher.submit("alpha", &from, &address(to), content.clone()).await.unwrap();
+        setting.dispatcher.submit("dmarc_reports", "alpha", &from, &address(to), content.clone()).await.unwrap();
     }
-    let refused = setting.dispatcher.submit("gone", &from, &address("good@acme.example"), content).await;
+    let refused = setting.dispatcher.submit("dmarc_reports", "gone", &from, &address("good@acme.example"), content).await;
     assert_eq!(refused, Err("there is no relay `gone`".to_owned()));
     setting.settle().await;
     {

@@ -107,6 +107,7 @@ pub(super) fn snapshot(relays: Vec<RelayConfig>, bounce_relay: Option<&str>) -> 
         acme: None,
         srs: None,
         dmarc_reports: None,
+        tls_reports: None,
         spool: PathBuf::new(),
         limits: Limits::default(),
         resolver: Default::default(),

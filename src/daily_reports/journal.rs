@@ -5,57 +5,65 @@
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::marker::PhantomData;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use time::{Date, Month, OffsetDateTime};
 
-use super::Day;
-use super::collector::Pending;
-use super::row::Row;
-use crate::limits::{DMARC_REPORT_DAY_BYTES_MAX, DMARC_REPORT_LINE_BYTES_MAX, DMARC_REPORT_ROWS_PER_DOMAIN_MAX, DMARC_REPORTS_PER_DAY_MAX};
+use super::counter::Pending;
+use super::{Day, Row};
+use crate::limits::{DAILY_REPORT_DAY_BYTES_MAX, DAILY_REPORT_LINE_BYTES_MAX, DAILY_REPORT_ROWS_PER_DOMAIN_MAX, DAILY_REPORTS_PER_DAY_MAX};
 
 const ROWS: &str = "rows";
 const SENT: &str = "sent";
 
 /// The folder.
-#[derive(Clone, Debug)]
-pub(super) struct Journal {
+#[derive(Debug)]
+pub(crate) struct Journal<R> {
     folder: PathBuf,
+    rows: PhantomData<fn() -> R>,
+}
+
+impl<R> Clone for Journal<R> {
+    fn clone(&self) -> Self {
+        Self { folder: self.folder.clone(), rows: PhantomData }
+    }
 }
 
 /// How many rows were written for a domain on a day, so that no domain takes the room of all.
 #[derive(Debug, Default)]
-pub(super) struct Quota {
+pub(crate) struct Quota {
     rows: HashMap<(Day, Box<str>), usize>,
 }
 
 /// The figures of one domain and day.
-#[derive(Debug, Default)]
-pub(super) struct Figures {
-    /// The record as it was seen last.
-    pub(super) record: Box<str>,
-    pub(super) rows: HashMap<Row, u64>,
-    /// Messages of rows for which there was no room.
-    pub(super) omitted: u64,
+#[derive(Debug)]
+pub(crate) struct Figures<R> {
+    /// The row that was written last.
+    pub(crate) latest: R,
+    /// The rows, and how often each was seen.
+    pub(crate) rows: HashMap<R, u64>,
+    /// What was seen of rows for which there was no room.
+    pub(crate) omitted: u64,
 }
 
-impl Journal {
-    pub(super) fn new(folder: &Path) -> Self {
-        Self { folder: folder.to_owned() }
+impl<R: Row> Journal<R> {
+    pub(crate) fn new(folder: &Path) -> Self {
+        Self { folder: folder.to_owned(), rows: PhantomData }
     }
 
-    /// Writes rows down; returns the number of messages that there was no room for.
-    pub(super) fn append(&self, pending: Pending, quota: &mut Quota) -> io::Result<u64> {
+    /// Writes rows down; returns the number of sightings that there was no room for.
+    pub(crate) fn append(&self, pending: Pending<R>, quota: &mut Quota) -> io::Result<u64> {
         let mut dropped = pending.dropped;
         let mut lines: HashMap<Day, Vec<u8>> = HashMap::new();
         // Yesterday's rows are over.
         let newest = pending.rows.keys().map(|(day, _)| day.0).max().unwrap_or_default();
         quota.rows.retain(|(day, _), _| day.0.saturating_add(1) >= newest);
         for ((day, row), count) in pending.rows {
-            if quota.admit(day, &row.domain)
+            if quota.admit(day, row.domain())
                 && let Ok(line) = serde_json::to_vec(&(count, &row))
-                && line.len() < DMARC_REPORT_LINE_BYTES_MAX
+                && line.len() < DAILY_REPORT_LINE_BYTES_MAX
             {
                 let text = lines.entry(day).or_default();
                 text.extend_from_slice(&line);
@@ -66,7 +74,7 @@ impl Journal {
         }
         for (day, text) in lines {
             let mut file = self.open(day, ROWS)?;
-            if file.metadata()?.len().saturating_add(u64::try_from(text.len()).unwrap_or(u64::MAX)) > DMARC_REPORT_DAY_BYTES_MAX {
+            if file.metadata()?.len().saturating_add(u64::try_from(text.len()).unwrap_or(u64::MAX)) > DAILY_REPORT_DAY_BYTES_MAX {
                 dropped = dropped.saturating_add(u64::try_from(memchr::memchr_iter(b'\n', &text).count()).unwrap_or(u64::MAX));
                 continue;
             }
@@ -76,7 +84,7 @@ impl Journal {
     }
 
     /// The days that have rows, the oldest first.
-    pub(super) fn days(&self) -> io::Result<Vec<Day>> {
+    pub(crate) fn days(&self) -> io::Result<Vec<Day>> {
         let entries = match fs::read_dir(&self.folder) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             entries => entries?,
@@ -88,12 +96,12 @@ impl Journal {
     }
 
     /// The domains of a day, as many as get a report, and how many more there are.
-    pub(super) fn domains(&self, day: Day) -> io::Result<(HashSet<Box<str>>, u64)> {
+    pub(crate) fn domains(&self, day: Day) -> io::Result<(HashSet<Box<str>>, u64)> {
         let (mut domains, mut more) = (HashSet::new(), 0_u64);
         self.rows(day, |_, row| {
-            if domains.len() < DMARC_REPORTS_PER_DAY_MAX {
-                domains.insert(row.domain);
-            } else if !domains.contains(&row.domain) {
+            if domains.len() < DAILY_REPORTS_PER_DAY_MAX {
+                domains.insert(row.domain().into());
+            } else if !domains.contains(row.domain()) {
                 more = more.saturating_add(1);
             }
         })?;
@@ -101,17 +109,18 @@ impl Journal {
     }
 
     /// The figures of these domains.
-    pub(super) fn figures(&self, day: Day, domains: &HashSet<Box<str>>) -> io::Result<HashMap<Box<str>, Figures>> {
-        let mut all: HashMap<Box<str>, Figures> = HashMap::new();
+    pub(crate) fn figures(&self, day: Day, domains: &HashSet<Box<str>>) -> io::Result<HashMap<Box<str>, Figures<R>>> {
+        let mut all: HashMap<Box<str>, Figures<R>> = HashMap::new();
         self.rows(day, |count, row| {
-            if !domains.contains(&row.domain) {
+            if !domains.contains(row.domain()) {
                 return;
             }
-            let figures = all.entry(row.domain.clone()).or_default();
-            figures.record.clone_from(&row.record);
+            let fresh = || Figures { latest: row.clone(), rows: HashMap::new(), omitted: 0 };
+            let figures = all.entry(row.domain().into()).or_insert_with(fresh);
+            figures.latest.clone_from(&row);
             if let Some(sum) = figures.rows.get_mut(&row) {
                 *sum = sum.saturating_add(count);
-            } else if figures.rows.len() < DMARC_REPORT_ROWS_PER_DOMAIN_MAX {
+            } else if figures.rows.len() < DAILY_REPORT_ROWS_PER_DOMAIN_MAX {
                 figures.rows.insert(row, count);
             } else {
                 figures.omitted = figures.omitted.saturating_add(count);
@@ -121,12 +130,12 @@ impl Journal {
     }
 
     /// Remembers that something is done.
-    pub(super) fn mark(&self, day: Day, mark: &str) -> io::Result<()> {
+    pub(crate) fn mark(&self, day: Day, mark: &str) -> io::Result<()> {
         write_line(&mut self.open(day, SENT)?, format!("{mark}\n").as_bytes())
     }
 
     /// What is done. A torn line is none.
-    pub(super) fn marks(&self, day: Day) -> io::Result<HashSet<String>> {
+    pub(crate) fn marks(&self, day: Day) -> io::Result<HashSet<String>> {
         let mut marks = HashSet::new();
         self.lines(day, SENT, |line| {
             marks.extend(std::str::from_utf8(line).ok().map(str::to_owned));
@@ -135,7 +144,7 @@ impl Journal {
     }
 
     /// Forgets a day.
-    pub(super) fn remove(&self, day: Day) -> io::Result<()> {
+    pub(crate) fn remove(&self, day: Day) -> io::Result<()> {
         for kind in [ROWS, SENT] {
             match fs::remove_file(self.path(day, kind)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -145,7 +154,7 @@ impl Journal {
         Ok(())
     }
 
-    fn rows(&self, day: Day, mut found: impl FnMut(u64, Row)) -> io::Result<()> {
+    fn rows(&self, day: Day, mut found: impl FnMut(u64, R)) -> io::Result<()> {
         self.lines(day, ROWS, |line| {
             if let Ok((count, row)) = serde_json::from_slice(line) {
                 found(count, row);
@@ -158,8 +167,8 @@ impl Journal {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             file => file?,
         };
-        let most = u64::try_from(DMARC_REPORT_LINE_BYTES_MAX).unwrap_or(u64::MAX);
-        let mut reader = BufReader::new(file.take(DMARC_REPORT_DAY_BYTES_MAX.saturating_mul(2)));
+        let most = u64::try_from(DAILY_REPORT_LINE_BYTES_MAX).unwrap_or(u64::MAX);
+        let mut reader = BufReader::new(file.take(DAILY_REPORT_DAY_BYTES_MAX.saturating_mul(2)));
         let mut line = Vec::new();
         loop {
             line.clear();
@@ -192,10 +201,10 @@ impl Quota {
     fn admit(&mut self, day: Day, domain: &str) -> bool {
         if let Some(rows) = self.rows.get_mut(&(day, Box::from(domain))) {
             *rows = rows.saturating_add(1);
-            return *rows <= DMARC_REPORT_ROWS_PER_DOMAIN_MAX;
+            return *rows <= DAILY_REPORT_ROWS_PER_DOMAIN_MAX;
         }
         // A day with more domains than get a report needs no more of them.
-        let has_room = self.rows.len() < DMARC_REPORTS_PER_DAY_MAX.saturating_mul(2);
+        let has_room = self.rows.len() < DAILY_REPORTS_PER_DAY_MAX.saturating_mul(2);
         if has_room {
             self.rows.insert((day, domain.into()), 1);
         }

@@ -9,6 +9,7 @@
 pub mod acme;
 pub mod actions;
 pub mod admin;
+pub mod analysis;
 pub mod analyzers;
 pub mod authentication;
 pub mod aws;

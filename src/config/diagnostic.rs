@@ -186,8 +186,10 @@ pub struct Diagnostic {
     pub help: Vec<String>,
     /// Bytes in the file.
     pub(crate) span: Span,
-    /// A second place in the same file, with what is there.
-    pub(crate) note: Option<(Span, String)>,
+    /// Other places that have to do with it, in this file or in another.
+    pub(crate) notes: Vec<Note>,
+    /// Changes of the file that would mend it, the best first.
+    pub fixes: Vec<Fix>,
     /// The file's text, for the renderers.
     pub(crate) source: Arc<Source>,
 }
@@ -199,11 +201,51 @@ impl Diagnostic {
         self
     }
 
-    /// Adds a second place.
+    /// Adds another place in the same file.
     pub(crate) fn note(&mut self, span: Span, text: impl Into<String>) -> &mut Self {
-        self.note = Some((span, text.into()));
+        let source = Arc::clone(&self.source);
+        self.note_in(source, span, text)
+    }
+
+    /// Adds a place in any file.
+    pub(crate) fn note_in(&mut self, source: Arc<Source>, span: Span, text: impl Into<String>) -> &mut Self {
+        self.notes.push(Note { source, span, text: text.into() });
         self
     }
+
+    /// Adds a change that surely does what was meant: `--fix` makes it.
+    pub(crate) fn fix(&mut self, title: impl Into<String>, edits: Vec<(Span, String)>) -> &mut Self {
+        self.fixes.push(Fix { title: title.into(), edits, is_safe: true });
+        self
+    }
+
+    /// Adds a change that a person should decide on.
+    pub(crate) fn suggest(&mut self, title: impl Into<String>, edits: Vec<(Span, String)>) -> &mut Self {
+        self.fixes.push(Fix { title: title.into(), edits, is_safe: false });
+        self
+    }
+}
+
+/// A place that has to do with a mistake elsewhere.
+#[derive(Clone, Debug)]
+pub(crate) struct Note {
+    /// The file.
+    pub(crate) source: Arc<Source>,
+    /// Bytes in it.
+    pub(crate) span: Span,
+    /// What is there.
+    pub(crate) text: String,
+}
+
+/// A change of a file that mends a mistake.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fix {
+    /// What it does, as an order: `write the value in lower case`.
+    pub title: String,
+    /// What is put in place of which bytes of the file; none overlaps another.
+    pub(crate) edits: Vec<(Span, String)>,
+    /// Whether it can be made without asking: nothing is judged otherwise than before, or only as was surely meant.
+    pub is_safe: bool,
 }
 
 /// Everything that was found, sorted by file and place.
@@ -336,7 +378,19 @@ impl Sink {
         // Finding the column walks the line: not for what is never shown.
         let (line, column) = if full { (0, 0) } else { self.source.position(span.start) };
         let (file, source) = (self.source.path.clone(), Arc::clone(&self.source));
-        let diagnostic = Diagnostic { code, severity, message, file, line, column, help: Vec::new(), span, note: None, source };
+        let diagnostic = Diagnostic {
+            code,
+            severity,
+            message,
+            file,
+            line,
+            column,
+            help: Vec::new(),
+            span,
+            notes: Vec::new(),
+            fixes: Vec::new(),
+            source,
+        };
         if full { self.spare.insert(diagnostic) } else { self.diagnostics.push_mut(diagnostic) }
     }
 
@@ -359,7 +413,8 @@ impl Sink {
                 column,
                 help: Vec::new(),
                 span: end..end,
-                note: None,
+                notes: Vec::new(),
+                fixes: Vec::new(),
                 source: Arc::clone(&self.source),
             });
         }

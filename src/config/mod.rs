@@ -10,10 +10,12 @@ mod files;
 mod formats;
 mod microsoft_host;
 mod model;
+mod proofs;
 #[cfg(test)]
 mod reference;
 mod relay_formats;
 mod render;
+mod rulebook;
 mod shape;
 mod source;
 mod suggest;
@@ -23,11 +25,12 @@ mod tree;
 mod typed;
 mod workspace;
 
-pub use diagnostic::{Code, Diagnostic, Report, Severity};
+pub use diagnostic::{Code, Diagnostic, Fix, Report, Severity};
 pub use edge::Limits;
 pub use envelope::{CallAhead, CallAheadRelays, SrsConfig};
 pub use microsoft_host::{Certainty, DerivedHost, microsoft_host};
 pub use render::Format;
+pub use rulebook::{JudgedEndpoint, Rulebook, UsedBy, rulebook};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

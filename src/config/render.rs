@@ -146,13 +146,10 @@ fn text(diagnostic: &Diagnostic, renderer: &Renderer) -> String {
     };
     let path = diagnostic.file.display().to_string();
     let mut group: Group<'_> = Group::with_title(level.primary_title(diagnostic.message.as_str()).id(diagnostic.code.name()));
-    let (first, last) = match &diagnostic.note {
-        Some((note, _)) => {
-            let (line, _) = source.position(note.start);
-            (line.min(diagnostic.line), line.max(diagnostic.line))
-        }
-        None => (diagnostic.line, diagnostic.line),
-    };
+    let notes = || diagnostic.notes.iter().filter(|note| note.source.path == source.path);
+    let noted = || notes().map(|note| source.position(note.span.start).0);
+    let first = noted().fold(diagnostic.line, usize::min);
+    let last = noted().fold(diagnostic.line, usize::max);
     let lines = source.line(first).start..source.line(last).end;
     let fits = (first..=last.min(first.saturating_add(1000))).all(|line| source.line(line).len() <= LINE_BYTES_SHOWN)
         && last <= first.saturating_add(1000);
@@ -162,8 +159,8 @@ fn text(diagnostic: &Diagnostic, renderer: &Renderer) -> String {
         let shown = source.text.get(lines.clone()).unwrap_or_default();
         let mut snippet = Snippet::source(shown).line_start(first).path(path);
         snippet = snippet.annotation(AnnotationKind::Primary.span(within(&diagnostic.span, source, &lines)));
-        if let Some((note, label)) = &diagnostic.note {
-            snippet = snippet.annotation(AnnotationKind::Context.span(within(note, source, &lines)).label(label.as_str()));
+        for note in notes() {
+            snippet = snippet.annotation(AnnotationKind::Context.span(within(&note.span, source, &lines)).label(note.text.as_str()));
         }
         group = group.element(snippet);
     } else {

@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock};
 use time::OffsetDateTime;
 
 use super::build::Defined;
-use super::build::deployment::{Deployment, ListPath};
+use super::build::deployment::{Deployment, Judging, ListPath};
 use super::build::lists::Lists;
 use super::build::{self};
 use super::diagnostic::{Code, Sink};
@@ -15,11 +15,12 @@ use super::files::{self, Reader};
 use super::model::deployment::DeploymentFile;
 use super::model::policy::PolicyFile;
 use super::model::rules::RuleSetFile;
+use super::rulebook::is_about_serving;
 use super::shape::Shape;
 use super::source::Source;
 use super::suggest::suggest;
 use super::tree::{self, Node};
-use super::{Endpoint, Report, Snapshot};
+use super::{Endpoint, JudgedEndpoint, Report, Rulebook, Snapshot};
 use crate::limits;
 use crate::policy::Policy;
 use crate::rules::RuleSet;
@@ -188,6 +189,25 @@ impl Workspace {
         }
         match snapshot(built, hash, files) {
             Some(snapshot) => Ok((snapshot, report)),
+            None => Err(report),
+        }
+    }
+
+    /// What messages are judged by, when there is no error that matters to it.
+    pub(crate) fn rulebook(mut self, now: OffsetDateTime) -> Result<(Rulebook, Report), Report> {
+        let built = self.build(false, now);
+        let judging = match &mut self.gateway {
+            Some(Document { tree: Some(tree), sink, .. }) => build::deployment::judging(tree, sink),
+            _ => BTreeMap::new(),
+        };
+        let hash = self.reader.hash();
+        let mut report = Report::new(self.into_sinks());
+        report.diagnostics.retain(|diagnostic| !is_about_serving(diagnostic.code));
+        if report.errors() > 0 {
+            return Err(report);
+        }
+        match rulebook(built, judging, hash) {
+            Some(rulebook) => Ok((rulebook, report)),
             None => Err(report),
         }
     }
@@ -376,6 +396,27 @@ fn section(kind: &str) -> &'static str {
 /// Whether a name is just a name, so that it cannot lead out of the folder.
 fn is_file_name(name: &str) -> bool {
     !name.is_empty() && !name.contains(['/', '\\', '\0']) && name != "." && name != ".."
+}
+
+fn rulebook(built: Built, judging: BTreeMap<String, Judging>, hash: String) -> Option<Rulebook> {
+    let Built { deployment, policies, rule_sets } = built;
+    let mut endpoints = BTreeMap::new();
+    for (name, Judging { used_by, policy, rules, delivery }) in judging {
+        let name: Arc<str> = Arc::from(name);
+        let (policy, rules) = (Arc::clone(policies.get(&policy)?), Arc::clone(rule_sets.get(&rules)?));
+        endpoints.insert(Arc::clone(&name), JudgedEndpoint { name, used_by, policy, rules, delivery });
+    }
+    Some(Rulebook {
+        hash: Arc::from(hash),
+        hostname: deployment.hostname?,
+        domains: deployment.domains?,
+        endpoints,
+        policies,
+        rule_sets,
+        relays: deployment.relays,
+        analyzers: deployment.analyzers,
+        resolver: deployment.resolver,
+    })
 }
 
 fn snapshot(built: Built, hash: String, files: Vec<PathBuf>) -> Option<Snapshot> {

@@ -175,6 +175,7 @@ impl<'a> Run<'a> {
                 self.fates_of(&groups).for_each(|fate| fate.is_kept = true);
                 groups.clear();
             }
+            Action::NotAvailable { .. } => {}
             Action::Reject(reply) => {
                 self.refuse(&groups, &Disposition::Rejected { rule: Arc::clone(&rule.name), reply: reply.clone() });
                 groups.clear();

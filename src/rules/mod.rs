@@ -118,6 +118,14 @@ pub enum Action {
     Defer(Reply),
     /// Ends the set; what was planned stays planned.
     Stop,
+    /// One that this version cannot carry out. A configuration with it is refused, so no message meets it; it stands here for those who
+    /// look at rule sets as such.
+    NotAvailable {
+        /// As rule files write it.
+        name: &'static str,
+        /// Whether it gives the message to somebody or keeps it, so that it is not lost.
+        disposes: bool,
+    },
 }
 
 impl Action {
@@ -133,6 +141,7 @@ impl Action {
             Self::Reject(_) => "Reject",
             Self::Defer(_) => "Defer",
             Self::Stop => "Stop",
+            Self::NotAvailable { name, .. } => name,
         }
     }
 }

@@ -19,6 +19,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("proxy", &["limits"]),
     ("rules", &["message", "smtp", "limits"]),
     ("policy", &["rules", "message", "smtp", "limits"]),
+    // Proofs about rule sets and policies; places in files are the business of `config`.
+    ("analysis", &["policy", "rules", "message", "smtp", "limits"]),
     ("telemetry", &["policy", "rules", "failure", "message", "smtp", "limits"]),
     // Parsed material in, rustls' traits out.
     ("certificates", &["message", "limits"]),
@@ -46,7 +48,21 @@ const ARROWS: &[(&str, &[&str])] = &[
     // The typed snapshot holds what the rooms are configured by; it starts nothing.
     (
         "config",
-        &["acme", "analyzers", "certificates", "daily_reports", "dns", "policy", "relay", "rules", "secrets", "message", "smtp", "limits"],
+        &[
+            "acme",
+            "analysis",
+            "analyzers",
+            "certificates",
+            "daily_reports",
+            "dns",
+            "policy",
+            "relay",
+            "rules",
+            "secrets",
+            "message",
+            "smtp",
+            "limits",
+        ],
     ),
     // Asks for what is needed, and tells the log what came of it.
     ("examination", &["analyzers", "authentication", "config", "dns", "secrets", "telemetry", "message", "smtp", "limits"]),
@@ -138,7 +154,7 @@ const TYPES_ONLY: &[(&str, &str, &str)] = &[
 ];
 
 /// Rooms whose answers depend on their arguments alone.
-const PURE_ROOMS: &[&str] = &["smtp", "message", "proxy", "policy", "rules"];
+const PURE_ROOMS: &[&str] = &["smtp", "message", "proxy", "policy", "rules", "analysis"];
 
 /// What a pure room may not name: a runtime, a socket, a file, the process, a clock.
 const IMPURE: &[&str] = &[

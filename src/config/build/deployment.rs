@@ -20,7 +20,7 @@ use crate::config::model::{DnsName, FilePath, Line, MailAddress, RelayName};
 use crate::config::source::Span;
 use crate::config::tree::Node;
 use crate::config::typed::typed;
-use crate::config::{CallAhead, DeliveryMode, Domains, EndpointFields, EndpointKind, EndpointTls, Limits, SrsConfig};
+use crate::config::{CallAhead, DeliveryMode, Domains, EndpointFields, EndpointKind, EndpointTls, Limits, SrsConfig, UsedBy};
 use crate::daily_reports::ReportsConfig;
 use crate::dns::ResolverConfig;
 use crate::message;
@@ -65,6 +65,15 @@ pub(crate) struct Endpoint {
     pub(crate) load_balancers: Vec<IpNet>,
     pub(crate) fields: EndpointFields,
     pub(crate) call_ahead: Option<Arc<CallAhead>>,
+}
+
+/// What an endpoint is for those who only judge.
+#[derive(Debug)]
+pub(crate) struct Judging {
+    pub(crate) used_by: UsedBy,
+    pub(crate) policy: String,
+    pub(crate) rules: String,
+    pub(crate) delivery: DeliveryMode,
 }
 
 /// A list's file and where it is named.
@@ -117,6 +126,28 @@ pub(crate) fn build(tree: &Node, folder: &Path, now: OffsetDateTime, sink: &mut 
         tree.get("dmarc_reports").and_then(|node| reports::<model::DmarcReports>(node, folder, &deployment.spool, sink));
     deployment.tls_reports = tree.get("tls_reports").and_then(|node| reports::<model::TlsReports>(node, folder, &deployment.spool, sink));
     deployment
+}
+
+/// The endpoints for those who only judge; nothing they would be served with is looked at. What is wrong has been reported by [`build`].
+pub(crate) fn judging(tree: &Node, sink: &mut Sink) -> BTreeMap<String, Judging> {
+    let endpoints = tree.get("endpoints").map(Node::entries).unwrap_or_default();
+    let read = endpoints.iter().filter_map(|entry| Some((entry.key.clone(), typed::<model::Endpoint>(&entry.value, sink)?)));
+    let judging = read.map(|(name, model)| {
+        let used_by = match model.r#type.unwrap_or(model::EndpointType::Open) {
+            model::EndpointType::Open => UsedBy::Everybody,
+            model::EndpointType::Auth => UsedBy::Users,
+            model::EndpointType::Mtls => UsedBy::Partners,
+        };
+        (name, Judging { used_by, policy: model.policy.0, rules: model.rules.0, delivery: delivery(model.delivery) })
+    });
+    judging.collect()
+}
+
+fn delivery(model: model::Delivery) -> DeliveryMode {
+    match model {
+        model::Delivery::Inline => DeliveryMode::Inline,
+        model::Delivery::Queue => DeliveryMode::Queue,
+    }
 }
 
 /// `dmarc_reports` and `tls_reports`.
@@ -227,10 +258,7 @@ fn endpoint(node: &Node, listening: &mut HashMap<SocketAddr, Span>, material: &m
         policy: model.policy.0,
         rules: model.rules.0,
         tls,
-        delivery: match model.delivery {
-            model::Delivery::Inline => DeliveryMode::Inline,
-            model::Delivery::Queue => DeliveryMode::Queue,
-        },
+        delivery: delivery(model.delivery),
         load_balancers: load_balancers(model.proxy_protocol.as_ref(), node, sink),
         fields,
         call_ahead,

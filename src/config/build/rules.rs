@@ -269,16 +269,21 @@ fn action(model: &actions::Action, node: &Node, srs: bool, sink: &mut Sink) -> O
             reply(defer.code.unwrap_or(450), status, text, fields, sink).map(Action::Defer)
         }
         // Reported as not available when the shape was checked.
-        actions::Action::Archive(_)
-        | actions::Action::WriteToS3(_)
-        | actions::Action::PublishToSns(_)
-        | actions::Action::InvokeLambda(_)
-        | actions::Action::Send(_)
-        | actions::Action::DeliverToMailbox(_)
-        | actions::Action::DeliverToQBusiness(_)
-        | actions::Action::Bounce(_)
-        | actions::Action::Quarantine(_) => None,
+        actions::Action::Archive(_) => not_available("Archive", true),
+        actions::Action::WriteToS3(_) => not_available("WriteToS3", true),
+        actions::Action::PublishToSns(_) => not_available("PublishToSns", false),
+        actions::Action::InvokeLambda(_) => not_available("InvokeLambda", false),
+        actions::Action::Send(_) => not_available("Send", true),
+        actions::Action::DeliverToMailbox(_) => not_available("DeliverToMailbox", true),
+        actions::Action::DeliverToQBusiness(_) => not_available("DeliverToQBusiness", false),
+        actions::Action::Bounce(_) => not_available("Bounce", true),
+        actions::Action::Quarantine(_) => not_available("Quarantine", true),
     }
+}
+
+/// For proofs about the rule set, which go on where it cannot be carried out.
+fn not_available(name: &'static str, disposes: bool) -> Option<Action> {
+    Some(Action::NotAvailable { name, disposes })
 }
 
 /// The first digits of both codes agree (RFC 3463 §2).

@@ -1,0 +1,82 @@
+//! What messages are judged by, without what it takes to serve: for tests of rules, explanations and replays, on machines where neither
+//! the certificates nor the secrets of the deployment are.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use time::OffsetDateTime;
+
+use super::diagnostic::{Code, Report};
+use super::workspace::Workspace;
+use super::{DeliveryMode, Domains};
+use crate::analyzers::AnalyzerConfig;
+use crate::dns::ResolverConfig;
+use crate::policy::Policy;
+use crate::relay::RelayConfig;
+use crate::rules::RuleSet;
+
+/// Policies and rule sets with the names that they use.
+#[derive(Debug)]
+pub struct Rulebook {
+    /// First 8 hex digits of a hash over all files that made it.
+    pub hash: Arc<str>,
+    /// The gateway's own name.
+    pub hostname: Arc<str>,
+    /// The domains that open endpoints take mail for.
+    pub domains: Domains,
+    /// By name.
+    pub endpoints: BTreeMap<Arc<str>, JudgedEndpoint>,
+    /// All of the folder `policies`, by name.
+    pub policies: BTreeMap<String, Arc<Policy>>,
+    /// All of the folder `rules`, by name.
+    pub rule_sets: BTreeMap<String, Arc<RuleSet>>,
+    /// By name.
+    pub relays: BTreeMap<Arc<str>, Arc<RelayConfig>>,
+    /// By name.
+    pub analyzers: BTreeMap<Arc<str>, AnalyzerConfig>,
+    /// Which DNS servers are asked.
+    pub resolver: ResolverConfig,
+}
+
+/// How an endpoint judges.
+#[derive(Clone, Debug)]
+pub struct JudgedEndpoint {
+    /// Its key in `gateway.yaml`.
+    pub name: Arc<str>,
+    /// Who may use it.
+    pub used_by: UsedBy,
+    /// Judged while the client talks.
+    pub policy: Arc<Policy>,
+    /// Judged when the message is complete.
+    pub rules: Arc<RuleSet>,
+    /// When the reply to DATA is given.
+    pub delivery: DeliveryMode,
+}
+
+/// Who may use an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UsedBy {
+    /// Everybody, for the gateway's own domains.
+    Everybody,
+    /// Who logs in, for any domain.
+    Users,
+    /// Who shows a trusted certificate, for any domain.
+    Partners,
+}
+
+/// Reads what messages are judged by. Mistakes that only matter to a gateway that serves (certificates, keys) are no mistakes here.
+///
+/// # Errors
+/// The report, when it holds an error.
+pub fn rulebook(gateway_yaml: &Path) -> Result<(Rulebook, Report), Report> {
+    let path = std::path::absolute(gateway_yaml).unwrap_or_else(|_| gateway_yaml.to_owned());
+    let root = path.parent().unwrap_or(Path::new("/")).to_owned();
+    let wanted = super::files::below(&root).unwrap_or_default().into_iter().chain([path]).collect();
+    Workspace::of_files(Some(root), &wanted).rulebook(OffsetDateTime::now_utc())
+}
+
+/// Whether a mistake only matters to a gateway that serves.
+pub(super) fn is_about_serving(code: Code) -> bool {
+    matches!(code, Code::TlsFiles | Code::ArcKey | Code::SrsKey | Code::Expired | Code::ExpiresSoon | Code::CaWithoutCrl)
+}

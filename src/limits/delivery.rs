@@ -20,6 +20,9 @@ pub const RELAY_FINAL_DOT_TIMEOUT: Duration = Duration::from_secs(600);
 pub const RELAY_QUIT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Longest reply of a next hop, all its lines together.
 pub const RELAY_REPLY_BYTES_MAX: usize = 64 * 1024;
+/// Text of a next hop's reply that is kept, in the log, in the spool and for the sender; the rest is left out.
+/// Source: of a message for 1,000 recipients each keeps up to two replies, and all of it is one entry of the spool.
+pub const RELAY_REPLY_CHARS_MAX: usize = 1000;
 /// Commands sent to a next hop before their replies are read; fits every socket's send buffer (RFC 2920 §3.1).
 pub const RELAY_PIPELINE_BYTES_MAX: usize = 8 * 1024;
 /// Addresses of one host that are tried in one attempt (RFC 5321 §5.1 asks for at least two).

@@ -255,9 +255,12 @@ fn describe(secret: &SecretRef) -> String {
     }
 }
 
-/// A reply that repeats what was sent loses its text, so that no log shows a password.
+/// A reply that repeats what was sent loses its text, so that no log shows a password. Then it may be shortened.
 fn without_secret(reply: Reply, credential: &Credential) -> Reply {
-    if mentions(&reply.text, credential) { Reply::new(reply.code, reply.status, "(text left out, it repeats the login)") } else { reply }
+    if mentions(&reply.text, credential) {
+        return Reply::new(reply.code, reply.status, "(text left out, it repeats the login)");
+    }
+    reply.shortened(limits::RELAY_REPLY_CHARS_MAX)
 }
 
 fn scrubbed(mut failure: Failure, credential: &Credential) -> Failure {
@@ -266,6 +269,7 @@ fn scrubbed(mut failure: Failure, credential: &Credential) -> Failure {
     if mentions(&failure.detail, credential) {
         failure.detail = "(left out, it repeats the login)".to_owned();
     }
+    failure.detail = crate::message::one_line(&failure.detail, limits::RELAY_REPLY_CHARS_MAX);
     failure
 }
 
@@ -274,4 +278,20 @@ fn mentions(text: &str, credential: &Credential) -> bool {
     let plain = !credential.password.is_empty() && text.contains(credential.password.as_str());
     let as_token = crate::smtp::token_encoding(&credential.username, &credential.password);
     plain || encoded.iter().chain([&as_token]).any(|part| !part.is_empty() && text.contains(part.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Cut first, the beginning of a password would be left, which is no password and would be shown.
+    #[test]
+    fn a_password_at_the_place_of_the_cut_is_not_shown_by_half() {
+        let credential = Credential { username: "user".to_owned().into(), password: "correct horse".to_owned().into() };
+        let begin = "x".repeat(limits::RELAY_REPLY_CHARS_MAX - 8);
+        let reply = without_secret(Reply::new(535, None, format!("{begin}correct horse")), &credential);
+        assert_eq!(reply.text, "(text left out, it repeats the login)");
+        let reply = without_secret(Reply::new(535, None, format!("{begin}something else")), &credential);
+        assert_eq!(reply.text.chars().count(), limits::RELAY_REPLY_CHARS_MAX);
+    }
 }

@@ -15,7 +15,7 @@ use super::client_auth::{Mechanism, SecretLine, exchange, exchange_token};
 use super::client_types::{ClientError, Event, Extensions, Protocol, Stage, Transaction, Verdict};
 use super::reply::Reply;
 use super::reply_parser::ReplyParser;
-use crate::limits::RELAY_PIPELINE_BYTES_MAX;
+use crate::limits::{RELAY_PIPELINE_BYTES_MAX, RELAY_REPLY_CHARS_MAX};
 
 /// A session. The driver feeds what it reads, writes [`Self::take_output`], and acts on what [`Self::poll`] says.
 #[derive(Debug)]
@@ -238,6 +238,13 @@ impl Client {
     }
 
     fn on_reply(&mut self, reply: Reply) -> Result<Option<Event>, ClientError> {
+        let reply = match self.awaiting.front() {
+            // All extensions count.
+            Some(Stage::Ehlo) if reply.is_positive() => reply,
+            // Half a password would be recognized by nobody who takes it out.
+            Some(Stage::Auth) => reply,
+            _ => reply.shortened(RELAY_REPLY_CHARS_MAX),
+        };
         let Some(stage) = self.awaiting.pop_front() else {
             return self.on_early_reply(reply);
         };

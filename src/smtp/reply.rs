@@ -69,6 +69,17 @@ impl Reply {
         Self { code, status, text: Cow::Owned(clean) }
     }
 
+    /// The same with no more than so many characters of text, the last of them an ellipsis.
+    pub fn shortened(mut self, chars_max: usize) -> Self {
+        if let Some((end, _)) = self.text.char_indices().nth(chars_max) {
+            let cut = self.text.char_indices().nth(chars_max.saturating_sub(1)).map_or(end, |(last, _)| last);
+            let text = self.text.to_mut();
+            text.truncate(cut);
+            text.push('…');
+        }
+        self
+    }
+
     /// 2xx and 3xx.
     pub fn is_positive(&self) -> bool {
         self.code < 400
@@ -148,6 +159,13 @@ mod tests {
     #[test]
     fn made_up_text_cannot_start_a_line_of_its_own() {
         assert_eq!(Reply::new(550, None, "a\rb\0c").text, "a?b?c");
+    }
+
+    #[test]
+    fn a_long_text_is_cut_between_characters() {
+        for (text, expected) in [("grün", "grün"), ("größer", "grö…"), ("", ""), ("ab\ncd", "ab\n…")] {
+            assert_eq!(Reply::new(550, None, text).shortened(4).text, expected);
+        }
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::telemetry::{Format, Lines, Log};
 type Subject = Dispatcher<LocalSpool, Relays>;
 
 /// A relay to a hop, with retries as soon as can be.
-fn relay(name: &str, hop: &Hop) -> RelayConfig {
+pub(super) fn relay(name: &str, hop: &Hop) -> RelayConfig {
     let at_once = Duration::from_millis(1);
     RelayConfig {
         port: hop.address.port(),

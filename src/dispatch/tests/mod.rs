@@ -12,5 +12,6 @@ mod queueing;
 mod reports;
 mod setting;
 mod simulation;
+mod wordy;
 
 use crate::random::Random;

@@ -4,6 +4,7 @@ mod demo;
 mod doctor;
 mod queue;
 mod run;
+mod schema;
 mod validate;
 
 use std::io::{self, IsTerminal};
@@ -25,6 +26,8 @@ enum Command {
     Run(run::Args),
     /// Checks rule sets, policies and gateway.yaml.
     Validate(validate::Args),
+    /// Prints the JSON Schema of a kind of file, for editors.
+    Schema(schema::Args),
     /// Looks at relays step by step, and prints what to set up at their providers.
     Doctor(doctor::Args),
     /// Looks at mail that waits, tries it again, sets it aside, drops it.
@@ -47,6 +50,7 @@ pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(args) => run::run(args),
         Command::Validate(args) => validate::run(args),
+        Command::Schema(args) => schema::run(&args),
         Command::Doctor(args) => doctor::run(args),
         Command::Queue(args) => queue::run(args),
         Command::Demo(args) => demo::run(args),

@@ -16,6 +16,7 @@ mod reference;
 mod relay_formats;
 mod render;
 mod rulebook;
+mod schema;
 mod shape;
 mod source;
 mod suggest;
@@ -31,6 +32,7 @@ pub use envelope::{CallAhead, CallAheadRelays, SrsConfig};
 pub use microsoft_host::{Certainty, DerivedHost, microsoft_host};
 pub use render::Format;
 pub use rulebook::{JudgedEndpoint, Rulebook, UsedBy, rulebook};
+pub use schema::FileKind;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

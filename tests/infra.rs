@@ -55,6 +55,22 @@ fn the_unit_leaves_room_for_the_limits() {
     assert!(number("TimeoutStopSec=") > 2 * DRAIN_TIMEOUT.as_secs());
 }
 
+/// Cargo refuses a manifest that names files which are not there.
+#[test]
+fn the_image_copies_all_that_cargo_asks_for() {
+    let image = read("infra/oci/Containerfile");
+    let build = tempfile::tempdir().unwrap();
+    for line in image.lines().filter_map(|line| line.strip_prefix("COPY ")).filter(|line| !line.starts_with("--from")) {
+        let (from, to) = line.rsplit_once(' ').unwrap();
+        for from in from.split(' ') {
+            let copied = Command::new("cp").arg("-r").arg(root().join(from)).arg(build.path().join(to)).status().unwrap();
+            assert!(copied.success(), "{line}");
+        }
+    }
+    let read = Command::new(env!("CARGO")).args(["fetch", "--locked", "--offline"]).current_dir(build.path()).output().unwrap();
+    assert!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
+}
+
 #[test]
 fn the_commands_of_unit_and_image_are_understood() {
     let unit = read(UNIT);

@@ -1,17 +1,13 @@
 //! A handshake that goes through whatever the certificate is, and says what it was worth.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 
-use aws_lc_rs::digest::{SHA256, digest};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{ResolvesClientCert, WebPkiServerVerifier, verify_server_name};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::client::{ResolvesClientCert, verify_server_name};
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{ClientConfig, SignatureScheme};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -20,8 +16,8 @@ use x509_parser::prelude::FromDer;
 
 use crate::limits::TLS_HANDSHAKE_TIMEOUT;
 use crate::relay::RelayConfig;
-use crate::relay::pool::lock;
 use crate::relay::stream::Stream;
+use crate::relay::tls;
 
 /// What a handshake showed.
 #[derive(Clone, Debug)]
@@ -59,17 +55,19 @@ pub struct Certificate {
 pub(super) async fn handshake(relay: &RelayConfig, host: &str, tcp: TcpStream) -> Result<(Stream, Handshake), String> {
     let name = host.trim_matches(['[', ']']).trim_end_matches('.').to_owned();
     let name = ServerName::try_from(name).map_err(|error| error.to_string())?;
-    let ca = relay.ca_file.clone();
-    let judge = tokio::task::spawn_blocking(move || judge(ca.as_deref())).await.map_err(|error| error.to_string())?;
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let witness =
-        Arc::new(Witness { provider: Arc::clone(&provider), judge, verdict: Mutex::new(Err("no certificate was shown".to_owned())) });
+    let (ca, note) = (relay.ca_file.clone(), Arc::default());
+    let noted = Arc::clone(&note);
+    let watched = tokio::task::spawn_blocking(move || tls::watched(ca.as_deref(), noted)).await.map_err(|error| error.to_string())?;
+    let (verifier, nobody) = match watched {
+        Ok(verifier) => (verifier, None),
+        Err(why) => (tls::anyone(), Some(why)),
+    };
     let asked = Arc::new(Asked::default());
-    let config = ClientConfig::builder_with_provider(provider)
+    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::clone(&witness) as _)
+        .with_custom_certificate_verifier(verifier)
         .with_client_cert_resolver(Arc::clone(&asked) as _);
     let stream = match timeout(TLS_HANDSHAKE_TIMEOUT, TlsConnector::from(Arc::new(config)).connect(name.clone(), tcp)).await {
         Ok(Ok(stream)) => stream,
@@ -81,7 +79,7 @@ pub(super) async fn handshake(relay: &RelayConfig, host: &str, tcp: TcpStream) -
     let leaf = chain.first();
     let name_matches =
         leaf.and_then(|leaf| ParsedCertificate::try_from(leaf).ok()).is_some_and(|leaf| verify_server_name(&leaf, &name).is_ok());
-    let checksum = leaf.and_then(public_key_checksum);
+    let checksum = leaf.and_then(|leaf| tls::key_checksum(leaf).ok());
     let version = match connection.protocol_version() {
         Some(rustls::ProtocolVersion::TLSv1_3) => "TLS 1.3",
         _ => "TLS 1.2",
@@ -93,7 +91,11 @@ pub(super) async fn handshake(relay: &RelayConfig, host: &str, tcp: TcpStream) -
         pin: checksum.map(|checksum| format!("sha256:{}", checksum.iter().map(|byte| format!("{byte:02x}")).collect::<String>())),
         pinned: if relay.pins.is_empty() { None } else { Some(checksum.is_some_and(|checksum| relay.pins.contains(&checksum))) },
         name_matches,
-        verified: lock(&witness.verdict).clone(),
+        verified: match (nobody, note.get()) {
+            (Some(why), _) => Err(why),
+            (None, Some(error)) => Err(error.to_string()),
+            (None, None) => Ok(()),
+        },
         asked_for_certificate: asked.0.load(Ordering::Acquire),
     };
     Ok((Stream::Tls(Box::new(stream)), found))
@@ -105,79 +107,6 @@ fn certificate(der: &CertificateDer<'static>) -> Certificate {
         subject: certificate.subject().to_string(),
         issuer: certificate.issuer().to_string(),
         not_after: certificate.validity().not_after.to_datetime().date().to_string(),
-    }
-}
-
-fn public_key_checksum(der: &CertificateDer<'static>) -> Option<[u8; 32]> {
-    let (_, certificate) = X509Certificate::from_der(der).ok()?;
-    digest(&SHA256, certificate.public_key().raw).as_ref().try_into().ok()
-}
-
-/// Who judges certificates for this relay: its own CAs, or the system's. An error says why nobody can.
-fn judge(ca: Option<&std::path::Path>) -> Result<Arc<dyn ServerCertVerifier>, String> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let Some(path) = ca else {
-        let verifier = rustls_platform_verifier::Verifier::new(provider).map_err(|error| format!("system CAs: {error}"))?;
-        return Ok(Arc::new(verifier));
-    };
-    let wrong = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
-    let pem = std::fs::read(path).map_err(|error| wrong(&error))?;
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(&pem) {
-        roots.add(certificate.map_err(|error| wrong(&error))?).map_err(|error| wrong(&error))?;
-    }
-    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().map_err(|error| wrong(&error))?;
-    Ok(verifier)
-}
-
-/// Lets every certificate pass and keeps what the judge says of it. The handshake's signature is still checked.
-#[derive(Debug)]
-struct Witness {
-    provider: Arc<CryptoProvider>,
-    judge: Result<Arc<dyn ServerCertVerifier>, String>,
-    verdict: Mutex<Result<(), String>>,
-}
-
-impl ServerCertVerifier for Witness {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        let verdict = match &self.judge {
-            Ok(judge) => judge
-                .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
-                .map(drop)
-                .map_err(|error| error.to_string()),
-            Err(why) => Err(why.clone()),
-        };
-        *lock(&self.verdict) = verdict;
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
 

@@ -10,6 +10,7 @@ mod verifier;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
+use aws_lc_rs::digest::{SHA256, digest};
 use rustls::client::danger::ServerCertVerifier;
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::pki_types::CertificateDer;
@@ -52,7 +53,7 @@ impl LazyCas {
         let file = file.map(Path::to_owned);
         let make = || async {
             // Roots are read from files.
-            match tokio::task::spawn_blocking(move || file.map_or_else(system_cas, |file| cas_of(&file))).await {
+            match tokio::task::spawn_blocking(move || cas(file.as_deref())).await {
                 Ok(cas) => cas,
                 Err(error) => Err(error.to_string()),
             }
@@ -92,7 +93,7 @@ impl PoolTls {
             }
         };
         let verifier: Arc<dyn ServerCertVerifier> = match trust {
-            Trust::Anyone => Arc::new(Verifier::new(Anyone)),
+            Trust::Anyone => anyone(),
             Trust::Cas => cas().await?,
             Trust::Dane(anchors) => Arc::new(Verifier::new(Arc::clone(anchors))),
             Trust::Watched(note) => Arc::new(Verifier::new(Watched { cas: cas().await?, note: Arc::clone(note) })),
@@ -108,6 +109,27 @@ fn config(verifier: Arc<dyn ServerCertVerifier>) -> Result<ClientConfig, String>
     let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
     let builder = builder.with_safe_default_protocol_versions().map_err(|error| error.to_string())?;
     Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
+}
+
+/// Everybody is believed, and what the CAs of the file, or the system's, say is noted. An error: nobody can say anything. Reads files.
+pub(super) fn watched(ca_file: Option<&Path>, note: Arc<OnceLock<rustls::Error>>) -> Result<Arc<dyn ServerCertVerifier>, String> {
+    Ok(Arc::new(Verifier::new(Watched { cas: cas(ca_file)?, note })))
+}
+
+/// Everybody is believed.
+pub(super) fn anyone() -> Arc<dyn ServerCertVerifier> {
+    Arc::new(Verifier::new(Anyone))
+}
+
+/// What `pins` are compared with: SHA-256 of the SubjectPublicKeyInfo.
+pub(super) fn key_checksum(certificate: &CertificateDer<'_>) -> Result<[u8; 32], rustls::Error> {
+    let mut checksum = [0; 32];
+    checksum.copy_from_slice(digest(&SHA256, &verifier::key_of(certificate)?).as_ref());
+    Ok(checksum)
+}
+
+fn cas(file: Option<&Path>) -> Result<Arc<dyn ServerCertVerifier>, String> {
+    file.map_or_else(system_cas, cas_of)
 }
 
 fn system_cas() -> Result<Arc<dyn ServerCertVerifier>, String> {

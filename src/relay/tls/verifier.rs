@@ -4,7 +4,6 @@
 use std::fmt::Debug;
 use std::sync::{Arc, OnceLock};
 
-use aws_lc_rs::digest::{SHA256, digest};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -94,8 +93,7 @@ pub(super) struct Pinned {
 
 impl Judge for Pinned {
     fn judge(&self, shown: Shown<'_>) -> Result<(), rustls::Error> {
-        let key = digest(&SHA256, &key_of(shown.end_entity)?);
-        if !self.pins.iter().any(|pin| pin == key.as_ref()) {
+        if !self.pins.contains(&super::key_checksum(shown.end_entity)?) {
             return Err(rustls::Error::General("the certificate's key is none of `pins`".to_owned()));
         }
         ask(&*self.besides, shown)

@@ -5,6 +5,7 @@
 mod build;
 mod diagnostic;
 mod edge;
+mod editors;
 mod envelope;
 mod files;
 mod formats;
@@ -16,7 +17,7 @@ mod reference;
 mod relay_formats;
 mod render;
 mod rulebook;
-mod schema;
+
 mod shape;
 mod source;
 mod suggest;
@@ -28,11 +29,11 @@ mod workspace;
 
 pub use diagnostic::{Code, Diagnostic, Fix, Report, Severity};
 pub use edge::Limits;
+pub use editors::FileKind;
 pub use envelope::{CallAhead, CallAheadRelays, SrsConfig};
 pub use microsoft_host::{Certainty, DerivedHost, microsoft_host};
 pub use render::Format;
 pub use rulebook::{JudgedEndpoint, Rulebook, UsedBy, rulebook};
-pub use schema::FileKind;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -1,6 +1,7 @@
 //! The commands. One file a command; logic that `gateway run` needs does not live here.
 
 mod demo;
+mod diff;
 mod doctor;
 mod queue;
 mod run;

@@ -1,9 +1,10 @@
 //! What is reported about a configuration: a code, a place, what is wrong and what was probably meant.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::allowances::Allowance;
 use super::source::{Source, Span};
 use crate::limits;
 
@@ -34,6 +35,11 @@ macro_rules! codes {
             /// What it is about, in one sentence.
             pub fn about(self) -> &'static str {
                 match self { $(Self::$variant => concat!($($doc),+).trim_ascii_start(),)+ }
+            }
+
+            /// What it is about, why it matters and how it is mended, in Markdown.
+            pub fn explanation(self) -> &'static str {
+                match self { $(Self::$variant => include_str!(concat!("explanations/", $name, ".md")),)+ }
             }
 
             /// What it is unless the place says otherwise.
@@ -165,6 +171,8 @@ codes! {
     DoubtfulHost = "doubtful-host", Warning;
     /// Everybody may claim any address.
     TrustsEverybody = "trusts-everybody", Warning;
+    /// A comment that allows a diagnostic, and there is none that it allows.
+    UnusedAllowance = "unused-allowance", Warning;
 }
 
 /// One mistake.
@@ -190,7 +198,7 @@ pub struct Diagnostic {
     pub(crate) notes: Vec<Note>,
     /// Changes of the file that would mend it, the best first.
     pub fixes: Vec<Fix>,
-    /// The file's text, for the renderers.
+    /// The file's text, for the renderers: without its secrets.
     pub(crate) source: Arc<Source>,
 }
 
@@ -226,6 +234,9 @@ impl Diagnostic {
     }
 }
 
+/// Ends a chain of calls that has nothing more to say.
+pub(super) fn drop_diagnostic(_: &mut Diagnostic) {}
+
 /// A place that has to do with a mistake elsewhere.
 #[derive(Clone, Debug)]
 pub(crate) struct Note {
@@ -248,41 +259,6 @@ pub struct Fix {
     pub is_safe: bool,
 }
 
-/// Everything that was found, sorted by file and place.
-#[derive(Debug, Default)]
-pub struct Report {
-    /// The mistakes.
-    pub diagnostics: Vec<Diagnostic>,
-    /// Number of files that were looked at.
-    pub files_checked: usize,
-}
-
-impl Report {
-    /// Number of errors.
-    pub fn errors(&self) -> usize {
-        self.diagnostics.iter().filter(|d| d.severity == Severity::Error).count()
-    }
-
-    /// Number of warnings.
-    pub fn warnings(&self) -> usize {
-        self.diagnostics.iter().filter(|d| d.severity == Severity::Warning).count()
-    }
-
-    pub(crate) fn new(sinks: impl IntoIterator<Item = Sink>) -> Self {
-        let mut by_file: BTreeMap<PathBuf, Vec<Diagnostic>> = BTreeMap::new();
-        for sink in sinks {
-            by_file.entry(sink.source.path.clone()).or_default().extend(sink.into_diagnostics());
-        }
-        let files_checked = by_file.len();
-        let mut diagnostics = Vec::new();
-        for (_, mut found) in by_file {
-            found.sort_by_key(|d| (d.span.start, d.code));
-            diagnostics.append(&mut found);
-        }
-        Self { diagnostics, files_checked }
-    }
-}
-
 /// Where the mistakes of one file go, with what a walk through it finds besides.
 #[derive(Debug)]
 pub(crate) struct Sink {
@@ -297,6 +273,8 @@ pub(crate) struct Sink {
     broken: BTreeSet<usize>,
     /// Secrets that stand in the file; no output shows them.
     secrets: Vec<Span>,
+    /// Comments that allow diagnostics.
+    pub(super) allowances: Vec<Allowance>,
 }
 
 /// A name that was used.
@@ -321,6 +299,7 @@ impl Sink {
             references: Vec::new(),
             broken: BTreeSet::new(),
             secrets: Vec::new(),
+            allowances: Vec::new(),
         }
     }
 
@@ -394,12 +373,18 @@ impl Sink {
         if full { self.spare.insert(diagnostic) } else { self.diagnostics.push_mut(diagnostic) }
     }
 
-    fn into_diagnostics(mut self) -> Vec<Diagnostic> {
-        if !self.secrets.is_empty() {
-            let concealed = Arc::new(self.source.conceal(&self.secrets));
-            for diagnostic in &mut self.diagnostics {
-                diagnostic.source = Arc::clone(&concealed);
-            }
+    /// The file without its secrets, if it has any.
+    pub(super) fn concealed(&self) -> Option<Arc<Source>> {
+        (!self.secrets.is_empty()).then(|| Arc::new(self.source.conceal(&self.secrets)))
+    }
+
+    /// What was found, but for what the file's comments allow. `whole`: everything was checked, so that an allowance without use is one.
+    pub(super) fn into_diagnostics(mut self, whole: bool) -> Vec<Diagnostic> {
+        let allowances = std::mem::take(&mut self.allowances);
+        let unused = super::allowances::apply(&allowances, &mut self.diagnostics, whole && self.spare.is_none());
+        for (span, message, fix) in unused {
+            let diagnostic = self.warning(Code::UnusedAllowance, span, message);
+            fix.into_iter().for_each(|(title, edits)| drop_diagnostic(diagnostic.fix(title, edits)));
         }
         if self.spare.is_some() {
             let end = self.source.text.len();

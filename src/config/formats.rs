@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use ipnet::{IpNet, Ipv4Net};
 
-use super::diagnostic::Code;
+use super::diagnostic::{Code, Severity, Sink};
 use super::relay_formats;
+use super::scalar;
+use super::source::Span;
 use super::suggest::suggest;
 
 use crate::limits::DNSBL_ZONE_BYTES_MAX;
@@ -23,11 +25,44 @@ pub(crate) struct Mistake {
     pub(crate) message: String,
     /// What is right.
     pub(crate) help: Option<String>,
+    /// Texts to write instead, and whether it is surely what was meant.
+    pub(crate) instead: Vec<(String, bool)>,
 }
 
 impl Mistake {
     pub(super) fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), help: None }
+        Self { code, message: message.into(), help: None, instead: Vec::new() }
+    }
+
+    /// Surely this was meant.
+    fn write(mut self, text: impl Into<String>) -> Self {
+        self.instead.push((text.into(), true));
+        self
+    }
+
+    /// This may have been meant.
+    fn or_write(mut self, text: impl Into<String>) -> Self {
+        self.instead.push((text.into(), false));
+        self
+    }
+
+    /// Reports it for the text at `span`, which is a scalar of YAML unless `bare`.
+    pub(crate) fn report(self, span: Span, severity: Severity, bare: bool, sink: &mut Sink) {
+        let source = sink.source();
+        let diagnostic = match severity {
+            Severity::Warning => sink.warning(self.code, span.clone(), self.message),
+            Severity::Error => sink.broken(self.code, span.clone(), self.message),
+        };
+        diagnostic.help.extend(self.help);
+        for (text, is_sure) in self.instead {
+            let title = format!("write `{}`", clip(&text));
+            let edits = vec![(span.clone(), if bare { text } else { scalar::written(&source, &span, &text) })];
+            if is_sure {
+                diagnostic.fix(title, edits)
+            } else {
+                diagnostic.suggest(title, edits)
+            };
+        }
     }
 
     pub(super) fn help(mut self, help: impl Into<String>) -> Self {
@@ -80,11 +115,11 @@ pub(crate) fn cidr(text: &str) -> Result<(IpNet, Option<Mistake>), Mistake> {
     if net.addr() == net.network() {
         return Ok((net, None));
     }
-    let warning = Mistake::new(Code::CidrHostBits, format!("`{text}` has bits set behind the prefix; they do not count")).help(format!(
-        "did you mean `{}`, or the one address `{}`?",
-        net.trunc(),
-        net.addr()
-    ));
+    // Written as the network it counts as, nothing is judged otherwise than before.
+    let warning = Mistake::new(Code::CidrHostBits, format!("`{text}` has bits set behind the prefix; they do not count"))
+        .help(format!("it counts as `{}`; if the one address was meant, leave the prefix out", net.trunc()))
+        .write(net.trunc().to_string())
+        .or_write(net.addr().to_string());
     Ok((net.trunc(), Some(warning)))
 }
 
@@ -122,7 +157,21 @@ pub(crate) fn duration(text: &str) -> Result<Duration, Mistake> {
         "m" => 60,
         "h" => 3600,
         "d" => 86_400,
-        _ => return Err(wrong()),
+        other => {
+            let factor = match other.to_ascii_lowercase().as_str() {
+                "sec" | "secs" | "second" | "seconds" => Some((1, "s")),
+                "min" | "mins" | "minute" | "minutes" => Some((1, "m")),
+                "hour" | "hours" => Some((1, "h")),
+                "day" | "days" => Some((1, "d")),
+                "w" | "week" | "weeks" => Some((7, "d")),
+                _ => None,
+            };
+            let written = factor.and_then(|(factor, unit)| Some(format!("{}{unit}", number.checked_mul(factor)?)));
+            return Err(match written {
+                Some(written) if duration(&written).is_ok() => wrong().write(written),
+                _ => wrong(),
+            });
+        }
     };
     // Ten years are more than any wait, and keep all sums with times far from an overflow.
     number.checked_mul(seconds).filter(|total| *total <= 3650 * 86_400).map(Duration::from_secs).ok_or_else(wrong)
@@ -170,10 +219,16 @@ pub(crate) fn domain(text: &str) -> Result<String, Mistake> {
         return Err(wrong("it is longer than 253 octets"));
     }
     if text.ends_with('.') {
-        return Err(wrong("it ends with a dot").help(format!("write `{}`", text.trim_end_matches('.'))));
+        let name = text.trim_end_matches('.');
+        return Err(if domain(name).is_ok() { wrong("it ends with a dot").write(name) } else { wrong("it ends with a dot") });
     }
     if let Some((_, domain)) = text.rsplit_once('@') {
-        return Err(wrong("it has an `@`").help(format!("write `{domain}`")));
+        let is_domain = !domain.is_empty() && self::domain(domain).is_ok();
+        return Err(match text.starts_with('@') && is_domain {
+            true => wrong("it has an `@`").write(domain),
+            false if is_domain => wrong("it has an `@`").or_write(domain),
+            false => wrong("it has an `@`"),
+        });
     }
     for label in text.split('.') {
         if label.is_empty() {
@@ -202,7 +257,7 @@ pub(crate) fn dns_name(text: &str) -> Result<String, Mistake> {
     }
     let mistake = Mistake::new(Code::HostName, format!("`{}` is not ASCII, and it stands in header fields and in DNS", clip(text)));
     Err(match a_labels(&name) {
-        Some(ascii) => mistake.help(format!("write `{ascii}`")),
+        Some(ascii) => mistake.write(ascii),
         None => mistake.help("write the A-label, which begins with `xn--`"),
     })
 }
@@ -389,7 +444,7 @@ pub(crate) fn header_name(text: &str) -> Result<(), Mistake> {
     }
     let mistake = Mistake::new(Code::HeaderName, format!("`{}` is not the name of a header field", clip(text)));
     Err(match text.strip_suffix(':') {
-        Some(name) if is_field_name(name) => mistake.help(format!("without the colon: `{name}`")),
+        Some(name) if is_field_name(name) => mistake.help("the colon is not part of the name").write(name),
         _ => mistake.help("printable ASCII characters without spaces and colons (RFC 5322 §2.2)"),
     })
 }

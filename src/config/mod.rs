@@ -2,22 +2,27 @@
 //!
 //! Nothing outside this room reads YAML. Loading never stops at the first mistake; a snapshot exists only when there is none.
 
+mod allowances;
 mod build;
 mod diagnostic;
 mod edge;
 mod editors;
 mod envelope;
+mod explain;
 mod files;
 mod formats;
+mod mend;
 mod microsoft_host;
 mod model;
+mod parallel;
 mod proofs;
 #[cfg(test)]
 mod reference;
 mod relay_formats;
 mod render;
+mod report;
 mod rulebook;
-
+mod scalar;
 mod shape;
 mod source;
 mod suggest;
@@ -27,12 +32,14 @@ mod tree;
 mod typed;
 mod workspace;
 
-pub use diagnostic::{Code, Diagnostic, Fix, Report, Severity};
+pub use diagnostic::{Code, Diagnostic, Fix, Severity};
 pub use edge::Limits;
 pub use editors::FileKind;
 pub use envelope::{CallAhead, CallAheadRelays, SrsConfig};
+pub use mend::{Mended, MendedFile, mend};
 pub use microsoft_host::{Certainty, DerivedHost, microsoft_host};
 pub use render::Format;
+pub use report::{Compat, Options, Report};
 pub use rulebook::{JudgedEndpoint, Rulebook, UsedBy, rulebook};
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -54,6 +61,7 @@ use crate::policy::Policy;
 use crate::relay::RelayConfig;
 use crate::rules::RuleSet;
 use crate::secrets::SecretRef;
+use files::Contents;
 use workspace::Workspace;
 
 /// Reads a deployment with all that it names. The report of a success holds warnings only.
@@ -68,25 +76,37 @@ pub fn load_at(gateway_yaml: &Path, now: OffsetDateTime) -> Result<(Snapshot, Re
 
 /// Checks files and folders, each with the `gateway.yaml` above it for the names it uses.
 pub fn check(paths: &[PathBuf]) -> Result<Report, CheckError> {
-    check_at(paths, OffsetDateTime::now_utc())
+    check_with(paths, &Options::default())
 }
 
 /// [`check`] at a time of its own, which certificates' dates are compared with.
 pub fn check_at(paths: &[PathBuf], now: OffsetDateTime) -> Result<Report, CheckError> {
+    check_with(paths, &Options { now: Some(now), ..Options::default() })
+}
+
+/// [`check`] as it is asked for.
+pub fn check_with(paths: &[PathBuf], options: &Options) -> Result<Report, CheckError> {
+    check_contents(paths, options, &Contents::default())
+}
+
+/// Checks files, some of which may have another content than on disk.
+fn check_contents(paths: &[PathBuf], options: &Options, contents: &Contents) -> Result<Report, CheckError> {
     let mut by_root: BTreeMap<Option<PathBuf>, BTreeSet<PathBuf>> = BTreeMap::new();
+    let mut roots: BTreeMap<PathBuf, Option<PathBuf>> = BTreeMap::new();
     for path in paths {
-        let unreadable = |error: std::io::Error| CheckError::Unreadable(path.clone(), files::why(&error));
-        std::fs::metadata(path).map_err(unreadable)?;
-        let found = files::below(path).map_err(unreadable)?;
+        let found = files::below(path)?;
         if found.is_empty() {
             return Err(CheckError::Nothing(path.clone()));
         }
         for file in found {
-            by_root.entry(files::root_above(&file)).or_default().insert(file);
+            let folder = file.parent().unwrap_or(Path::new("/")).to_owned();
+            let root = roots.entry(folder).or_insert_with(|| files::root_above(&file)).clone();
+            by_root.entry(root).or_default().insert(file);
         }
     }
-    let sinks = by_root.into_iter().flat_map(|(root, wanted)| Workspace::of_files(root, &wanted).check(true, now));
-    Ok(Report::new(sinks))
+    let contents = contents.anew();
+    let sinks = by_root.into_iter().flat_map(|(root, wanted)| Workspace::of_files(root, &wanted, contents.clone()).check(options));
+    Ok(Report::whole(sinks).level(options))
 }
 
 /// Why nothing could be checked.
@@ -96,6 +116,10 @@ pub enum CheckError {
     Unreadable(PathBuf, String),
     /// The folder holds no YAML file.
     Nothing(PathBuf),
+    /// The folder holds more files than any deployment.
+    TooMany(PathBuf),
+    /// What is on standard input has no name and no folder, which say what a file is.
+    StandardInput,
 }
 
 impl fmt::Display for CheckError {
@@ -103,6 +127,10 @@ impl fmt::Display for CheckError {
         match self {
             Self::Unreadable(path, why) => write!(f, "{}: {why}", path.display()),
             Self::Nothing(path) => write!(f, "{}: there is no YAML file in this folder", path.display()),
+            Self::TooMany(path) => {
+                write!(f, "{}: there are more than {} files below this folder", path.display(), crate::limits::CONFIGURATION_FILES_MAX)
+            }
+            Self::StandardInput => write!(f, "standard input cannot be checked: name a file, for its name and folder say what it is"),
         }
     }
 }

@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use time::OffsetDateTime;
 
-use super::diagnostic::{Code, Report};
+use super::diagnostic::Code;
+use super::files::Contents;
+use super::report::Report;
 use super::workspace::Workspace;
 use super::{DeliveryMode, Domains};
 use crate::analyzers::AnalyzerConfig;
@@ -73,7 +75,7 @@ pub fn rulebook(gateway_yaml: &Path) -> Result<(Rulebook, Report), Report> {
     let path = std::path::absolute(gateway_yaml).unwrap_or_else(|_| gateway_yaml.to_owned());
     let root = path.parent().unwrap_or(Path::new("/")).to_owned();
     let wanted = super::files::below(&root).unwrap_or_default().into_iter().chain([path]).collect();
-    Workspace::of_files(Some(root), &wanted).rulebook(OffsetDateTime::now_utc())
+    Workspace::of_files(Some(root), &wanted, Contents::default()).rulebook(OffsetDateTime::now_utc())
 }
 
 /// Whether a mistake only matters to a gateway that serves.

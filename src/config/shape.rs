@@ -5,9 +5,10 @@
 
 use serde_json::Value as Json;
 
-use super::diagnostic::{Code, Diagnostic, Reference, Severity, Sink};
+use super::diagnostic::{Code, Reference, Severity, Sink, drop_diagnostic};
 use super::formats;
-use super::source::Span;
+use super::scalar;
+use super::source::{Source, Span};
 use super::suggest::suggest;
 use super::tree::{Entry, Node, Value};
 
@@ -128,8 +129,13 @@ impl<'a> Walker<'a> {
                             list(entries.iter().take(8).map(|entry| entry.key.as_str()))
                         ),
                     };
+                    let own_items = own_items(&self.sink.source(), entries);
                     let diagnostic = self.sink.broken(Code::OneKey, second.key_span.clone(), message);
-                    diagnostic.note(first.key_span.clone(), "the first").help("give each an item of its own, with its own `-`");
+                    diagnostic.note(first.key_span.clone(), "the first");
+                    match own_items {
+                        Some(edits) => diagnostic.suggest("give each an item of its own, with its own `-`", edits),
+                        None => diagnostic.help("give each an item of its own, with its own `-`"),
+                    };
                     for entry in entries.iter().take(8) {
                         self.variant(entry, variants);
                     }
@@ -305,13 +311,7 @@ impl<'a> Walker<'a> {
         if mistake.code == Code::SecretInline {
             self.sink.conceal(span.clone());
         }
-        let diagnostic = match severity {
-            Severity::Warning => self.sink.warning(mistake.code, span.clone(), mistake.message),
-            Severity::Error => self.sink.broken(mistake.code, span.clone(), mistake.message),
-        };
-        if let Some(help) = mistake.help {
-            diagnostic.help(help);
-        }
+        mistake.report(span.clone(), severity, false, self.sink);
     }
 
     fn number(&mut self, node: &Node, number: f64, schema: &'a Json) {
@@ -358,11 +358,17 @@ impl<'a> Walker<'a> {
     }
 
     fn unknown<'n>(&mut self, code: Code, span: Span, message: String, word: &str, candidates: impl Iterator<Item = &'n str> + Clone) {
-        let help = match suggest(word, candidates.clone()) {
-            Some(meant) => format!("did you mean `{meant}`?"),
-            None => format!("one of {}", list(candidates)),
+        let source = self.sink.source();
+        let diagnostic = self.sink.broken(code, span.clone(), message);
+        let Some(meant) = suggest(word, candidates.clone()) else {
+            diagnostic.help(format!("one of {}", list(candidates)));
+            return;
         };
-        self.sink.broken(code, span, message).help(help);
+        let edits = vec![(span.clone(), scalar::written(&source, &span, meant))];
+        match scalar::is_misspelt(word, meant, candidates) {
+            true => diagnostic.fix(format!("write `{meant}`"), edits),
+            false => diagnostic.suggest(format!("did you mean `{meant}`?"), edits),
+        };
     }
 
     fn has_type(&self, node: &Node, schema: &Json) -> bool {
@@ -388,20 +394,27 @@ impl<'a> Walker<'a> {
         expected.dedup();
         let message = format!("{} is expected here, not {}", expected.join(" or "), kind(&node.value));
         let wants = |name: &str| expected.contains(&name);
-        let written = self.sink.source().text.get(node.span.clone()).map(formats::clip).unwrap_or_default();
+        let written = self.sink.source().text.get(node.span.clone()).filter(|text| text.len() <= 200).unwrap_or_default().to_owned();
+        // What is written for it, when that is surely meant.
+        let instead = match &node.value {
+            Value::Integer(_) | Value::Float(_) | Value::Boolean(_) if wants("a text") => {
+                Some(("in quotes it is a text", scalar::double_quoted(&written)))
+            }
+            Value::Text(text) if wants("true or false") => match text.to_ascii_lowercase().as_str() {
+                "yes" | "on" | "y" => Some(("`yes` and `no` are texts; it is written `true` or `false`", "true".to_owned())),
+                "no" | "off" | "n" => Some(("`yes` and `no` are texts; it is written `true` or `false`", "false".to_owned())),
+                "true" | "false" => Some(("in quotes it is a text", text.to_ascii_lowercase())),
+                _ => None,
+            },
+            Value::Text(text) if wants("a whole number") && text.parse::<i64>().is_ok() => Some(("in quotes it is a text", text.clone())),
+            Value::Text(_) if expected == ["a list"] && !written.contains('\n') => {
+                Some(("a list has brackets, or `- ` before each item", format!("[{written}]")))
+            }
+            _ => None,
+        };
         let help = match &node.value {
             Value::Null => Some("write the value, or remove the key".to_owned()),
             Value::Integer(_) | Value::Float(_) if wants("a length of time") => Some(format!("with its unit: `{written}s`, `{written}m`")),
-            Value::Integer(_) | Value::Float(_) | Value::Boolean(_) if wants("a text") => {
-                Some(format!("in quotes it is a text: `\"{written}\"`"))
-            }
-            Value::Text(text) if wants("true or false") => match text.to_ascii_lowercase().as_str() {
-                "yes" | "on" | "y" => Some("did you mean `true`?".to_owned()),
-                "no" | "off" | "n" => Some("did you mean `false`?".to_owned()),
-                "true" | "false" => Some(format!("without quotes: `{}`", text.to_ascii_lowercase())),
-                _ => None,
-            },
-            Value::Text(text) if wants("a whole number") && text.parse::<i64>().is_ok() => Some(format!("without quotes: `{text}`")),
             Value::Text(_) | Value::Boolean(_) if wants("a mapping") => schemas.iter().find_map(|schema| mapping_of(schema)),
             Value::Mapping(_) if expected == ["a list"] => Some("every item of a list begins with `- `".to_owned()),
             _ => None,
@@ -410,15 +423,31 @@ impl<'a> Walker<'a> {
         if let Some(help) = help {
             diagnostic.help(help);
         }
+        if let Some((why, text)) = instead {
+            diagnostic.help(why).fix(format!("write `{}`", formats::clip(&text)), vec![(node.span.clone(), text)]);
+        }
     }
+}
+
+/// A `- ` before each key but the first, where they stand below each other in an item of a list.
+fn own_items(source: &Source, entries: &[Entry]) -> Option<Vec<(Span, String)>> {
+    let before = |entry: &Entry| {
+        let (line, _) = source.position(entry.key_span.start);
+        source.text.get(source.line(line).start..entry.key_span.start)
+    };
+    let (first, others) = entries.split_first()?;
+    let is_item = before(first)?.trim_start() == "- ";
+    let edits = others.iter().map(|entry| {
+        let is_below = before(entry)?.chars().all(|c| c == ' ') && before(entry)?.len() == before(first)?.len();
+        (is_item && is_below).then(|| (entry.key_span.start.saturating_sub(2)..entry.key_span.start, "- ".to_owned()))
+    });
+    edits.collect()
 }
 
 /// Whether a key's value looks like credentials.
 fn is_secret(key: &str) -> bool {
     matches!(key.to_ascii_lowercase().as_str(), "username" | "user" | "password" | "pass" | "passwd" | "token" | "api_key")
 }
-
-fn drop_diagnostic(_: &mut Diagnostic) {}
 
 /// The ways that one member of `oneOf`, or an `enum`, offers.
 fn variants(schema: &Json) -> Vec<Variant<'_>> {

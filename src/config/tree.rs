@@ -5,7 +5,8 @@
 
 use granit_parser::{Event, Parser, ScalarStyle, StructureStyle};
 
-use super::diagnostic::{Code, Sink};
+use super::allowances;
+use super::diagnostic::{Code, Sink, drop_diagnostic};
 use super::source::Span;
 use crate::limits;
 
@@ -116,8 +117,11 @@ pub(crate) fn parse(sink: &mut Sink) -> Option<Node> {
         disallow_directives: true,
         emit_unresolved_aliases: true,
         emit_anchor_events: true,
+        // Comments only matter where one may be addressed to this program; any number of them may stand together.
+        emit_comments: allowances::may_be_in(&source.text),
+        max_buffered_comment_events: limits::YAML_FILE_BYTES_MAX,
     };
-    let mut builder = Builder { sink, open: Vec::new(), root: None, documents: 0 };
+    let mut builder = Builder { sink, open: Vec::new(), root: None, documents: 0, values: 0, comments: Vec::new() };
     for event in Parser::new_from_str_with_options(&source.text, options) {
         match event {
             Ok((event, span)) => {
@@ -133,9 +137,10 @@ pub(crate) fn parse(sink: &mut Sink) -> Option<Node> {
             }
         }
     }
-    let Builder { sink, root, .. } = builder;
-    if root.is_none() {
-        sink.error(Code::Syntax, 0..0, "the file is empty");
+    let Builder { sink, root, comments, .. } = builder;
+    match &root {
+        Some(root) => sink.allowances = allowances::find(&comments, root, &source),
+        None => drop_diagnostic(sink.error(Code::Syntax, 0..0, "the file is empty")),
     }
     root
 }
@@ -145,6 +150,8 @@ struct Builder<'a> {
     open: Vec<Open>,
     root: Option<Node>,
     documents: usize,
+    values: usize,
+    comments: Vec<Span>,
 }
 
 /// A collection that has not ended.
@@ -162,6 +169,7 @@ impl Builder<'_> {
     /// Whether to go on.
     fn take(&mut self, event: Event<'_>, span: Span) -> bool {
         match event {
+            Event::Comment(..) => self.comments.push(span),
             Event::DocumentStart(..) => {
                 self.documents = self.documents.saturating_add(1);
                 if self.documents > 1 {
@@ -180,6 +188,9 @@ impl Builder<'_> {
             }
             Event::Scalar(text, style, _, tag) => {
                 self.tag(tag.is_some(), &span);
+                if !self.counts(&span) {
+                    return false;
+                }
                 let value = if style == ScalarStyle::Plain { plain(&text) } else { Value::Text(text.into_owned()) };
                 self.scalar(value, span);
             }
@@ -197,6 +208,17 @@ impl Builder<'_> {
         true
     }
 
+    /// Counts a value; false when there are too many.
+    fn counts(&mut self, span: &Span) -> bool {
+        self.values = self.values.saturating_add(1);
+        let fits = self.values <= limits::YAML_VALUES_MAX;
+        if !fits {
+            let message = format!("the file holds more than {} values", limits::YAML_VALUES_MAX);
+            self.sink.error(Code::TooLarge, span.clone(), message).help("thousands of addresses or networks belong into a list file");
+        }
+        fits
+    }
+
     fn tag(&mut self, tag: bool, span: &Span) {
         if tag {
             self.sink.error(Code::Tag, span.clone(), "tags are not allowed").help("remove the word that begins with `!`");
@@ -211,6 +233,9 @@ impl Builder<'_> {
     fn start(&mut self, span: Span, style: StructureStyle, mapping: bool) -> bool {
         if self.at_key() {
             self.sink.error(Code::KeyType, span, "a key is a text, not a list or a mapping");
+            return false;
+        }
+        if !self.counts(&span) {
             return false;
         }
         self.open.push(Open {
@@ -299,6 +324,11 @@ impl Builder<'_> {
         }
         self.sink.error(Code::Syntax, at..at, format!("not valid YAML: {message}"));
     }
+}
+
+/// Whether a scalar without quotes is the text that it looks like.
+pub(super) fn reads_as_itself(text: &str) -> bool {
+    matches!(plain(text), Value::Text(_))
 }
 
 /// A plain scalar by YAML 1.2's core schema (§10.3.2).

@@ -11,16 +11,18 @@ use super::build::deployment::{Deployment, Judging, ListPath};
 use super::build::lists::Lists;
 use super::build::{self};
 use super::diagnostic::{Code, Sink};
-use super::files::{self, Reader};
+use super::files::{self, Contents, Reader};
 use super::model::deployment::DeploymentFile;
 use super::model::policy::PolicyFile;
 use super::model::rules::RuleSetFile;
+use super::parallel::side_by_side;
 use super::rulebook::is_about_serving;
+use super::scalar;
 use super::shape::Shape;
 use super::source::Source;
 use super::suggest::suggest;
 use super::tree::{self, Node};
-use super::{Endpoint, JudgedEndpoint, Report, Rulebook, Snapshot};
+use super::{Endpoint, JudgedEndpoint, Options, Report, Rulebook, Snapshot};
 use crate::limits;
 use crate::policy::Policy;
 use crate::rules::RuleSet;
@@ -77,8 +79,8 @@ struct Document {
 }
 
 impl Document {
-    fn open(path: &Path, wanted: bool, reader: &mut Reader) -> Self {
-        let mut sink = reader.read(path, files::yaml_bytes_max());
+    /// Of a file that was read.
+    fn of(path: &Path, wanted: bool, mut sink: Sink) -> Self {
         let tree = if sink.has_errors() { None } else { tree::parse(&mut sink) };
         let kind = Kind::of_path(path).or_else(|| tree.as_ref().and_then(Kind::of_content));
         if let Some(tree) = &tree {
@@ -111,6 +113,13 @@ pub(crate) struct Workspace {
     documents: Vec<Document>,
     /// Sinks of list files and of what concerns no file that was read.
     others: Vec<Sink>,
+    contents: Contents,
+}
+
+/// What one file is built into.
+enum Judged {
+    Policy(Arc<Policy>),
+    RuleSet(Arc<RuleSet>),
 }
 
 /// What was built of a workspace without errors.
@@ -127,7 +136,7 @@ impl Workspace {
         let mut workspace = Self::default();
         let path = std::path::absolute(gateway_yaml).unwrap_or_else(|_| gateway_yaml.to_owned());
         let root = path.parent().unwrap_or(Path::new("/")).to_owned();
-        let gateway = Document::open(&path, true, &mut workspace.reader);
+        let gateway = workspace.open(&path, true);
         let mut used = BTreeSet::new();
         for reference in &gateway.sink.references {
             let folder = match reference.kind {
@@ -141,46 +150,63 @@ impl Workspace {
             }
         }
         workspace.gateway = Some(gateway);
-        workspace.documents = used.iter().map(|file| Document::open(file, true, &mut workspace.reader)).collect();
+        workspace.documents = workspace.open_all(used.into_iter().map(|file| (file, true)).collect());
         workspace.root = Some(root);
         workspace
     }
 
     /// The files that are asked for, below one `gateway.yaml` or none.
-    pub(crate) fn of_files(root: Option<PathBuf>, wanted: &BTreeSet<PathBuf>) -> Self {
-        let mut workspace = Self::default();
+    pub(crate) fn of_files(root: Option<PathBuf>, wanted: &BTreeSet<PathBuf>, contents: Contents) -> Self {
+        let mut workspace = Self { contents, ..Self::default() };
         let gateway = root.as_ref().map(|root| root.join("gateway.yaml"));
         if let Some(gateway) = &gateway {
-            workspace.gateway = Some(Document::open(gateway, wanted.contains(gateway), &mut workspace.reader));
+            workspace.gateway = Some(workspace.open(gateway, wanted.contains(gateway)));
         }
-        for file in wanted.iter().filter(|file| Some(*file) != gateway.as_ref()) {
-            workspace.documents.push(Document::open(file, true, &mut workspace.reader));
-        }
+        let asked_for = wanted.iter().filter(|file| Some(*file) != gateway.as_ref());
+        let mut files: Vec<(PathBuf, bool)> = asked_for.map(|file| (file.clone(), true)).collect();
         // Whether something of the deployment is used can only be said when all that might use it is read.
         if let Some(root) = &root
             && gateway.as_ref().is_some_and(|gateway| wanted.contains(gateway))
         {
             for folder in ["policies", "rules"] {
-                for file in files::below(&root.join(folder)).unwrap_or_default() {
-                    if !wanted.contains(&file) {
-                        workspace.documents.push(Document::open(&file, false, &mut workspace.reader));
-                    }
-                }
+                let others = files::below(&root.join(folder)).unwrap_or_default();
+                files.extend(others.into_iter().filter(|file| !wanted.contains(file)).map(|file| (file, false)));
             }
         }
+        workspace.documents = workspace.open_all(files);
         workspace.root = root;
         workspace
     }
 
-    /// Checks all that is to be known of the files together; `unused` reports what nothing refers to.
-    pub(crate) fn check(mut self, unused: bool, now: OffsetDateTime) -> Vec<Sink> {
-        self.build(unused, now);
+    fn open(&mut self, path: &Path, wanted: bool) -> Document {
+        Document::of(path, wanted, self.reader.add(self.contents.yaml(path)))
+    }
+
+    /// Reads files side by side; what comes back has their order.
+    fn open_all(&mut self, files: Vec<(PathBuf, bool)>) -> Vec<Document> {
+        let contents = &self.contents;
+        let read = side_by_side(files, |(path, wanted)| {
+            let mut reader = Reader::default();
+            let document = Document::of(&path, wanted, reader.add(contents.yaml(&path)));
+            (reader, document)
+        });
+        read.into_iter()
+            .map(|(reader, document)| {
+                self.reader.join(reader);
+                document
+            })
+            .collect()
+    }
+
+    /// Checks all that is to be known of the files together, what nothing refers to as well.
+    pub(crate) fn check(mut self, options: &Options) -> Vec<Sink> {
+        self.build(Some(options), options.now.unwrap_or_else(OffsetDateTime::now_utc));
         self.into_sinks()
     }
 
     /// The snapshot, when there is no error.
     pub(crate) fn load(mut self, now: OffsetDateTime) -> Result<(Snapshot, Report), Report> {
-        let built = self.build(false, now);
+        let built = self.build(None, now);
         let files = std::mem::take(&mut self.reader.files);
         let hash = self.reader.hash();
         let report = Report::new(self.into_sinks());
@@ -195,7 +221,7 @@ impl Workspace {
 
     /// What messages are judged by, when there is no error that matters to it.
     pub(crate) fn rulebook(mut self, now: OffsetDateTime) -> Result<(Rulebook, Report), Report> {
-        let built = self.build(false, now);
+        let built = self.build(None, now);
         let judging = match &mut self.gateway {
             Some(Document { tree: Some(tree), sink, .. }) => build::deployment::judging(tree, sink),
             _ => BTreeMap::new(),
@@ -222,7 +248,8 @@ impl Workspace {
             .collect()
     }
 
-    fn build(&mut self, unused: bool, now: OffsetDateTime) -> Built {
+    /// Builds all that can be built. With options somebody asks for mistakes, and all are looked for; without, a gateway starts.
+    fn build(&mut self, asked: Option<&Options>, now: OffsetDateTime) -> Built {
         let mut built = Built::default();
         let root = self.root.clone();
         if let (Some(gateway), Some(root)) = (&mut self.gateway, &root)
@@ -230,23 +257,29 @@ impl Workspace {
         {
             built.deployment = build::deployment::build(tree, root, now, &mut gateway.sink);
         }
-        self.names(unused);
+        self.names(asked.is_some());
         let lists = self.lists(&built.deployment);
         let srs = self.gateway.as_ref().and_then(|gateway| gateway.tree.as_ref()).is_none_or(|tree| tree.get("srs").is_some());
         let defined = Defined { lists: &lists, analyzers: &built.deployment.analyzers, srs };
-        for document in &mut self.documents {
-            let Some(tree) = &document.tree else { continue };
+        let judged = side_by_side(self.documents.iter_mut().collect(), |document| {
+            let tree = document.tree.as_ref()?;
             match document.kind {
                 Some(Kind::Policy) => {
-                    let policy = build::policy::build(&document.name, tree, defined, &mut document.sink);
-                    built.policies.extend(policy.map(|policy| (document.name.clone(), Arc::new(policy))));
+                    let policy = build::policy::build(&document.name, tree, defined, &mut document.sink)?;
+                    Some((document.name.clone(), Judged::Policy(Arc::new(policy))))
                 }
                 Some(Kind::RuleSet) => {
-                    let rules = build::rules::build(&document.name, tree, defined, &mut document.sink);
-                    built.rule_sets.extend(rules.map(|rules| (document.name.clone(), Arc::new(rules))));
+                    let rules = build::rules::build(&document.name, tree, defined, &mut document.sink)?;
+                    Some((document.name.clone(), Judged::RuleSet(Arc::new(rules))))
                 }
                 // A second deployment under a name of its own: its shape is all that can be said of it.
-                Some(Kind::Deployment) | None => {}
+                Some(Kind::Deployment) | None => None,
+            }
+        });
+        for (name, judged) in judged.into_iter().flatten() {
+            match judged {
+                Judged::Policy(policy) => drop(built.policies.insert(name, policy)),
+                Judged::RuleSet(rules) => drop(built.rule_sets.insert(name, rules)),
             }
         }
         for (file, content) in std::mem::take(&mut built.deployment.files) {
@@ -260,7 +293,7 @@ impl Workspace {
         let mut lists = Lists::default();
         let Some(gateway) = self.gateway.as_mut().filter(|gateway| gateway.wanted) else { return lists };
         let mut read = |path: &ListPath| {
-            if let Err(error) = std::fs::File::open(&path.path) {
+            if let Err(error) = files::is_readable(&path.path) {
                 let message = format!("`{}` cannot be read: {}", files::shown(&path.path).display(), files::why(&error));
                 gateway
                     .sink
@@ -269,7 +302,7 @@ impl Workspace {
                 self.reader.files.push(path.path.clone());
                 return None;
             }
-            Some(self.reader.read(&path.path, limits::LIST_FILE_BYTES_MAX))
+            Some(self.reader.add(self.contents.read(&path.path, limits::LIST_FILE_BYTES_MAX)))
         };
         for (name, path) in &deployment.address_lists {
             if let Some(mut sink) = read(path) {
@@ -326,11 +359,16 @@ impl Workspace {
                 let what = reference.kind.replace('-', " ");
                 let message = format!("there is no {what} `{}`", super::formats::clip(&reference.name));
                 let near = names.and_then(|names| suggest(&reference.name, names.iter().map(String::as_str)));
-                let help = match (near, reference.kind) {
-                    (Some(near), _) => format!("did you mean `{near}`?"),
-                    (None, "policy") => format!("it would be the file `policies/{}.yaml`", super::formats::clip(&reference.name)),
-                    (None, "rule-set") => format!("it would be the file `rules/{}.yaml`", super::formats::clip(&reference.name)),
-                    (None, kind) => format!("define it under `{}:` in gateway.yaml", section(kind)),
+                if let Some(near) = near {
+                    let edits = vec![(reference.span.clone(), scalar::written(&document.sink.source(), &reference.span, near))];
+                    // Names are the operator's own, and near ones may well be two things: nobody is sure of one.
+                    document.sink.error(Code::UnknownName, reference.span, message).suggest(format!("did you mean `{near}`?"), edits);
+                    continue;
+                }
+                let help = match reference.kind {
+                    "policy" => format!("it would be the file `policies/{}.yaml`", super::formats::clip(&reference.name)),
+                    "rule-set" => format!("it would be the file `rules/{}.yaml`", super::formats::clip(&reference.name)),
+                    kind => format!("define it under `{}:` in gateway.yaml", section(kind)),
                 };
                 document.sink.error(Code::UnknownName, reference.span, message).help(help);
             }

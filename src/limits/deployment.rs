@@ -12,6 +12,16 @@ pub const YAML_DEPTH_MAX: usize = 64;
 pub const LIST_FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// Mistakes shown of one file; that there are more is said.
 pub const DIAGNOSTICS_PER_FILE_MAX: usize = 100;
+/// Mistakes shown of all files together, errors before warnings; how many there are besides is said.
+pub const DIAGNOSTICS_MAX: usize = 1000;
+/// Values of one YAML file, lists and mappings included: what bounds the memory that a file of many short ones takes.
+pub const YAML_VALUES_MAX: usize = 1_000_000;
+/// All files of a configuration together that are read as YAML, in octets.
+pub const CONFIGURATION_BYTES_MAX: u64 = 128 * 1024 * 1024;
+/// Files below one folder that is checked.
+pub const CONFIGURATION_FILES_MAX: usize = 50_000;
+/// How often fixes are looked for again after fixes: one may uncover another mistake.
+pub const FIX_ROUNDS_MAX: usize = 10;
 /// Compiled size of one regular expression of a rule.
 pub const REGEX_BYTES_MAX: usize = 1024 * 1024;
 /// Levels of the domain in a `*.domain` entry of an address list (Mail Manager: 2 to 9).

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::tests_of::set;
-use crate::config::diagnostic::{Code, Sink};
+use crate::config::diagnostic::{Code, Severity, Sink};
 use crate::config::formats;
 use crate::config::source::Span;
 use crate::rules::{AddressList, IpSet};
@@ -65,7 +65,7 @@ pub(crate) fn networks(sink: &mut Sink) -> IpSet {
             Ok((net, warning)) => {
                 networks.push(net);
                 if let Some(warning) = warning {
-                    sink.warning(warning.code, span, warning.message).help.extend(warning.help);
+                    warning.report(span, Severity::Warning, true, sink);
                 }
             }
             Err(mistake) => sink.error(Code::ListEntry, span, mistake.message).help.extend(mistake.help),

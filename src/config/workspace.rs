@@ -274,7 +274,7 @@ impl Workspace {
         for (name, path) in &deployment.address_lists {
             if let Some(mut sink) = read(path) {
                 if !sink.has_errors() {
-                    lists.address.insert(name.clone(), Arc::new(build::lists::addresses(&mut sink)));
+                    lists.address.insert(name.clone(), Arc::new(build::lists::addresses(&mut sink).named(name)));
                 }
                 self.others.push(sink);
             }
@@ -282,7 +282,7 @@ impl Workspace {
         for (name, path) in &deployment.ip_lists {
             if let Some(mut sink) = read(path) {
                 if !sink.has_errors() {
-                    lists.ip.insert(name.clone(), Arc::new(build::lists::networks(&mut sink)));
+                    lists.ip.insert(name.clone(), Arc::new(build::lists::networks(&mut sink).named(name)));
                 }
                 self.others.push(sink);
             }

@@ -122,7 +122,8 @@ pub fn verdict(attribute: VerdictAttribute, negated: bool, words: &[Box<str>], f
 }
 
 impl VerdictAttribute {
-    pub(super) fn need(self) -> Need {
+    /// What must be looked up for it.
+    pub fn need(self) -> Need {
         match self {
             Self::Spf | Self::SpfResult => Need::Spf,
             Self::Dkim | Self::DkimResult => Need::Dkim,
@@ -132,7 +133,7 @@ impl VerdictAttribute {
     }
 
     /// As rule files write it; `None` when nobody has asked.
-    pub(super) fn word(self, findings: &Findings) -> Option<&'static str> {
+    pub fn word(self, findings: &Findings) -> Option<&'static str> {
         let Findings { spf, dkim, dmarc, arc, .. } = findings;
         match self {
             Self::Spf => spf.as_ref().map(|spf| spf.verdict().as_str()),

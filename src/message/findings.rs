@@ -111,6 +111,14 @@ macro_rules! words {
         pub enum $name { $(#[serde(rename = $text)] $word),+ }
 
         impl $name {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$word),+];
+
+            /// The inverse of [`Self::as_str`].
+            pub fn from_word(word: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|one| one.as_str() == word)
+            }
+
             /// As header fields, rules and the log write it.
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$word => $text),+ }

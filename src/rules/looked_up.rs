@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::test::Value;
 use super::{Action, Condition, Mode, Rule, RuleSet, TextAttribute, TextTest, VerdictAttribute};
-use crate::message::{Fact, FieldValue, Findings, Need, Text, Verdict};
+use crate::message::{ArcResult, DkimResult, DmarcPolicy, DmarcResult, Fact, FieldValue, Findings, Need, SpfResult, Text, Verdict};
 
 /// A test of what an analyzer found.
 #[derive(Debug)]
@@ -129,6 +129,18 @@ impl VerdictAttribute {
             Self::Dkim | Self::DkimResult => Need::Dkim,
             Self::DmarcResult | Self::DmarcPolicy => Need::Dmarc,
             Self::ArcResult => Need::Arc,
+        }
+    }
+
+    /// The words that it can have.
+    pub fn words(self) -> Vec<&'static str> {
+        match self {
+            Self::Spf | Self::Dkim => Verdict::ALL.iter().map(|word| word.as_str()).collect(),
+            Self::SpfResult => SpfResult::ALL.iter().map(|word| word.as_str()).collect(),
+            Self::DkimResult => DkimResult::ALL.iter().map(|word| word.as_str()).collect(),
+            Self::DmarcResult => DmarcResult::ALL.iter().map(|word| word.as_str()).collect(),
+            Self::DmarcPolicy => DmarcPolicy::ALL.iter().map(|word| word.as_str()).collect(),
+            Self::ArcResult => ArcResult::ALL.iter().map(|word| word.as_str()).collect(),
         }
     }
 

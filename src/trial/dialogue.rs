@@ -87,7 +87,7 @@ impl<'t> Client<'t> {
             trial: Trial {
                 dialogue: Vec::new(),
                 stages: Vec::new(),
-                recipients: Vec::new(),
+                recipients: given.envelope.recipients.iter().map(RcptTrial::unasked).collect(),
                 judged: None,
                 lacking: BTreeSet::new(),
                 assumptions,
@@ -127,32 +127,32 @@ impl<'t> Client<'t> {
             Ok(()) => self.session.greet(),
         }
         self.listen("", None).await;
-        let hello = format!("{} {}", if self.given.session.extended { "EHLO" } else { "HELO" }, self.given.session.helo);
-        self.say(&hello, None).await;
-        if tls.as_ref().is_some_and(|tls| !tls.wrapped) && self.say("STARTTLS", None).await {
-            self.say(&hello, None).await;
+        // Who is refused goes no further: what a client pipelines behind it is answered with 503.
+        if !self.introduce(tls.is_some_and(|tls| !tls.wrapped)).await || !self.say(&self.mail_command(), None).await {
+            return;
         }
-        if self.given.session.authenticated && self.endpoint.used_by == UsedBy::Users {
-            let login = self.given.session.login.clone().unwrap_or_else(|| "user".into());
-            // The password is not judged here.
-            self.say(&format!("AUTH PLAIN {}", plain(&login)), None).await;
-        }
-        let mail = self.mail_command();
-        self.say(&mail, None).await;
         for (place, recipient) in self.given.envelope.recipients.clone().into_iter().enumerate() {
-            self.trial.recipients.push(RcptTrial {
-                address: recipient.address.clone(),
-                policy: None,
-                reply: None,
-                lacking: BTreeSet::new(),
-            });
             self.say(&format!("RCPT TO:<{}>", recipient.address), Some(place)).await;
         }
-        if self.is_closed || self.envelope.is_none() || !self.say("DATA", None).await {
+        if self.is_closed || !self.say("DATA", None).await {
             return;
         }
         self.session.input().extend_from_slice(&stuffed(&self.given.content));
         self.listen(".", None).await;
+    }
+
+    /// All that comes before MAIL.
+    async fn introduce(&mut self, starts_tls: bool) -> bool {
+        let hello = format!("{} {}", if self.given.session.extended { "EHLO" } else { "HELO" }, self.given.session.helo);
+        if !self.say(&hello, None).await || starts_tls && !(self.say("STARTTLS", None).await && self.say(&hello, None).await) {
+            return false;
+        }
+        if !self.given.session.authenticated || self.endpoint.used_by != UsedBy::Users {
+            return true;
+        }
+        let login = self.given.session.login.clone().unwrap_or_else(|| "user".into());
+        // The password is not judged here.
+        self.say(&format!("AUTH PLAIN {}", plain(&login)), None).await
     }
 
     /// MAIL as most clients say it.
@@ -345,6 +345,12 @@ impl<'t> Client<'t> {
         for need in [Need::ClientHost, Need::Spf, Need::Dkim, Need::Dmarc, Need::Arc].into_iter().chain(names) {
             reveal(&need, given, &mut self.found);
         }
+    }
+}
+
+impl RcptTrial {
+    fn unasked(recipient: &Recipient) -> Self {
+        Self { address: recipient.address.clone(), policy: None, reply: None, lacking: BTreeSet::new() }
     }
 }
 

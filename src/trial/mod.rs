@@ -61,7 +61,7 @@ pub struct Trial {
     pub dialogue: Vec<Exchange>,
     /// What the policy said before RCPT.
     pub stages: Vec<StageTrial>,
-    /// One for each RCPT, in the order of the envelope that was given.
+    /// One for each recipient, in the order of the envelope that was given, whether the client came so far as to name it or not.
     pub recipients: Vec<RcptTrial>,
     /// What the rules made of it; `None`: it has not come so far.
     pub judged: Option<Judged>,
@@ -102,7 +102,7 @@ pub struct RcptTrial {
     pub address: Address,
     /// The policy, if the session has come so far as to ask it.
     pub policy: Option<StageTrial>,
-    /// What the client hears.
+    /// What the client hears; `None`: it was refused before.
     pub reply: Option<Reply>,
     /// What would have to be known.
     pub lacking: BTreeSet<Need>,

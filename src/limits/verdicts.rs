@@ -176,3 +176,6 @@ pub const ANALYSIS_LOGGED_CHARS_MAX: usize = 200;
 pub const EXPLAINED_VALUES_MAX: usize = 8;
 /// Characters of one such value.
 pub const EXPLAINED_CHARS_MAX: usize = 120;
+/// Largest file that `gateway explain` judges.
+/// Source: twice `MESSAGE_BYTES_DEFAULT`, so that what is refused for its size can be explained, too.
+pub const EXPLAINED_MESSAGE_BYTES_MAX: u64 = 512 * 1024 * 1024;

@@ -22,11 +22,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::config::{JudgedEndpoint, Rulebook};
-use crate::examination::Examine;
+use crate::dns::Dns;
+use crate::examination::{Examine, Examiner};
 pub use crate::ingress::Stage;
 use crate::message::{Envelope, Findings, Need, SessionFacts};
 use crate::policy::{PolicyTrace, Verdict};
 use crate::smtp::{Address, Reply};
+use crate::telemetry::{Format, Log};
 
 /// What is known of a message and of who brings it.
 #[derive(Clone, Debug)]
@@ -115,6 +117,15 @@ pub struct Lacking(pub BTreeSet<Need>);
 /// Judges a message.
 pub async fn run(rulebook: &Rulebook, endpoint: &JudgedEndpoint, given: Given, look_ups: LookUps<'_>) -> Trial {
     dialogue::Client::new(rulebook, endpoint, given, look_ups).run().await
+}
+
+/// Who is asked in service: the rulebook's DNS servers and analyzers. What they say goes into no log.
+///
+/// # Errors
+/// Where the servers of the system are not known.
+pub fn examiner(rulebook: &Rulebook) -> Result<Examiner, String> {
+    let dns = Dns::new(&rulebook.resolver).map_err(|error| error.to_string())?;
+    Ok(Examiner::new(dns, rulebook.analyzers.clone(), Log::new(Format::Json, std::io::sink())))
 }
 
 impl Trial {

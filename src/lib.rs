@@ -42,6 +42,7 @@ pub mod socket;
 pub mod spool;
 pub mod telemetry;
 pub mod tls_reports;
+pub mod trial;
 
 #[cfg(test)]
 #[path = "../tests/common/random.rs"]

@@ -3,6 +3,7 @@
 mod demo;
 mod diff;
 mod doctor;
+mod explain;
 mod queue;
 mod run;
 mod schema;
@@ -29,6 +30,8 @@ enum Command {
     Validate(validate::Args),
     /// Prints the JSON Schema of a kind of file, for editors.
     Schema(schema::Args),
+    /// Judges one message and shows everything that was looked at.
+    Explain(Box<explain::Args>),
     /// Looks at relays step by step, and prints what to set up at their providers.
     Doctor(doctor::Args),
     /// Looks at mail that waits, tries it again, sets it aside, drops it.
@@ -52,6 +55,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(args),
         Command::Validate(args) => validate::run(args),
         Command::Schema(args) => schema::run(&args),
+        Command::Explain(args) => explain::run(*args),
         Command::Doctor(args) => doctor::run(args),
         Command::Queue(args) => queue::run(args),
         Command::Demo(args) => demo::run(args),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::limits;
+use crate::smtp::SessionConfig;
 
 /// What clients may take. The defaults are those of [`crate::limits`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +32,21 @@ pub struct Limits {
     pub errors: u32,
     /// Recipients refused for good, beyond those accepted, before a session is closed.
     pub bad_recipients: u32,
+}
+
+impl Limits {
+    /// The session with what the operator lets it do.
+    pub fn of_session(&self, config: SessionConfig) -> SessionConfig {
+        SessionConfig {
+            recipients_max: self.recipients,
+            errors_max: self.errors,
+            bad_recipients_max: self.bad_recipients,
+            messages_max: self.messages_per_session,
+            idle_timeout: self.idle_timeout,
+            session_timeout: self.session_timeout,
+            ..config
+        }
+    }
 }
 
 impl Default for Limits {

@@ -40,7 +40,7 @@ pub use mend::{Mended, MendedFile, mend};
 pub use microsoft_host::{Certainty, DerivedHost, microsoft_host};
 pub use render::Format;
 pub use report::{Compat, Options, Report};
-pub use rulebook::{JudgedEndpoint, Rulebook, UsedBy, rulebook};
+pub use rulebook::{FilePlaces, JudgedEndpoint, Rulebook, RulebookFiles, TlsUse, UsedBy, rulebook};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -260,6 +260,17 @@ pub enum EndpointKind {
     Auth(SecretRef),
     /// Who shows a certificate of a trusted CA in the handshake; mail is taken for any domain, and only after the handshake.
     Mtls,
+}
+
+impl EndpointKind {
+    /// Who that is.
+    pub fn used_by(&self) -> UsedBy {
+        match self {
+            Self::Open => UsedBy::Everybody,
+            Self::Auth(_) => UsedBy::Users,
+            Self::Mtls => UsedBy::Partners,
+        }
+    }
 }
 
 /// TLS of an endpoint.

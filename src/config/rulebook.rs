@@ -10,8 +10,11 @@ use time::OffsetDateTime;
 use super::diagnostic::Code;
 use super::files::Contents;
 use super::report::Report;
+use super::source::Source;
+use super::tree::Node;
 use super::workspace::Workspace;
-use super::{DeliveryMode, Domains};
+use super::{DeliveryMode, Domains, Limits, proofs};
+use crate::analysis::Place;
 use crate::analyzers::AnalyzerConfig;
 use crate::dns::ResolverConfig;
 use crate::policy::Policy;
@@ -39,6 +42,44 @@ pub struct Rulebook {
     pub analyzers: BTreeMap<Arc<str>, AnalyzerConfig>,
     /// Which DNS servers are asked.
     pub resolver: ResolverConfig,
+    /// What clients may take.
+    pub limits: Limits,
+    /// The domain of rewritten senders, if there is one.
+    pub srs_domain: Option<Arc<str>>,
+    /// Where all of it stands.
+    pub files: RulebookFiles,
+}
+
+/// The files of policies and rule sets, by the name of each.
+#[derive(Debug, Default)]
+pub struct RulebookFiles {
+    /// Of the folder `policies`.
+    pub policies: BTreeMap<String, FilePlaces>,
+    /// Of the folder `rules`.
+    pub rule_sets: BTreeMap<String, FilePlaces>,
+}
+
+/// A file in which places can be looked up.
+#[derive(Debug)]
+pub struct FilePlaces {
+    tree: Node,
+    source: Arc<Source>,
+}
+
+impl FilePlaces {
+    pub(super) fn new(tree: Node, source: Arc<Source>) -> Self {
+        Self { tree, source }
+    }
+
+    /// The file, as it is shown to the operator.
+    pub fn path(&self) -> &Path {
+        &self.source.path
+    }
+
+    /// The line of a place, from 1.
+    pub fn line(&self, place: &Place) -> Option<usize> {
+        proofs::span(place, &self.tree).map(|span| self.source.position(span.start).0)
+    }
 }
 
 /// How an endpoint judges.
@@ -54,6 +95,23 @@ pub struct JudgedEndpoint {
     pub rules: Arc<RuleSet>,
     /// When the reply to DATA is given.
     pub delivery: DeliveryMode,
+    /// Whether clients use TLS.
+    pub tls: TlsUse,
+    /// Whether a relay is asked for its recipients.
+    pub looks_ahead: bool,
+}
+
+/// Whether clients of an endpoint use TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsUse {
+    /// There is no certificate.
+    None,
+    /// They may, with STARTTLS.
+    Optional,
+    /// They must, with STARTTLS.
+    Required,
+    /// From the first byte.
+    Implicit,
 }
 
 /// Who may use an endpoint.

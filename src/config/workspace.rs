@@ -16,7 +16,7 @@ use super::model::deployment::DeploymentFile;
 use super::model::policy::PolicyFile;
 use super::model::rules::RuleSetFile;
 use super::parallel::side_by_side;
-use super::rulebook::is_about_serving;
+use super::rulebook::{FilePlaces, RulebookFiles, is_about_serving};
 use super::scalar;
 use super::shape::Shape;
 use super::source::Source;
@@ -227,12 +227,21 @@ impl Workspace {
             _ => BTreeMap::new(),
         };
         let hash = self.reader.hash();
+        let mut files = RulebookFiles::default();
+        for Document { kind, name, sink, tree, .. } in &mut self.documents {
+            let of_kind = match kind {
+                Some(Kind::Policy) => &mut files.policies,
+                Some(Kind::RuleSet) => &mut files.rule_sets,
+                Some(Kind::Deployment) | None => continue,
+            };
+            of_kind.extend(tree.take().map(|tree| (name.clone(), FilePlaces::new(tree, sink.source()))));
+        }
         let mut report = Report::new(self.into_sinks());
         report.diagnostics.retain(|diagnostic| !is_about_serving(diagnostic.code));
         if report.errors() > 0 {
             return Err(report);
         }
-        match rulebook(built, judging, hash) {
+        match rulebook(built, judging, hash, files) {
             Some(rulebook) => Ok((rulebook, report)),
             None => Err(report),
         }
@@ -307,7 +316,7 @@ impl Workspace {
         for (name, path) in &deployment.address_lists {
             if let Some(mut sink) = read(path) {
                 if !sink.has_errors() {
-                    lists.address.insert(name.clone(), Arc::new(build::lists::addresses(&mut sink)));
+                    lists.address.insert(name.clone(), Arc::new(build::lists::addresses(&mut sink).named(name)));
                 }
                 self.others.push(sink);
             }
@@ -315,7 +324,7 @@ impl Workspace {
         for (name, path) in &deployment.ip_lists {
             if let Some(mut sink) = read(path) {
                 if !sink.has_errors() {
-                    lists.ip.insert(name.clone(), Arc::new(build::lists::networks(&mut sink)));
+                    lists.ip.insert(name.clone(), Arc::new(build::lists::networks(&mut sink).named(name)));
                 }
                 self.others.push(sink);
             }
@@ -436,13 +445,13 @@ fn is_file_name(name: &str) -> bool {
     !name.is_empty() && !name.contains(['/', '\\', '\0']) && name != "." && name != ".."
 }
 
-fn rulebook(built: Built, judging: BTreeMap<String, Judging>, hash: String) -> Option<Rulebook> {
+fn rulebook(built: Built, judging: BTreeMap<String, Judging>, hash: String, files: RulebookFiles) -> Option<Rulebook> {
     let Built { deployment, policies, rule_sets } = built;
     let mut endpoints = BTreeMap::new();
-    for (name, Judging { used_by, policy, rules, delivery }) in judging {
+    for (name, Judging { used_by, policy, rules, delivery, tls, looks_ahead }) in judging {
         let name: Arc<str> = Arc::from(name);
         let (policy, rules) = (Arc::clone(policies.get(&policy)?), Arc::clone(rule_sets.get(&rules)?));
-        endpoints.insert(Arc::clone(&name), JudgedEndpoint { name, used_by, policy, rules, delivery });
+        endpoints.insert(Arc::clone(&name), JudgedEndpoint { name, used_by, policy, rules, delivery, tls, looks_ahead });
     }
     Some(Rulebook {
         hash: Arc::from(hash),
@@ -454,6 +463,9 @@ fn rulebook(built: Built, judging: BTreeMap<String, Judging>, hash: String) -> O
         relays: deployment.relays,
         analyzers: deployment.analyzers,
         resolver: deployment.resolver,
+        limits: deployment.limits,
+        srs_domain: deployment.srs.map(|srs| srs.domain),
+        files,
     })
 }
 

@@ -16,7 +16,7 @@ pub struct Acceptance {
 
 /// The proof that a plan drops the message for every recipient.
 #[derive(Debug)]
-pub(super) struct AllDropped(pub(super) ());
+pub(crate) struct AllDropped(pub(super) ());
 
 impl Acceptance {
     /// The message and its plan are on stable storage.

@@ -9,7 +9,7 @@ use crate::smtp::Reply;
 
 /// What to do with a message.
 #[derive(Debug)]
-pub(super) enum Decision {
+pub(crate) enum Decision {
     /// Nothing is stored and nothing bounced; the client gets this.
     Refuse(Reply),
     /// Every recipient is dropped.
@@ -24,7 +24,7 @@ pub(super) enum Decision {
 ///
 /// One recipient that is deferred defers the message: a reply counts for all of them, and only the sender can try it again.
 /// Where the others are dropped, a rejection is told in the dialogue, not by a bounce.
-pub(super) fn decide(plan: &Plan, mode: DeliveryMode) -> Decision {
+pub(crate) fn decide(plan: &Plan, mode: DeliveryMode) -> Decision {
     let replies = |wanted: fn(&Disposition) -> Option<&Reply>| plan.recipients.iter().find_map(|one| wanted(&one.disposition));
     if let Some(reply) = replies(deferred) {
         return Decision::Refuse(reply.clone());

@@ -5,6 +5,7 @@
 //! - Opens no socket and reads no file itself: `relay` and `spool` do.
 
 mod acceptance;
+pub(crate) mod admit;
 mod decide;
 mod dmarc;
 mod dsn;
@@ -43,6 +44,7 @@ use crate::spool::{Spool, UnixMillis};
 use crate::telemetry::Log;
 
 pub use acceptance::Acceptance;
+pub(crate) use decide::{Decision, decide};
 pub use srs::Return;
 pub(crate) use srs::day;
 

@@ -13,10 +13,10 @@ use super::dsn::Origin;
 use super::job::{JobState, Pending, StoredEnvelope};
 use super::judge::judge;
 use super::srs::Returning;
-use super::{Dispatcher, Incoming, Intake};
+use super::{Dispatcher, Incoming, Intake, admit};
 use crate::examination::ToSeal;
 use crate::failure::{Failure, Side};
-use crate::limits::{HOPS_MAX, Limit, SPOOL_SICK_TIME};
+use crate::limits::{Limit, SPOOL_SICK_TIME};
 use crate::message::{Content, MessageId, Original, authentication_results, received, received_spf};
 use crate::relay::NextHops;
 use crate::rules::{Disposition, Plan, Step, StepAction};
@@ -78,12 +78,10 @@ impl<S: Spool, N: NextHops> Intake for Dispatcher<S, N> {
 
 impl<S: Spool, N: NextHops> Dispatcher<S, N> {
     async fn accept(self: &Arc<Self>, mut incoming: Incoming) -> Result<Acceptance, Failure> {
-        let original = Original::parse(std::mem::take(&mut incoming.data))
-            .map_err(|error| Failure::new(Side::Client, Reply::new(554, Some(Status(5, 6, 0)), error.to_string()), "").by(Limit::Header))
+        let original = admit::read(std::mem::take(&mut incoming.data), &incoming.snapshot.hostname)
             .inspect_err(|failure| self.report_unjudged(&incoming, failure))?;
-        let original = original.disbelieving(&incoming.snapshot.hostname);
         self.report_message(&incoming, &original);
-        refuse_loop(&original, &incoming.snapshot.hostname).inspect_err(|failure| self.report_unjudged(&incoming, failure))?;
+        admit::refuse_loop(&original, &incoming.snapshot.hostname).inspect_err(|failure| self.report_unjudged(&incoming, failure))?;
         let returning = Returning::take_out(&mut incoming);
         let mut plan = if incoming.envelope.recipients.is_empty() { Plan::default() } else { judge(&mut incoming, &original).await? };
         returning.put_back(&mut incoming, &original, &mut plan);
@@ -202,18 +200,6 @@ fn not_stored(error: SpoolError) -> Failure {
             Failure::new(Side::Us, Reply::fixed(452, Status(4, 3, 1), "Not enough storage, try again later"), detail).by(Limit::SpoolFree)
         }
         _ => Failure::new(Side::Us, Reply::fixed(451, Status(4, 3, 0), "Could not be stored, try again later"), detail),
-    }
-}
-
-/// RFC 5321 §6.3: a message that came through here before, or through too many hosts, is refused for good.
-fn refuse_loop(original: &Original, hostname: &str) -> Result<(), Failure> {
-    let refused = |text| Failure::new(Side::Client, Reply::fixed(554, Status(5, 4, 6), text), "");
-    if original.has_received_by(hostname) {
-        Err(refused("This message has been here before: mail loop"))
-    } else if original.hops() > HOPS_MAX {
-        Err(refused("Too many hops: mail loop").by(Limit::Hops))
-    } else {
-        Ok(())
     }
 }
 

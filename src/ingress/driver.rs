@@ -18,7 +18,7 @@ use super::stream::{Handshake, Stream};
 use super::transaction::Transaction;
 use super::{Ingress, Live};
 use crate::certificates::client_certificate;
-use crate::config::{Endpoint, EndpointKind, Limits};
+use crate::config::{Endpoint, EndpointKind};
 use crate::dispatch::{Incoming, Intake, unix_millis};
 use crate::limits::{self, CLOSE_TIMEOUT, Limit, TLS_HANDSHAKE_TIMEOUT};
 use crate::message::{MessageId, SessionFacts, SessionId};
@@ -80,7 +80,7 @@ impl<'i, D: Intake> Connection<'i, D> {
         client_ip: IpAddr,
         (total, place): (TotalPlace, Option<ClientPlace>),
     ) -> Self {
-        let mut config = with_limits(SessionConfig::new(Arc::clone(&live.snapshot.hostname)), &live.snapshot.limits);
+        let mut config = live.snapshot.limits.of_session(SessionConfig::new(Arc::clone(&live.snapshot.hostname)));
         config.starttls = endpoint.tls.as_ref().is_some_and(|tls| !tls.wrapped);
         config.tls_required = endpoint.tls.as_ref().is_some_and(|tls| tls.required);
         config.auth = matches!(endpoint.kind, EndpointKind::Auth(_));
@@ -336,17 +336,4 @@ fn strain(level: Level, place: Option<&ClientPlace>, idle_timeout: Duration) -> 
         _ => limits::PRESSURE_IDLE_DIVISOR,
     };
     Some(Strain { idle_timeout: idle_timeout.checked_div(divisor).unwrap_or(idle_timeout), errors_max: limits::PRESSURE_ERRORS_MAX })
-}
-
-/// What the operator lets a session do.
-fn with_limits(config: SessionConfig, limits: &Limits) -> SessionConfig {
-    SessionConfig {
-        recipients_max: limits.recipients,
-        errors_max: limits.errors,
-        bad_recipients_max: limits.bad_recipients,
-        messages_max: limits.messages_per_session,
-        idle_timeout: limits.idle_timeout,
-        session_timeout: limits.session_timeout,
-        ..config
-    }
 }

@@ -38,24 +38,4 @@ impl Found {
         let client_host = &self.get().client_host;
         client_host.known().map(|_| client_host.clone())
     }
-
-    /// What was looked up, for the log; `None` when nothing was.
-    pub(super) fn summary(&self) -> Option<String> {
-        let Findings { client_host, spf, analyses, .. } = self.get();
-        let mut parts = Vec::new();
-        match client_host {
-            Fact::NotAsked => {}
-            Fact::Unknown(why) => parts.push(format!("client_host: {why}")),
-            Fact::Known(host) => parts.push(format!("client_host {}", host.as_deref().unwrap_or("none"))),
-        }
-        parts.extend(spf.iter().map(|spf| format!("spf {}", spf.result.as_str())));
-        for (name, fact) in analyses {
-            match fact {
-                Fact::NotAsked => {}
-                Fact::Unknown(why) => parts.push(format!("{name}: {why}")),
-                Fact::Known(_) => parts.push(format!("{name} answered")),
-            }
-        }
-        (!parts.is_empty()).then(|| parts.join("; "))
-    }
 }

@@ -3,6 +3,7 @@
 //! No protocol rule lives here; what the client says is understood by [`crate::smtp::Session`].
 
 mod admission;
+mod answers;
 mod auth;
 mod driver;
 mod found;
@@ -20,6 +21,8 @@ mod transaction;
 mod turned_away;
 
 pub use admission::{Admission, ClientPlace, Refusal, TotalPlace};
+pub use answers::Stage;
+pub(crate) use answers::{RELAYING_DENIED, Ruling, known, may_relay, with_domain};
 pub use auth::look_at_credentials;
 pub use listener::Listeners;
 pub use logins::LoginFailures;

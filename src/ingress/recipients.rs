@@ -1,8 +1,9 @@
 //! What becomes of a recipient after the policy: our own addresses that stand for a sender, accepted domains, and the look-up at a relay.
 
+use super::answers::{RELAYING_DENIED, may_relay};
 use super::driver::Connection;
 use crate::call_ahead::Question;
-use crate::config::{EndpointKind, SrsConfig};
+use crate::config::SrsConfig;
 use crate::dispatch::{Intake, Return, day, unix_millis};
 use crate::message::{Srs, SrsError, is_srs};
 use crate::smtp::{Address, Recipient, Reply, ReversePath, Status};
@@ -42,7 +43,7 @@ impl<D: Intake> Connection<'_, D> {
                 self.look_ahead(&recipient.address).await?;
                 self.add_recipient(recipient)
             }
-            Ok(false) => Err(Reply::fixed(550, Status(5, 7, 1), "Relaying denied: not a domain of this gateway")),
+            Ok(false) => Err(RELAYING_DENIED),
             Err(_) => Err(domain_unknown()),
         }
     }
@@ -100,22 +101,14 @@ impl<D: Intake> Connection<'_, D> {
 
     /// Whether the client has proved who it is, so that it may send to any domain.
     fn is_known(&self) -> bool {
-        match self.endpoint.kind {
-            EndpointKind::Open => false,
-            EndpointKind::Auth(_) => self.facts.authenticated,
-            EndpointKind::Mtls => self.facts.tls.as_ref().is_some_and(|tls| tls.client_certificate.is_some()),
-        }
+        may_relay(self.endpoint.kind.used_by(), &self.facts)
     }
 
     fn add_recipient(&mut self, recipient: Recipient) -> Result<(), Reply> {
         let Some(transaction) = self.transaction.as_mut() else {
             return Err(Reply::fixed(503, Status(5, 5, 1), "MAIL first"));
         };
-        let recipients = &mut transaction.envelope.recipients;
-        match recipients.iter_mut().find(|known| known.address == recipient.address) {
-            Some(known) => known.parameters.unite(&recipient.parameters),
-            None => recipients.push(recipient),
-        }
+        transaction.envelope.add_recipient(recipient);
         Ok(())
     }
 }

@@ -171,3 +171,11 @@ pub const ANALYZER_REASON_CHARS_MAX: usize = 300;
 pub const ANALYSIS_LOGGED_TEXTS_MAX: usize = 100;
 /// Characters of one such text in the log.
 pub const ANALYSIS_LOGGED_CHARS_MAX: usize = 200;
+/// Values of a condition, and values that it saw, in an explanation; the number of further ones stands behind them.
+/// Source: what fits on a line.
+pub const EXPLAINED_VALUES_MAX: usize = 8;
+/// Characters of one such value.
+pub const EXPLAINED_CHARS_MAX: usize = 120;
+/// Largest file that `gateway explain` judges.
+/// Source: twice `MESSAGE_BYTES_DEFAULT`, so that what is refused for its size can be explained, too.
+pub const EXPLAINED_MESSAGE_BYTES_MAX: u64 = 512 * 1024 * 1024;

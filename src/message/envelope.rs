@@ -93,3 +93,13 @@ pub struct Envelope {
     /// What the sender asks of all who pass the message on.
     pub terms: MailTerms,
 }
+
+impl Envelope {
+    /// Takes a recipient in, or what its repetition asks for.
+    pub fn add_recipient(&mut self, recipient: Recipient) {
+        match self.recipients.iter_mut().find(|known| known.address == recipient.address) {
+            Some(known) => known.parameters.unite(&recipient.parameters),
+            None => self.recipients.push(recipient),
+        }
+    }
+}

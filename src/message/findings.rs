@@ -1,6 +1,7 @@
 //! What is found out about a message or a session by asking elsewhere: DNS, keys, scanners. Data only; the rooms that ask fill it in.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use super::Text;
@@ -21,6 +22,19 @@ pub enum Need {
     Arc,
     /// What this analyzer finds.
     Analysis(Arc<str>),
+}
+
+impl fmt::Display for Need {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ClientHost => f.write_str("client_host"),
+            Self::Spf => f.write_str("SPF"),
+            Self::Dkim => f.write_str("DKIM"),
+            Self::Dmarc => f.write_str("DMARC"),
+            Self::Arc => f.write_str("ARC"),
+            Self::Analysis(name) => write!(f, "the analyzer `{name}`"),
+        }
+    }
 }
 
 /// A fact that must be looked up.
@@ -97,6 +111,14 @@ macro_rules! words {
         pub enum $name { $(#[serde(rename = $text)] $word),+ }
 
         impl $name {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$word),+];
+
+            /// The inverse of [`Self::as_str`].
+            pub fn from_word(word: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|one| one.as_str() == word)
+            }
+
             /// As header fields, rules and the log write it.
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$word => $text),+ }

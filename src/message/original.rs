@@ -141,6 +141,11 @@ impl Original {
         self.received().any(|value| names_after_by(value, hostname.as_bytes()))
     }
 
+    /// Whether the value of a Received field says that it was made by `hostname`.
+    pub fn is_received_by(value: &[u8], hostname: &str) -> bool {
+        names_after_by(value, hostname.as_bytes())
+    }
+
     /// Whether there is an octet outside US-ASCII. Looks at the whole message.
     pub fn has_8bit(&self) -> bool {
         !self.bytes.is_ascii()

@@ -4,6 +4,7 @@ use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::trace::PolicyTrace;
 use super::{Effect, Known, Policy, PolicyCondition, PolicyFacts, Statement, TlsTest, Verdict};
 use crate::message::{Need, Text, TlsVersion};
 use crate::rules::{OnError, TextTest, Truth, Value, VerdictAttribute, client_host, verdict};
@@ -13,7 +14,16 @@ impl Policy {
     /// Judges the session. The effect of a verdict is final: no fact that becomes known later changes it. With every fact
     /// known, and an answer to all that was looked up, there always is a verdict.
     pub fn judge(&self, facts: &PolicyFacts<'_>) -> Verdict {
-        let facts = &Texts::new(facts);
+        self.judge_texts(&Texts::new(facts))
+    }
+
+    /// The same, with what each statement looked at and saw.
+    pub fn judge_traced(&self, facts: &PolicyFacts<'_>) -> (Verdict, PolicyTrace) {
+        let texts = &Texts::new(facts);
+        (self.judge_texts(texts), self.trace(texts))
+    }
+
+    fn judge_texts(&self, facts: &Texts<'_>) -> Verdict {
         let denied = match find(&self.deny, facts) {
             Found::Matching(statement) => return decided(Effect::Deny, Some(statement)),
             Found::Open(lack) => Some(lack),
@@ -46,7 +56,7 @@ enum Found<'p> {
 
 /// What is missing to say whether a statement matches.
 #[derive(Default)]
-struct Lack<'p> {
+pub(super) struct Lack<'p> {
     /// The client has not come so far in the dialogue.
     is_early: bool,
     /// What nobody has asked for.
@@ -72,8 +82,8 @@ impl Lack<'_> {
 }
 
 /// The facts, with texts that are folded at most once.
-struct Texts<'f> {
-    facts: &'f PolicyFacts<'f>,
+pub(super) struct Texts<'f> {
+    pub(super) facts: &'f PolicyFacts<'f>,
     helo: OnceCell<Text>,
     mail_from: OnceCell<Text>,
     recipient: OnceCell<Text>,
@@ -96,7 +106,7 @@ fn decided(effect: Effect, statement: Option<&Statement>) -> Verdict {
 }
 
 /// Whether a statement matches.
-enum Held<'p> {
+pub(super) enum Held<'p> {
     Yes,
     No,
     Open(Lack<'p>),
@@ -104,7 +114,7 @@ enum Held<'p> {
 
 impl Statement {
     /// Whether all conditions hold; a single one that does not decides, whatever else is unknown.
-    fn holds(&self, facts: &Texts<'_>) -> Held<'_> {
+    pub(super) fn holds(&self, facts: &Texts<'_>) -> Held<'_> {
         let mut open: Option<Lack<'_>> = None;
         for condition in &self.when {
             let lack = match condition.holds(facts) {
@@ -122,7 +132,7 @@ impl Statement {
 
 impl PolicyCondition {
     /// `None`: the client has not said yet what this is about.
-    fn holds(&self, texts: &Texts<'_>) -> Option<Truth> {
+    pub(super) fn holds(&self, texts: &Texts<'_>) -> Option<Truth> {
         let findings = texts.facts.findings;
         Some(Truth::Known(match self {
             Self::SenderIp(test) => test.holds(texts.facts.client_ip),

@@ -5,6 +5,9 @@
 //! is asked for only where it still can.
 
 mod judge;
+mod trace;
+
+pub use trace::{PolicyTrace, StatementTrace};
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;

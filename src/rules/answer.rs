@@ -48,6 +48,15 @@ impl FromIterator<bool> for Answer {
 }
 
 impl Answer {
+    /// Whether it holds for the member at this place.
+    pub(super) fn holds_for(&self, member: usize) -> bool {
+        match self {
+            Self::None => false,
+            Self::All => true,
+            Self::Some(flags) => flags.get(member).is_some_and(|flag| *flag),
+        }
+    }
+
     pub(super) fn and(self, other: Self) -> Self {
         match (self, other) {
             (Self::None, _) | (_, Self::None) => Self::None,
@@ -111,6 +120,17 @@ impl Bounds {
         match self {
             Self::Known(_) => Answer::None,
             Self::Open { surely, maybe } => maybe.clone().and(surely.clone().not()),
+        }
+    }
+
+    /// Whether it holds for the member at this place, if that is known.
+    pub(super) fn known_for(&self, member: usize) -> Option<bool> {
+        match self {
+            Self::Known(answer) => Some(answer.holds_for(member)),
+            Self::Open { surely, maybe } => match (surely.holds_for(member), maybe.holds_for(member)) {
+                (surely, maybe) if surely == maybe => Some(surely),
+                _ => None,
+            },
         }
     }
 

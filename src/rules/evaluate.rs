@@ -10,6 +10,7 @@ use super::answer::Answer;
 use super::facts::{Facts, Lack, Message};
 use super::group::{Group, Member, originals, united};
 use super::plan::{Disposition, Plan, PlannedRecipient, RuleMatch, Step, StepAction, StepRecipient};
+use super::trace::RuleTrace;
 use super::{Action, Mode, OnFailure, Otherwise, Rule, RuleSet, Template};
 use crate::message::{Edits, Need, View};
 use crate::smtp::{Reply, Status};
@@ -30,16 +31,13 @@ pub enum Judgement {
 
 /// Judges a message and says what is to happen to it.
 pub fn evaluate(set: &RuleSet, message: &Message<'_>) -> Judgement {
-    let mut run = Run::new(*message);
-    for rule in &set.rules {
-        if run.groups.is_empty() {
-            break;
-        }
-        if rule.mode != Mode::Off {
-            run.judge(rule);
-        }
-    }
-    if run.needs.is_empty() { Judgement::Decided(run.finish(set.otherwise)) } else { Judgement::Needs(run.needs) }
+    Run::new(*message, None).through(set).0
+}
+
+/// The same, with what each rule looked at and saw: one trace for each rule of the set.
+pub fn evaluate_traced(set: &RuleSet, message: &Message<'_>) -> (Judgement, Vec<RuleTrace>) {
+    let traces = set.rules.iter().enumerate().map(|(index, rule)| RuleTrace::unreached(index, rule)).collect();
+    Run::new(*message, Some(traces)).through(set)
 }
 
 struct Run<'a> {
@@ -52,6 +50,8 @@ struct Run<'a> {
     fates: Vec<Fate>,
     /// What must be asked for before there is a plan.
     needs: BTreeSet<Need>,
+    /// What was seen, if somebody wants to know.
+    traces: Option<Vec<RuleTrace>>,
 }
 
 /// A rule and whoever is still being judged. Answers are by the place of the group, none of them [`Answer::None`].
@@ -77,22 +77,37 @@ struct Fate {
 }
 
 impl<'a> Run<'a> {
-    fn new(message: Message<'a>) -> Self {
+    fn new(message: Message<'a>, traces: Option<Vec<RuleTrace>>) -> Self {
         let recipients = &message.envelope.recipients;
         let members: Vec<_> =
             recipients.iter().enumerate().map(|(place, recipient)| Member::new(recipient.address.clone(), vec![place])).collect();
         let fates = vec![Fate::default(); members.len()];
         let group = Group { view: View::new(message.original), members };
         let groups = if group.members.is_empty() { Vec::new() } else { vec![group] };
-        Self { facts: Facts::new(message), groups, steps: Vec::new(), matches: Vec::new(), fates, needs: BTreeSet::new() }
+        Self { facts: Facts::new(message), groups, steps: Vec::new(), matches: Vec::new(), fates, needs: BTreeSet::new(), traces }
     }
 
-    fn judge(&mut self, rule: &Rule) {
+    fn through(mut self, set: &RuleSet) -> (Judgement, Vec<RuleTrace>) {
+        for (index, rule) in set.rules.iter().enumerate() {
+            if self.groups.is_empty() {
+                break;
+            }
+            if rule.mode != Mode::Off {
+                self.judge(index, rule);
+            }
+        }
+        let traces = self.traces.take().unwrap_or_default();
+        (if self.needs.is_empty() { Judgement::Decided(self.finish(set.otherwise)) } else { Judgement::Needs(self.needs) }, traces)
+    }
+
+    fn judge(&mut self, index: usize, rule: &Rule) {
         let (answers, needs) = loop {
             let Look { matching, unanswered, needs } = self.look(rule);
             if unanswered.is_empty() {
+                self.trace(index, rule, None);
                 break (matching, needs);
             }
+            self.trace(index, rule, Some(&unanswered));
             self.defer(rule, unanswered);
         };
         // For whom it is not known whether the rule matches, the next ones are judged as if it did not: only to hear what they
@@ -116,6 +131,18 @@ impl<'a> Run<'a> {
             }
         }
         self.put_back(matched);
+    }
+
+    /// Notes what the rule sees in those who are judged by it, or only in some of them. The answers are by the place of the group.
+    fn trace(&mut self, index: usize, rule: &Rule, some: Option<&[(usize, Answer)]>) {
+        let Some(trace) = self.traces.as_mut().and_then(|traces| traces.get_mut(index)) else { return };
+        for (place, group) in self.groups.iter().enumerate() {
+            let is_concerned = |member| {
+                some.is_none_or(|answers| answers.iter().any(|(concerned, answer)| *concerned == place && answer.holds_for(member)))
+            };
+            trace.recipients.extend(self.facts.traces(rule, group, is_concerned));
+        }
+        trace.recipients.sort_by_key(|recipient| recipient.originals.first().copied());
     }
 
     /// For whom the rule matches, and for whom that cannot be said.

@@ -29,7 +29,7 @@ pub struct Message<'a> {
 
 /// What of an address in the header is looked at.
 #[derive(Clone, Copy, Debug)]
-enum Look {
+pub(super) enum Look {
     /// The address as it stands there.
     Shown,
     /// The address in all its spellings.
@@ -48,7 +48,7 @@ pub(super) struct Facts<'a> {
 
 /// How a condition bears on the rule that it belongs to.
 #[derive(Clone, Copy)]
-struct Bearing {
+pub(super) struct Bearing {
     /// Where it holds, the rule does not match: below `unless` or `not`.
     against: bool,
     /// The rule is only logged, and never holds up a message.
@@ -125,7 +125,7 @@ impl<'a> Facts<'a> {
         bounds
     }
 
-    fn judge(&self, condition: &Condition, group: &Group<'_>, bearing: Bearing) -> Bounds {
+    pub(super) fn judge(&self, condition: &Condition, group: &Group<'_>, bearing: Bearing) -> Bounds {
         if let Some(truth) = condition.looked_up(self.message.findings) {
             return bearing.bounds(&truth);
         }
@@ -138,7 +138,7 @@ impl<'a> Facts<'a> {
             }
             Condition::Text(attribute, test) => self.text(*attribute, test, group, None).into(),
             Condition::Header(name, test) => test.holds(group.view.header(name).iter().map(Value::Text)).into(),
-            Condition::Attachment(part, test) => attachment(*part, test, group).into(),
+            Condition::Attachment(part, test) => test.holds(attachment_values(*part, group).map(Value::Text)).into(),
             Condition::ClientCertificate(attribute, test) => self.certificate(*attribute, test).into(),
             Condition::Number(attribute, operator, values) => operator.holds(self.number(*attribute), values).into(),
             Condition::SourceIp(test) => test.holds(self.message.session.client_ip).into(),
@@ -169,12 +169,11 @@ impl<'a> Facts<'a> {
     }
 
     fn text(&self, attribute: TextAttribute, test: &TextTest, group: &Group<'_>, member: Option<&Member>) -> bool {
-        let look = if test.reads_display_names() { Look::AddressesAndNames } else { Look::Addresses };
-        test.outcome(self.find(attribute, group, member, look, &mut |value| test.fits(value)))
+        test.outcome(self.find(attribute, group, member, Look::of(test), &mut |value| test.fits(value)))
     }
 
     /// Whether `fits` says so of any value of the attribute; no value is shown to it after the first that does.
-    fn find(
+    pub(super) fn find(
         &self,
         attribute: TextAttribute,
         group: &Group<'_>,
@@ -221,12 +220,15 @@ impl<'a> Facts<'a> {
     }
 
     fn certificate(&self, attribute: CertificateAttribute, test: &TextTest) -> bool {
-        let certificate = self.message.session.tls.as_ref().and_then(|tls| tls.client_certificate.as_deref());
-        let values = certificate.map_or(&[][..], |certificate| attribute.values(certificate));
-        test.outcome(values.iter().any(|value| test.fits(Value::Text(&Text::new(value.as_str())))))
+        test.outcome(self.certificate_values(attribute).iter().any(|value| test.fits(Value::Text(&Text::new(value.as_str())))))
     }
 
-    fn number(&self, attribute: NumberAttribute) -> u64 {
+    pub(super) fn certificate_values(&self, attribute: CertificateAttribute) -> &[String] {
+        let certificate = self.message.session.tls.as_ref().and_then(|tls| tls.client_certificate.as_deref());
+        certificate.map_or(&[][..], |certificate| attribute.values(certificate))
+    }
+
+    pub(super) fn number(&self, attribute: NumberAttribute) -> u64 {
         let number = match attribute {
             NumberAttribute::MessageSize => self.message.original.len(),
             NumberAttribute::RecipientCount => self.message.envelope.recipients.len(),
@@ -234,7 +236,7 @@ impl<'a> Facts<'a> {
         u64::try_from(number).unwrap_or(u64::MAX)
     }
 
-    fn flag(&self, flag: Flag, group: &Group<'_>) -> bool {
+    pub(super) fn flag(&self, flag: Flag, group: &Group<'_>) -> bool {
         let session = self.message.session;
         match flag {
             Flag::Tls => session.tls.is_some(),
@@ -246,14 +248,21 @@ impl<'a> Facts<'a> {
     }
 }
 
+impl Look {
+    /// What a test looks at.
+    pub(super) fn of(test: &TextTest) -> Self {
+        if test.reads_display_names() { Self::AddressesAndNames } else { Self::Addresses }
+    }
+}
+
 impl Bearing {
     /// How the conditions below `when` bear on a rule, and how those below `unless`.
-    fn of(rule: &Rule) -> (Self, Self) {
+    pub(super) fn of(rule: &Rule) -> (Self, Self) {
         let with = Self { against: false, is_audit: rule.mode == Mode::Audit };
         (with, with.turned())
     }
 
-    fn turned(self) -> Self {
+    pub(super) fn turned(self) -> Self {
         Self { against: !self.against, ..self }
     }
 
@@ -307,13 +316,13 @@ impl CertificateAttribute {
     }
 }
 
-fn attachment(part: AttachmentPart, test: &TextTest, group: &Group<'_>) -> bool {
-    let values = group.view.attachments().iter().filter_map(|attachment| match part {
+/// The parts of all attachments that have one.
+pub(super) fn attachment_values<'g>(part: AttachmentPart, group: &'g Group<'_>) -> impl Iterator<Item = &'g Text> {
+    group.view.attachments().iter().filter_map(move |attachment| match part {
         AttachmentPart::Name => attachment.name.as_ref(),
         AttachmentPart::Type => Some(&attachment.media_type),
         AttachmentPart::Extension => attachment.extension.as_ref(),
-    });
-    test.holds(values.map(Value::Text))
+    })
 }
 
 fn mailbox_fits(mailbox: &Mailbox, look: Look, fits: &mut dyn FnMut(Value<'_>) -> bool) -> bool {

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Subnets, Ipv6Subnets};
 
 use crate::limits::{DOMAIN_BYTES_MAX, DOMAIN_LABEL_BYTES_MAX, LIST_DOMAIN_LEVELS_MAX};
 use crate::message::fold;
@@ -16,6 +16,8 @@ use crate::smtp::Address;
 /// however long the list is.
 #[derive(Debug, Default)]
 pub struct AddressList {
+    /// Its key in `gateway.yaml`; empty for one that has none.
+    name: Box<str>,
     exact: HashSet<Box<str>>,
     /// `user*@domain`, by domain; the empty prefix is `*@domain`.
     prefixes: HashMap<Box<str>, HashSet<Box<str>>>,
@@ -32,6 +34,8 @@ pub struct AddressListError(pub String);
 /// Networks of both families, asked for membership.
 #[derive(Clone, Debug, Default)]
 pub struct IpSet {
+    /// Its key in `gateway.yaml`; empty for networks that stand in a rule.
+    name: Box<str>,
     v4: Vec<(Ipv4Addr, Ipv4Addr)>,
     v6: Vec<(Ipv6Addr, Ipv6Addr)>,
 }
@@ -43,6 +47,17 @@ impl AddressList {
         let errors = entries.enumerate().filter_map(|(position, entry)| list.add(entry).err().map(|error| (position, error)));
         let errors = errors.collect();
         (list, errors)
+    }
+
+    /// The same list under a name.
+    #[must_use]
+    pub fn named(self, name: &str) -> Self {
+        Self { name: name.into(), ..self }
+    }
+
+    /// Its name; empty for a list that has none.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Whether the address is in the list, without regard to case.
@@ -148,7 +163,24 @@ impl IpSet {
                 (IpNet::V6(network), ..) => v6.push((network.network(), network.broadcast())),
             }
         }
-        Self { v4: merged(v4), v6: merged(v6) }
+        Self { name: Box::default(), v4: merged(v4), v6: merged(v6) }
+    }
+
+    /// The same networks under a name.
+    #[must_use]
+    pub fn named(self, name: &str) -> Self {
+        Self { name: name.into(), ..self }
+    }
+
+    /// Their name; empty for networks that stand in a rule.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// As few networks as hold the same addresses, in their order.
+    pub fn networks(&self) -> impl Iterator<Item = IpNet> {
+        let v4 = self.v4.iter().flat_map(|(first, last)| Ipv4Subnets::new(*first, *last, 0)).map(IpNet::V4);
+        v4.chain(self.v6.iter().flat_map(|(first, last)| Ipv6Subnets::new(*first, *last, 0)).map(IpNet::V6))
     }
 
     /// Whether the address is in one of the networks. A v4-mapped IPv6 address counts as IPv4.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::test::Value;
 use super::{Action, Condition, Mode, Rule, RuleSet, TextAttribute, TextTest, VerdictAttribute};
-use crate::message::{Fact, FieldValue, Findings, Need, Text, Verdict};
+use crate::message::{ArcResult, DkimResult, DmarcPolicy, DmarcResult, Fact, FieldValue, Findings, Need, SpfResult, Text, Verdict};
 
 /// A test of what an analyzer found.
 #[derive(Debug)]
@@ -122,7 +122,8 @@ pub fn verdict(attribute: VerdictAttribute, negated: bool, words: &[Box<str>], f
 }
 
 impl VerdictAttribute {
-    pub(super) fn need(self) -> Need {
+    /// What must be looked up for it.
+    pub fn need(self) -> Need {
         match self {
             Self::Spf | Self::SpfResult => Need::Spf,
             Self::Dkim | Self::DkimResult => Need::Dkim,
@@ -131,8 +132,20 @@ impl VerdictAttribute {
         }
     }
 
+    /// The words that it can have.
+    pub fn words(self) -> Vec<&'static str> {
+        match self {
+            Self::Spf | Self::Dkim => Verdict::ALL.iter().map(|word| word.as_str()).collect(),
+            Self::SpfResult => SpfResult::ALL.iter().map(|word| word.as_str()).collect(),
+            Self::DkimResult => DkimResult::ALL.iter().map(|word| word.as_str()).collect(),
+            Self::DmarcResult => DmarcResult::ALL.iter().map(|word| word.as_str()).collect(),
+            Self::DmarcPolicy => DmarcPolicy::ALL.iter().map(|word| word.as_str()).collect(),
+            Self::ArcResult => ArcResult::ALL.iter().map(|word| word.as_str()).collect(),
+        }
+    }
+
     /// As rule files write it; `None` when nobody has asked.
-    pub(super) fn word(self, findings: &Findings) -> Option<&'static str> {
+    pub fn word(self, findings: &Findings) -> Option<&'static str> {
         let Findings { spf, dkim, dmarc, arc, .. } = findings;
         match self {
             Self::Spf => spf.as_ref().map(|spf| spf.verdict().as_str()),

@@ -10,22 +10,26 @@ mod group;
 mod lists;
 mod looked_up;
 mod plan;
+mod shown;
 mod template;
 mod test;
 #[cfg(test)]
 mod tests;
+mod trace;
 
 pub use condition::{
     AttachmentPart, CertificateAttribute, Condition, Flag, Folded, IpTest, NumberAttribute, NumberOperator, TextAttribute, TextTest,
     VerdictAttribute,
 };
-pub use evaluate::{Judgement, evaluate};
+pub use evaluate::{Judgement, evaluate, evaluate_traced};
 pub use facts::Message;
 pub use lists::{AddressList, AddressListError, IpSet};
 pub use looked_up::{AnalysisCondition, FieldTest, OnError, Truth, client_host, verdict};
 pub use plan::{Disposition, Plan, PlannedRecipient, RuleMatch, Step, StepAction, StepRecipient};
+pub use shown::{listed, quoted, words};
 pub use template::{TemplateError, TemplateErrorKind};
 pub use test::{Value, regex};
+pub use trace::{ConditionPath, ConditionTrace, RecipientTrace, RuleTrace, Seen, analysis_looked_at, host_looked_at};
 
 use std::sync::Arc;
 

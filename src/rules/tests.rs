@@ -1,6 +1,7 @@
 //! Evaluation in whole: tables, and a second evaluation that judges every recipient alone as the measure of the first.
 
 mod looked_up;
+mod traced;
 
 use std::sync::Arc;
 

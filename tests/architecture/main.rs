@@ -112,6 +112,11 @@ const ARROWS: &[(&str, &[&str])] = &[
             "limits",
         ],
     ),
+    // One message judged without a client and a next hop: the pure parts of those who serve, and those who are asked.
+    (
+        "trial",
+        &["ingress", "dispatch", "domains", "examination", "config", "dns", "telemetry", "policy", "rules", "message", "smtp", "limits"],
+    ),
     ("admin", &["http", "dispatch", "spool", "config", "telemetry", "message", "smtp", "limits"]),
     // The one place that knows every room.
     (
@@ -144,7 +149,26 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     // The demonstration has a DNS server of its own.
-    ("cli", &["service", "config", "control", "dns", "relay", "secrets", "telemetry", "message", "limits"]),
+    // The explanation shows what was judged.
+    (
+        "cli",
+        &[
+            "trial",
+            "service",
+            "analysis",
+            "config",
+            "control",
+            "policy",
+            "rules",
+            "smtp",
+            "dns",
+            "relay",
+            "secrets",
+            "telemetry",
+            "message",
+            "limits",
+        ],
+    ),
 ];
 
 /// Arrows against the order, each for the one type that it names.

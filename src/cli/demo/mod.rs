@@ -8,6 +8,8 @@ mod mails;
 mod names;
 mod report;
 mod standin;
+#[cfg(test)]
+mod tests;
 mod world;
 
 use std::io::{self, Write};

@@ -33,7 +33,7 @@ impl Trail {
         self.of("outcome").map(|event| format!("{} {}", text(&event["recipient"]), text(&event["outcome"]))).collect()
     }
 
-    fn of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Value> {
+    pub(super) fn of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Value> {
         self.0.iter().filter(move |event| event["event"] == name)
     }
 

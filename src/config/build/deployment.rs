@@ -20,7 +20,7 @@ use crate::config::model::{DnsName, FilePath, Line, MailAddress, RelayName};
 use crate::config::source::Span;
 use crate::config::tree::Node;
 use crate::config::typed::typed;
-use crate::config::{CallAhead, DeliveryMode, Domains, EndpointFields, EndpointKind, EndpointTls, Limits, SrsConfig, UsedBy};
+use crate::config::{CallAhead, DeliveryMode, Domains, EndpointFields, EndpointKind, EndpointTls, Limits, SrsConfig, TlsUse, UsedBy};
 use crate::daily_reports::ReportsConfig;
 use crate::dns::ResolverConfig;
 use crate::message;
@@ -74,6 +74,8 @@ pub(crate) struct Judging {
     pub(crate) policy: String,
     pub(crate) rules: String,
     pub(crate) delivery: DeliveryMode,
+    pub(crate) tls: TlsUse,
+    pub(crate) looks_ahead: bool,
 }
 
 /// A list's file and where it is named.
@@ -138,7 +140,16 @@ pub(crate) fn judging(tree: &Node, sink: &mut Sink) -> BTreeMap<String, Judging>
             model::EndpointType::Auth => UsedBy::Users,
             model::EndpointType::Mtls => UsedBy::Partners,
         };
-        (name, Judging { used_by, policy: model.policy.0, rules: model.rules.0, delivery: delivery(model.delivery) })
+        let tls = match model.tls.as_ref().map(|tls| tls.mode) {
+            None => TlsUse::None,
+            Some(Some(model::EndpointTlsMode::Implicit)) => TlsUse::Implicit,
+            Some(Some(model::EndpointTlsMode::Required)) => TlsUse::Required,
+            // Who must show a certificate must begin TLS.
+            Some(None) if used_by == UsedBy::Partners => TlsUse::Required,
+            Some(Some(model::EndpointTlsMode::Optional) | None) => TlsUse::Optional,
+        };
+        let (delivery, looks_ahead) = (delivery(model.delivery), model.call_ahead.is_some());
+        (name, Judging { used_by, policy: model.policy.0, rules: model.rules.0, delivery, tls, looks_ahead })
     });
     judging.collect()
 }

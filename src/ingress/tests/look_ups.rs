@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::pin::Pin;
 
+use super::super::answers::summary;
 use super::*;
 use crate::examination::{Examine, Subject};
 use crate::ingress::found::Found;
@@ -163,10 +164,10 @@ async fn what_nobody_can_find_out_lets_nobody_in() {
 #[test]
 fn of_another_transaction_nothing_is_kept_but_the_name_of_the_client() {
     let mut found = Found::default();
-    assert!(found.hand_over().client_host.is_open() && found.summary().is_none());
+    assert!(found.hand_over().client_host.is_open() && summary(found.get()).is_none());
     found.get_mut().client_host = Fact::Unknown("no answer".into());
     found.get_mut().analyses.insert("zen".into(), Fact::Unknown("no answer".into()));
-    assert_eq!(found.summary().as_deref(), Some("client_host: no answer; zen: no answer"));
+    assert_eq!(summary(found.get()).as_deref(), Some("client_host: no answer; zen: no answer"));
     found.begin_transaction();
     assert!(found.get().client_host.is_open() && found.get().analyses.is_empty(), "it may be answered now");
     found.get_mut().client_host = Fact::Known(None);

@@ -6,7 +6,7 @@ use crate::message::{
     SpfVerdict, Text, Verdict,
 };
 
-fn spf(result: SpfResult) -> Option<Arc<SpfVerdict>> {
+pub(super) fn spf(result: SpfResult) -> Option<Arc<SpfVerdict>> {
     Some(Arc::new(SpfVerdict::of(result, "x.example")))
 }
 
@@ -32,7 +32,7 @@ fn analysis(fields: &[(&str, FieldValue)]) -> Fact<Arc<Analysis>> {
     Fact::Known(Arc::new(Analysis { fields }))
 }
 
-fn unknown<T>() -> Fact<T> {
+pub(super) fn unknown<T>() -> Fact<T> {
     Fact::Unknown("no answer in time".into())
 }
 
@@ -40,7 +40,7 @@ fn word(attribute: VerdictAttribute, word: &str) -> Condition {
     Condition::Verdict { attribute, negated: false, values: vec![word.into()] }
 }
 
-fn spf_fails() -> Condition {
+pub(super) fn spf_fails() -> Condition {
     word(VerdictAttribute::SpfResult, "fail")
 }
 
@@ -48,7 +48,7 @@ fn field(analyzer: &str, field: &str, test: FieldTest, on_error: OnError) -> Con
     Condition::Analysis(AnalysisCondition { analyzer: analyzer.into(), field: field.into(), test, on_error })
 }
 
-fn yes(analyzer: &str, on_error: OnError) -> Condition {
+pub(super) fn yes(analyzer: &str, on_error: OnError) -> Condition {
     field(analyzer, "is_spam", FieldTest::Boolean { negated: false, values: vec![true] }, on_error)
 }
 
@@ -56,19 +56,19 @@ fn host(test: TextTest) -> Condition {
     Condition::Text(TextAttribute::ClientHost, test)
 }
 
-fn any(conditions: Vec<Condition>) -> Condition {
+pub(super) fn any(conditions: Vec<Condition>) -> Condition {
     Condition::Any(conditions)
 }
 
-fn all(conditions: Vec<Condition>) -> Condition {
+pub(super) fn all(conditions: Vec<Condition>) -> Condition {
     Condition::All(conditions)
 }
 
-fn not(condition: Condition) -> Condition {
+pub(super) fn not(condition: Condition) -> Condition {
     Condition::Not(Box::new(condition))
 }
 
-fn set(rules: Vec<Rule>) -> RuleSet {
+pub(super) fn set(rules: Vec<Rule>) -> RuleSet {
     RuleSet { name: "inbound".into(), otherwise: Otherwise::Reject, rules }
 }
 
@@ -285,7 +285,7 @@ fn who_is_deferred_is_no_longer_judged_and_not_delivered_under_another_address()
 
 /// A condition by kind, argument and what is below it; made of numbers, for it cannot be cloned.
 #[derive(Clone, Debug)]
-enum Made {
+pub(super) enum Made {
     Leaf(u8, usize),
     Not(Box<Made>),
     Any(Vec<Made>),
@@ -325,14 +325,14 @@ fn made() -> impl Strategy<Value = Made> {
     })
 }
 
-type MadeRule = (u8, Vec<Made>, Vec<Made>, Vec<(u8, usize)>);
+pub(super) type MadeRule = (u8, Vec<Made>, Vec<Made>, Vec<(u8, usize)>);
 
-fn made_rule() -> impl Strategy<Value = MadeRule> {
+pub(super) fn made_rule() -> impl Strategy<Value = MadeRule> {
     let conditions = || proptest::collection::vec(made(), 0..3);
     (0..5_u8, conditions(), conditions(), proptest::collection::vec((0..14_u8, 0..5_usize), 1..3))
 }
 
-fn everything((host, spf_result, dkim_result, policy, one, two): (u8, u8, u8, u8, u8, u8)) -> Findings {
+pub(super) fn everything((host, spf_result, dkim_result, policy, one, two): (u8, u8, u8, u8, u8, u8)) -> Findings {
     let analyses = [
         ("one".into(), if one == 2 { unknown() } else { analysis(&[("is_spam", FieldValue::Boolean(one == 1))]) }),
         ("two".into(), if two == 2 { unknown() } else { analysis(&[("score", FieldValue::Number(f64::from(two) * 4.0))]) }),
@@ -347,8 +347,25 @@ fn everything((host, spf_result, dkim_result, policy, one, two): (u8, u8, u8, u8
     }
 }
 
+/// The rule set that the numbers stand for.
+pub(super) fn made_set(rules: &[MadeRule]) -> RuleSet {
+    let rules = rules.iter().enumerate().map(|(number, (mode, when, unless, actions))| {
+        let actions = actions.iter().enumerate().map(|(place, action)| match action {
+            (13, _) => add("X-T", "{{client_host}}"),
+            action => small_action(*action, number * 10 + place),
+        });
+        let conditions = |made: &[Made]| made.iter().map(Made::condition).collect();
+        Rule {
+            mode: if *mode == 0 { Mode::Audit } else { Mode::Enforce },
+            unless: conditions(unless),
+            ..rule(&number.to_string(), conditions(when), actions.collect())
+        }
+    });
+    set(rules.collect())
+}
+
 /// Answers one need.
-fn answer(need: &Need, from: &Findings, to: &mut Findings) {
+pub(super) fn answer(need: &Need, from: &Findings, to: &mut Findings) {
     match need {
         Need::ClientHost => to.client_host = from.client_host.clone(),
         Need::Spf => to.spf = from.spf.clone(),
@@ -368,19 +385,7 @@ proptest! {
         facts in (0..3_u8, 0..3_u8, 0..3_u8, 0..2_u8, 0..3_u8, 0..3_u8),
         count in 1..=4_usize,
     ) {
-        let rules = rules.iter().enumerate().map(|(number, (mode, when, unless, actions))| {
-            let actions = actions.iter().enumerate().map(|(place, action)| match action {
-                (13, _) => add("X-T", "{{client_host}}"),
-                action => small_action(*action, number * 10 + place),
-            });
-            let conditions = |made: &[Made]| made.iter().map(Made::condition).collect();
-            Rule {
-                mode: if *mode == 0 { Mode::Audit } else { Mode::Enforce },
-                unless: conditions(unless),
-                ..rule(&number.to_string(), conditions(when), actions.collect())
-            }
-        });
-        let set = set(rules.collect());
+        let set = made_set(&rules);
         let full = everything(facts);
         let mut world = World::new(&ADDRESSES[..count]);
         world.original = Original::parse(Bytes::from_static(b"Subject: s\r\nX-T: 2\r\n\r\nBody\r\n")).expect("small");

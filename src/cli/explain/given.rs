@@ -38,7 +38,7 @@ const RECEIVED: &str = "the topmost Received field";
 
 pub(super) fn known(args: &Args, rulebook: &Rulebook, endpoint: &JudgedEndpoint) -> Result<Known, String> {
     let mut assumptions = Vec::new();
-    let Read { whole, original, received } = message(args, rulebook, &mut assumptions)?;
+    let Mail { whole, original, received } = message(args, rulebook, &mut assumptions)?;
     let mut told = Vec::new();
     let mut tell = |what, value: String, from| told.push(Told { what, value, from });
 
@@ -119,7 +119,7 @@ impl Received {
 }
 
 /// A message that was read.
-struct Read {
+struct Mail {
     /// As the file has it.
     whole: Original,
     /// As it came here.
@@ -128,7 +128,7 @@ struct Read {
     received: Option<Received>,
 }
 
-fn message(args: &Args, rulebook: &Rulebook, assumptions: &mut Vec<String>) -> Result<Read, String> {
+fn message(args: &Args, rulebook: &Rulebook, assumptions: &mut Vec<String>) -> Result<Mail, String> {
     let unreadable = |error: io::Error| format!("{}: {error}", args.message.display());
     let mut content = Vec::new();
     let limit = EXPLAINED_MESSAGE_BYTES_MAX;
@@ -148,14 +148,14 @@ fn message(args: &Args, rulebook: &Rulebook, assumptions: &mut Vec<String>) -> R
     let ours = fields.clone().find(|field| Original::is_received_by(original.value(field), &rulebook.hostname)).filter(|_| !args.as_is);
     let value = |field: &crate::message::Field| String::from_utf8_lossy(original.value(field)).into_owned();
     let received = ours.or_else(|| fields.clone().next()).and_then(|field| Received::read(&value(field)));
-    let Some(ours) = ours else { return Ok(Read { whole, original, received }) };
+    let Some(ours) = ours else { return Ok(Mail { whole, original, received }) };
     assumptions.push(format!(
         "the message is judged without this gateway's own Received field and what stands above it (--as-is keeps them); what rules of \
          `{}` have added or changed stays",
         rulebook.hostname
     ));
     let came = content.slice(ours.whole.end.min(content.len())..);
-    Ok(Read { whole, original: parsed(&came)?, received })
+    Ok(Mail { whole, original: parsed(&came)?, received })
 }
 
 fn tls(args: &Args, endpoint: &JudgedEndpoint, assumptions: &mut Vec<String>) -> Result<Option<TlsFacts>, String> {

@@ -4,6 +4,7 @@ mod demo;
 mod doctor;
 mod explain;
 mod queue;
+mod replay;
 mod run;
 mod validate;
 
@@ -32,6 +33,8 @@ enum Command {
     Doctor(doctor::Args),
     /// Looks at mail that waits, tries it again, sets it aside, drops it.
     Queue(queue::Args),
+    /// Judges past mail by two sets of rules and prints who would fare differently.
+    Replay(Box<replay::Args>),
     /// Shows a whole gateway at work on loopback with stand-in relays.
     Demo(demo::Args),
     /// Prints a completion script for a shell.
@@ -53,6 +56,7 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::run(*args),
         Command::Doctor(args) => doctor::run(args),
         Command::Queue(args) => queue::run(args),
+        Command::Replay(args) => replay::run(&args),
         Command::Demo(args) => demo::run(args),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "gateway", &mut io::stdout());

@@ -1,0 +1,1 @@
+//! Whole replays in small: deployments in folders, mail in files.

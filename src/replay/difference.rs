@@ -71,6 +71,15 @@ impl Aspect {
     }
 }
 
+impl Change {
+    /// In one line.
+    pub fn in_brief(&self) -> String {
+        let shown = |text: &str| if text.is_empty() { "none".to_owned() } else { text.to_owned() };
+        let what = if self.what == Aspect::Outcome { String::new() } else { format!("{}: ", self.what.name()) };
+        format!("{what}{} -> {}", shown(&self.old), shown(&self.new))
+    }
+}
+
 impl Difference {
     /// What differs between two fates of `recipient`; `None` where it fares the same.
     pub(super) fn between(old: &Fate, new: &Fate, recipient: &crate::smtp::Address) -> Option<Self> {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
 
-use super::difference::{Difference, is_by_same_rules};
+use super::difference::{Change, Difference, is_by_same_rules};
 use super::fare::{Ending, Fared, Fate};
 use super::mask::{ANSWER, Mask, Questions, in_words, is_question};
 use super::past::{Known, PassedOver, Past, PastContent, Then};
@@ -47,6 +47,8 @@ pub(super) struct Compared {
     pub(super) told: Vec<Told>,
     /// Whether the old rules explain what the log says; `None` where no log says anything.
     pub(super) is_explained: Option<bool>,
+    /// Whether what is not known was taken so that the old rules delivered the message.
+    pub(super) is_assumed: bool,
 }
 
 /// What can be told of a recipient.
@@ -136,8 +138,9 @@ pub(super) fn compare(
             leaves.retain(is_like);
         }
     }
+    let is_assumed = past.then.is_none() && retain_delivered(&mut leaves);
     let told = (0..past.envelope.recipients.len()).map(|place| told(place, &past, &leaves, &unanswerable, sides)).collect();
-    Ok(Compared { endpoint: Arc::clone(endpoint), told, is_explained, past: Box::new(past) })
+    Ok(Compared { endpoint: Arc::clone(endpoint), told, is_explained, is_assumed, past: Box::new(past) })
 }
 
 /// One way to take what is not known.
@@ -145,6 +148,22 @@ struct Leaf {
     old: Fared,
     new: Fared,
     asked: BTreeSet<Need>,
+}
+
+/// Mail that is found in an archive has been delivered: ways to take the unknown in which the old rules refuse or drop it are left out,
+/// unless there are no others. Whether any were.
+fn retain_delivered(leaves: &mut Vec<Leaf>) -> bool {
+    let sent = |leaf: &Leaf| -> Vec<bool> { leaf.old.fates.iter().map(|fate| fate.ending == Ending::Sent).collect() };
+    let can_be: Vec<bool> = leaves
+        .iter()
+        .map(sent)
+        .fold(Vec::new(), |all, one| if all.is_empty() { one } else { all.iter().zip(one).map(|(known, one)| *known || one).collect() });
+    let is_like = |leaf: &Leaf| sent(leaf) == can_be;
+    let before = leaves.len();
+    if can_be.contains(&true) && leaves.iter().any(is_like) {
+        leaves.retain(is_like);
+    }
+    leaves.len() < before
 }
 
 /// What can be told of the recipient at this place.
@@ -181,7 +200,7 @@ fn told(place: usize, past: &Past, leaves: &[Leaf], unanswerable: &BTreeSet<Need
 
 fn in_brief(difference: &Option<Difference>) -> String {
     let Some(Difference { changes, new_by, .. }) = difference else { return "the same".to_owned() };
-    let change = changes.first().map(|change| format!("{} -> {}", change.old, change.new)).unwrap_or_default();
+    let change = changes.first().map(Change::in_brief).unwrap_or_default();
     if new_by.is_empty() { change } else { format!("{change} by {}", new_by.join(", ")) }
 }
 

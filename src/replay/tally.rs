@@ -33,6 +33,8 @@ pub struct Tally {
     pub endpoints: BTreeMap<Arc<str>, u64>,
     /// Messages of whom something was guessed: the client, the sender, the recipients.
     pub guessed: [u64; 3],
+    /// Messages of which what is not known was taken so that the old rules delivered them.
+    pub assumed: u64,
     /// Messages of a log, and those among them whose matched rules the old rules explain.
     pub logged: [u64; 2],
     groups: HashMap<(Arc<str>, Difference), Group>,
@@ -105,12 +107,13 @@ impl Tally {
     }
 
     pub(super) fn count(&mut self, compared: Compared) {
-        let Compared { past, endpoint, told, is_explained } = compared;
+        let Compared { past, endpoint, told, is_explained, is_assumed } = compared;
         let one = |count: &mut u64| *count = count.saturating_add(1);
         one(&mut self.messages);
         one(self.endpoints.entry(Arc::clone(&endpoint)).or_default());
         let guesses = [past.guesses.client, past.guesses.mail_from, past.guesses.recipients];
         self.guessed.iter_mut().zip(guesses).filter(|(_, guessed)| *guessed).for_each(|(count, _)| one(count));
+        self.assumed = self.assumed.saturating_add(u64::from(is_assumed));
         if let Some(is_explained) = is_explained {
             self.logged.iter_mut().zip([true, is_explained]).filter(|(_, counts)| *counts).for_each(|(count, _)| one(count));
         }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::Replayed;
 use crate::message::is_hostile;
-use crate::replay::{Aspect, Difference, Example, Group, Tally};
+use crate::replay::{Change, Difference, Example, Group, Tally};
 
 const BOLD: &str = "\x1b[1m";
 const DIM: &str = "\x1b[2m";
@@ -18,7 +18,7 @@ pub(super) fn report(replayed: &Replayed<'_>, color: bool) -> String {
     report.summary(tally);
     let many_endpoints = tally.endpoints.len() > 1;
     for different in tally.differences() {
-        let title = headline(different.difference);
+        let title = different.difference.changes.first().map(Change::in_brief).unwrap_or_default();
         report.title(different.group, &title, many_endpoints.then_some(different.endpoint));
         report.by(different.difference);
         report.examples(different.group);
@@ -99,6 +99,10 @@ impl Report {
                 self.line(7, &format!("guessed: in {} {what}", messages(number)));
             }
         }
+        if tally.assumed > 0 {
+            let text = "what is not known is taken so that the old rules delivered the message";
+            self.line(7, &format!("assumed: in {} {text}", messages(tally.assumed)));
+        }
         let [logged, explained] = tally.logged;
         if logged > explained {
             let text = format!(
@@ -119,7 +123,7 @@ impl Report {
     fn by(&mut self, difference: &Difference) {
         let Difference { changes, old_by, new_by, .. } = difference;
         for change in changes.iter().skip(1) {
-            self.line(7, &format!("{}: {} -> {}", change.what.name(), shown(&change.old), shown(&change.new)));
+            self.line(7, &change.in_brief());
         }
         let name = |by: &[String]| if by.is_empty() { "no rule".to_owned() } else { by.join(", ") };
         if old_by == new_by {
@@ -141,17 +145,6 @@ impl Report {
             }
         }
     }
-}
-
-/// The weightiest change in one line.
-fn headline(difference: &Difference) -> String {
-    let Some(change) = difference.changes.first() else { return String::new() };
-    let what = if change.what == Aspect::Outcome { String::new() } else { format!("{}: ", change.what.name()) };
-    format!("{what}{} -> {}", shown(&change.old), shown(&change.new))
-}
-
-fn shown(text: &str) -> &str {
-    if text.is_empty() { "none" } else { text }
 }
 
 /// Mail is a stranger's: nothing of it may move the cursor.

@@ -38,6 +38,8 @@ pub(super) fn report(replayed: &Replayed<'_>) -> serde_json::Result<String> {
         "cannot_be_told": tally.open,
         "passed_over": tally.passed_over,
         "guessed": { "client": client, "mail_from": mail_from, "recipients": recipients },
+        "assumed_delivered": tally.assumed,
+        "logged": { "messages": tally.logged.first(), "explained": tally.logged.last() },
         "differences": differences,
         "untold": untold.collect::<Vec<_>>(),
         "passed_over_examples":

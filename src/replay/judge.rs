@@ -12,11 +12,9 @@ use super::mask::{ANSWER, Mask, Questions, in_words, is_question};
 use super::past::{Known, PassedOver, Past, PastContent, Then};
 use super::why::why;
 use crate::config::{JudgedEndpoint, Rulebook, TlsUse, UsedBy};
-use crate::dns::{Dns, DnsError};
 use crate::examination::Examiner;
 use crate::limits::{REPLAY_FORMS_KEPT, REPLAY_POSSIBILITIES_MAX};
 use crate::message::{Analysis, Fact, FieldValue, Findings, Need, TlsFacts, TlsVersion};
-use crate::telemetry::{Format, Log};
 use crate::trial::{self, Given, LookUps};
 
 /// One of the two sets of rules.
@@ -324,11 +322,8 @@ impl Asker {
     /// Asks the DNS servers and analyzers that a rulebook names.
     ///
     /// # Errors
-    /// When the resolver's configuration cannot be used.
-    pub fn new(rulebook: &Rulebook, runtime: tokio::runtime::Handle) -> Result<Self, DnsError> {
-        let dns = Dns::new(&rulebook.resolver)?;
-        // What was found shows in what comes of it.
-        let log = Log::new(Format::Json, std::io::sink());
-        Ok(Self { runtime, examiner: Examiner::new(dns, rulebook.analyzers.clone(), log) })
+    /// Where the servers of the system are not known.
+    pub fn new(rulebook: &Rulebook, runtime: tokio::runtime::Handle) -> Result<Self, String> {
+        Ok(Self { runtime, examiner: trial::examiner(rulebook)? })
     }
 }

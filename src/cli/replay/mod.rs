@@ -42,7 +42,7 @@ fn replay(args: &Args) -> Result<bool, String> {
     } else {
         None
     };
-    let asker = runtime.as_ref().map(|runtime| Asker::new(&new.rulebook, runtime.handle().clone())).transpose();
+    let asker = runtime.as_ref().map(|runtime| Asker::new(&new.rulebook, runtime.handle().clone())).transpose()?;
     let defaults = Defaults {
         endpoint: args.endpoint.clone(),
         client_ip: args.client_ip,
@@ -50,7 +50,6 @@ fn replay(args: &Args) -> Result<bool, String> {
         mail_from: args.mail_from.clone(),
         recipients: args.rcpt.clone(),
     };
-    let asker = asker.map_err(|error| error.to_string())?;
     let replay = Replay { old, new, defaults, asker, examples_max: args.show, messages_max: args.limit };
     let is_watched = io::stderr().is_terminal();
     let mut progress = |messages: u64| {

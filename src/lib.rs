@@ -34,6 +34,7 @@ pub mod policy;
 pub mod proxy;
 pub mod refreshed;
 pub mod relay;
+pub mod replay;
 pub mod rules;
 pub mod secrets;
 pub mod service;

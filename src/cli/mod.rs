@@ -5,6 +5,7 @@ mod diff;
 mod doctor;
 mod explain;
 mod queue;
+mod replay;
 mod run;
 mod schema;
 mod validate;
@@ -36,6 +37,8 @@ enum Command {
     Doctor(doctor::Args),
     /// Looks at mail that waits, tries it again, sets it aside, drops it.
     Queue(queue::Args),
+    /// Judges past mail by two sets of rules and prints who would fare differently.
+    Replay(Box<replay::Args>),
     /// Shows a whole gateway at work on loopback with stand-in relays.
     Demo(demo::Args),
     /// Prints a completion script for a shell.
@@ -58,6 +61,7 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::run(*args),
         Command::Doctor(args) => doctor::run(args),
         Command::Queue(args) => queue::run(args),
+        Command::Replay(args) => replay::run(&args),
         Command::Demo(args) => demo::run(args),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "gateway", &mut io::stdout());

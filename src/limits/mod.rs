@@ -13,6 +13,7 @@ mod envelope;
 mod load;
 mod message;
 mod name;
+mod replay;
 mod session;
 mod verdicts;
 
@@ -23,5 +24,6 @@ pub use envelope::*;
 pub use load::*;
 pub use message::*;
 pub use name::Limit;
+pub use replay::*;
 pub use session::*;
 pub use verdicts::*;

@@ -18,7 +18,7 @@ use crate::rules::{AnalysisCondition, IpTest, TextTest};
 use crate::smtp::ReversePath;
 
 /// A traffic policy: `policies/NAME.yaml`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Policy {
     /// The file's stem.
     pub name: Arc<str>,
@@ -42,7 +42,7 @@ pub enum Effect {
 }
 
 /// A statement: it matches when all its conditions do.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Statement {
     /// Unique in its policy.
     pub name: Arc<str>,
@@ -51,7 +51,7 @@ pub struct Statement {
 }
 
 /// A condition of a statement.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum PolicyCondition {
     /// The client's address.
     SenderIp(IpTest),

@@ -24,7 +24,7 @@ impl Folded {
 }
 
 /// One condition; what it holds was checked when the rule set was read.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Condition {
     /// A text attribute.
     Text(TextAttribute, TextTest),
@@ -61,7 +61,7 @@ pub enum Condition {
 
 /// How a set of texts is tested: positive tests want any value to fit any text, negative ones want none to fit. No value at all fails
 /// the positive and passes the negative.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum TextTest {
     /// The whole value is one of these.
     Equals(Vec<Folded>),
@@ -198,7 +198,7 @@ pub enum NumberOperator {
 }
 
 /// A test of an IP address.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum IpTest {
     /// In one of the networks.
     CidrMatches(IpSet),

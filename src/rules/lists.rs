@@ -14,7 +14,7 @@ use crate::smtp::Address;
 /// An entry is an address, or has one star beside the `@` or at its begin: `*@domain`, `user*@domain`, `local@*.domain`,
 /// `*.domain`. A star before a domain stands for one label or more, never for none. Every question costs a few look-ups,
 /// however long the list is.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct AddressList {
     /// Its key in `gateway.yaml`; empty for one that has none.
     name: Box<str>,
@@ -32,7 +32,7 @@ pub struct AddressList {
 pub struct AddressListError(pub String);
 
 /// Networks of both families, asked for membership.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IpSet {
     /// Its key in `gateway.yaml`; empty for networks that stand in a rule.
     name: Box<str>,

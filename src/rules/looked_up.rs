@@ -8,7 +8,7 @@ use super::{Action, Condition, Mode, Rule, RuleSet, TextAttribute, TextTest, Ver
 use crate::message::{ArcResult, DkimResult, DmarcPolicy, DmarcResult, Fact, FieldValue, Findings, Need, SpfResult, Text, Verdict};
 
 /// A test of what an analyzer found.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct AnalysisCondition {
     /// An analyzer of `gateway.yaml`.
     pub analyzer: Arc<str>,
@@ -21,7 +21,7 @@ pub struct AnalysisCondition {
 }
 
 /// How a field of an analysis is tested. A field without a value fails the positive tests and passes the negative ones.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum FieldTest {
     /// Texts.
     Text(TextTest),

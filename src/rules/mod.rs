@@ -36,7 +36,7 @@ use std::sync::Arc;
 use crate::smtp::{Address, Reply};
 
 /// A rule set: `rules/NAME.yaml`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct RuleSet {
     /// The file's stem.
     pub name: Arc<str>,
@@ -58,7 +58,7 @@ pub enum Otherwise {
 }
 
 /// One rule.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Rule {
     /// Unique in its set.
     pub name: Arc<str>,

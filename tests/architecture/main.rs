@@ -117,6 +117,8 @@ const ARROWS: &[(&str, &[&str])] = &[
         "trial",
         &["ingress", "dispatch", "domains", "examination", "config", "dns", "telemetry", "policy", "rules", "message", "smtp", "limits"],
     ),
+    // Past mail, judged as `trial` judges; git is asked for old rules.
+    ("replay", &["trial", "ingress", "dispatch", "examination", "config", "policy", "rules", "message", "smtp", "limits"]),
     ("admin", &["http", "dispatch", "spool", "config", "telemetry", "message", "smtp", "limits"]),
     // The one place that knows every room.
     (
@@ -153,6 +155,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
+            "replay",
             "trial",
             "service",
             "analysis",

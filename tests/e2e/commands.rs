@@ -44,6 +44,7 @@ fn help_completions_and_the_manual_are_printed() {
         (&["demo", "--help"], "Example"),
         (&["doctor", "--help"], "Examples:"),
         (&["queue", "--help"], "Examples:"),
+        (&["replay", "--help"], "Examples:"),
         (&["queue", "drop", "--help"], "Examples:"),
         (&["--version"], env!("CARGO_PKG_VERSION")),
         (&["completions", "bash"], "complete -F"),

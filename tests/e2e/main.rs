@@ -45,6 +45,7 @@ mod relay_classes;
 mod relay_tokens;
 mod relays;
 mod reloaded;
+mod replay;
 mod reports;
 mod rules;
 mod senders;

@@ -64,6 +64,8 @@ const ARROWS: &[(&str, &[&str])] = &[
             "limits",
         ],
     ),
+    // Another system's files are read, checked and reported as ours are, and become ours.
+    ("mail_manager", &["config", "smtp", "limits"]),
     // Asks for what is needed, and tells the log what came of it.
     ("examination", &["analyzers", "authentication", "config", "dns", "secrets", "telemetry", "message", "smtp", "limits"]),
     ("domains", &["config", "aws", "refreshed", "telemetry", "limits"]),
@@ -144,7 +146,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     // The demonstration has a DNS server of its own.
-    ("cli", &["service", "config", "control", "dns", "relay", "secrets", "telemetry", "message", "limits"]),
+    ("cli", &["service", "mail_manager", "config", "control", "dns", "relay", "secrets", "telemetry", "message", "limits"]),
 ];
 
 /// Arrows against the order, each for the one type that it names.
@@ -154,7 +156,7 @@ const TYPES_ONLY: &[(&str, &str, &str)] = &[
 ];
 
 /// Rooms whose answers depend on their arguments alone.
-const PURE_ROOMS: &[&str] = &["smtp", "message", "proxy", "policy", "rules", "analysis"];
+const PURE_ROOMS: &[&str] = &["smtp", "message", "proxy", "policy", "rules", "analysis", "mail_manager"];
 
 /// What a pure room may not name: a runtime, a socket, a file, the process, a clock.
 const IMPURE: &[&str] = &[

@@ -302,7 +302,7 @@ impl Builder<'_> {
 }
 
 /// A plain scalar by YAML 1.2's core schema (§10.3.2).
-fn plain(text: &str) -> Value {
+pub(super) fn plain(text: &str) -> Value {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => return Value::Null,
         "true" | "True" | "TRUE" => return Value::Boolean(true),

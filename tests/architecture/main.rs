@@ -65,7 +65,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     // Another system's files are read, checked and reported as ours are, and become ours.
-    ("mail_manager", &["config", "smtp", "limits"]),
+    ("mail_manager", &["config", "rules", "limits"]),
     // Asks for what is needed, and tells the log what came of it.
     ("examination", &["analyzers", "authentication", "config", "dns", "secrets", "telemetry", "message", "smtp", "limits"]),
     ("domains", &["config", "aws", "refreshed", "telemetry", "limits"]),

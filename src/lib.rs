@@ -29,6 +29,7 @@ pub mod http;
 pub mod http_client;
 pub mod ingress;
 pub mod limits;
+pub mod mail_manager;
 pub mod message;
 pub mod policy;
 pub mod proxy;

@@ -4,6 +4,7 @@ mod demo;
 mod diff;
 mod doctor;
 mod explain;
+mod import;
 mod queue;
 mod replay;
 mod run;
@@ -33,6 +34,8 @@ enum Command {
     Schema(schema::Args),
     /// Judges one message and shows everything that was looked at.
     Explain(Box<explain::Args>),
+    /// Makes a deployment of what Amazon SES Mail Manager holds.
+    Import(import::Args),
     /// Looks at relays step by step, and prints what to set up at their providers.
     Doctor(doctor::Args),
     /// Looks at mail that waits, tries it again, sets it aside, drops it.
@@ -59,6 +62,7 @@ pub fn main() -> ExitCode {
         Command::Validate(args) => validate::run(args),
         Command::Schema(args) => schema::run(&args),
         Command::Explain(args) => explain::run(*args),
+        Command::Import(args) => import::run(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Queue(args) => queue::run(args),
         Command::Replay(args) => replay::run(&args),

@@ -4,13 +4,15 @@
 
 mod allowances;
 mod build;
-mod diagnostic;
+pub(crate) mod diagnostic;
 mod edge;
 mod editors;
 mod envelope;
 mod explain;
 mod files;
-mod formats;
+mod foreign;
+pub(crate) mod formats;
+mod json;
 mod mend;
 mod microsoft_host;
 mod model;
@@ -23,19 +25,20 @@ mod render;
 mod report;
 mod rulebook;
 mod scalar;
-mod shape;
-mod source;
-mod suggest;
+pub(crate) mod shape;
+pub(crate) mod source;
+pub(crate) mod suggest;
 #[cfg(test)]
 mod tests;
-mod tree;
-mod typed;
+pub(crate) mod tree;
+pub(crate) mod typed;
 mod workspace;
 
 pub use diagnostic::{Code, Diagnostic, Fix, Severity};
 pub use edge::Limits;
 pub use editors::FileKind;
 pub use envelope::{CallAhead, CallAheadRelays, SrsConfig};
+pub use foreign::ForeignFile;
 pub use mend::{Mended, MendedFile, mend};
 pub use microsoft_host::{Certainty, DerivedHost, microsoft_host};
 pub use render::Format;

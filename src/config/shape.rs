@@ -16,12 +16,19 @@ use super::tree::{Entry, Node, Value};
 #[derive(Debug)]
 pub(crate) struct Shape {
     schema: Json,
+    /// Whether keys that are not known are warnings.
+    is_tolerant: bool,
 }
 
 impl Shape {
     /// Of a model.
     pub(crate) fn of<T: schemars::JsonSchema>() -> Self {
-        Self { schema: schemars::schema_for!(T).to_value() }
+        Self { schema: schemars::schema_for!(T).to_value(), is_tolerant: false }
+    }
+
+    /// Of what another system writes, which may know more than this version does.
+    pub(crate) fn tolerant_of<T: schemars::JsonSchema>() -> Self {
+        Self { is_tolerant: true, ..Self::of::<T>() }
     }
 
     /// Walks through the tree; mistakes and references go to the sink.
@@ -215,6 +222,13 @@ impl<'a> Walker<'a> {
                 }
                 None if self.sink.is_broken_at(&entry.key_span) => {}
                 None if is_secret(&entry.key) => self.secret_inline(entry),
+                None if self.shape.is_tolerant => {
+                    let message = format!("the key `{}` is not known here, and is left out", formats::clip(&entry.key));
+                    let diagnostic = self.sink.warning(Code::UnknownKey, entry.key_span.clone(), message);
+                    if let Some(meant) = suggest(&entry.key, absent.iter().copied()) {
+                        diagnostic.help(format!("did you mean `{meant}`?"));
+                    }
+                }
                 None => {
                     let absent = || absent.iter().copied();
                     let message = format!("the key `{}` is not known here", formats::clip(&entry.key));

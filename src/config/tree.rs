@@ -332,7 +332,7 @@ pub(super) fn reads_as_itself(text: &str) -> bool {
 }
 
 /// A plain scalar by YAML 1.2's core schema (§10.3.2).
-fn plain(text: &str) -> Value {
+pub(super) fn plain(text: &str) -> Value {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => return Value::Null,
         "true" | "True" | "TRUE" => return Value::Boolean(true),

@@ -29,6 +29,15 @@ pub const LIST_DOMAIN_LEVELS_MAX: usize = 9;
 /// Nesting of any, all and not.
 pub const CONDITION_DEPTH_MAX: usize = 16;
 
+// ---- files of other systems ----
+
+/// One file that `gateway import` reads. The members of a full address list of Mail Manager (100,000 of 320 octets) are printed in 45 MiB.
+pub const FOREIGN_FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Values in one such file; the members of a full address list are 300,000.
+pub const FOREIGN_VALUES_MAX: usize = 1_000_000;
+/// Nesting of such a file.
+pub const FOREIGN_DEPTH_MAX: usize = 64;
+
 // ---- certificates ----
 
 /// A certificate, key, CA or CRL file. A CRL with 300,000 entries has about 12 MB; Mail Manager takes half a megabyte.

@@ -64,6 +64,8 @@ const ARROWS: &[(&str, &[&str])] = &[
             "limits",
         ],
     ),
+    // Another system's files are read, checked and reported as ours are, and become ours.
+    ("mail_manager", &["config", "rules", "limits"]),
     // Asks for what is needed, and tells the log what came of it.
     ("examination", &["analyzers", "authentication", "config", "dns", "secrets", "telemetry", "message", "smtp", "limits"]),
     ("domains", &["config", "aws", "refreshed", "telemetry", "limits"]),
@@ -155,6 +157,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
+            "mail_manager",
             "replay",
             "trial",
             "service",
@@ -181,7 +184,7 @@ const TYPES_ONLY: &[(&str, &str, &str)] = &[
 ];
 
 /// Rooms whose answers depend on their arguments alone.
-const PURE_ROOMS: &[&str] = &["smtp", "message", "proxy", "policy", "rules", "analysis"];
+const PURE_ROOMS: &[&str] = &["smtp", "message", "proxy", "policy", "rules", "analysis", "mail_manager"];
 
 /// What a pure room may not name: a runtime, a socket, a file, the process, a clock.
 const IMPURE: &[&str] = &[

@@ -2,6 +2,7 @@
 
 mod demo;
 mod doctor;
+mod export;
 mod queue;
 mod run;
 mod validate;
@@ -25,6 +26,8 @@ enum Command {
     Run(run::Args),
     /// Checks rule sets, policies and gateway.yaml.
     Validate(validate::Args),
+    /// Writes the deployment as Amazon SES Mail Manager would have it.
+    Export(export::Args),
     /// Looks at relays step by step, and prints what to set up at their providers.
     Doctor(doctor::Args),
     /// Looks at mail that waits, tries it again, sets it aside, drops it.
@@ -47,6 +50,7 @@ pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(args) => run::run(args),
         Command::Validate(args) => validate::run(args),
+        Command::Export(args) => export::run(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Queue(args) => queue::run(args),
         Command::Demo(args) => demo::run(args),

@@ -3,11 +3,11 @@
 //! Nothing outside this room reads YAML. Loading never stops at the first mistake; a snapshot exists only when there is none.
 
 mod build;
-mod diagnostic;
+pub(crate) mod diagnostic;
 mod edge;
 mod envelope;
 mod files;
-mod formats;
+pub(crate) mod formats;
 mod microsoft_host;
 mod model;
 mod proofs;
@@ -16,13 +16,13 @@ mod reference;
 mod relay_formats;
 mod render;
 mod rulebook;
-mod shape;
-mod source;
-mod suggest;
+pub(crate) mod shape;
+pub(crate) mod source;
+pub(crate) mod suggest;
 #[cfg(test)]
 mod tests;
-mod tree;
-mod typed;
+pub(crate) mod tree;
+pub(crate) mod typed;
 mod workspace;
 
 pub use diagnostic::{Code, Diagnostic, Fix, Report, Severity};
@@ -31,6 +31,7 @@ pub use envelope::{CallAhead, CallAheadRelays, SrsConfig};
 pub use microsoft_host::{Certainty, DerivedHost, microsoft_host};
 pub use render::Format;
 pub use rulebook::{JudgedEndpoint, Rulebook, UsedBy, rulebook};
+pub(crate) use workspace::{Kind, read};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -124,12 +124,17 @@ fn every_right_example_is_carried_over() {
         assert!(import.lost.is_empty() || is_members, "{}: {:?}", path.display(), import.lost);
         // Names that other files define are asked for; all else is right.
         let about_others = |mistake: &String| {
-            ["unknown-name", "missing-key", "names-unchecked", "gateway-mistakes", "unused", "unreadable"].iter().any(|code| mistake.starts_with(code))
+            ["unknown-name", "missing-key", "names-unchecked", "gateway-mistakes", "unused", "unreadable"]
+                .iter()
+                .any(|code| mistake.starts_with(code))
         };
         let doubtful = |mistake: &String| {
-            ["contains-domain", "dead-rule", "deny-tls-min", "allow-empty", "cidr-host-bits", "doubtful-host"].iter().any(|code| mistake.starts_with(code))
+            ["contains-domain", "dead-rule", "deny-tls-min", "allow-empty", "cidr-host-bits", "doubtful-host"]
+                .iter()
+                .any(|code| mistake.starts_with(code))
         };
-        let wrong: Vec<String> = mistakes(&import.files).into_iter().filter(|mistake| !about_others(mistake) && !doubtful(mistake)).collect();
+        let wrong: Vec<String> =
+            mistakes(&import.files).into_iter().filter(|mistake| !about_others(mistake) && !doubtful(mistake)).collect();
         assert_eq!(wrong, Vec::<String>::new(), "{}:\n{}", path.display(), shown(&import));
     }
 }
@@ -233,8 +238,20 @@ fn an_imported_rule_set_judges_as_the_service_is_documented() {
     let findings = |spf: &str, dmarc: &str| findings(spf, dmarc);
     let big = format!("Subject: hello\n\n{}\n", "x".repeat(2000));
     for (mail_from, recipients, mail, found, expected) in [
-        ("a@b.example", &["bob@acme.example"][..], "Subject: hi\n\n", findings("pass", "none"), "outside deliver | inside(bob@acme.example)+X-Outside: 1 | planned"),
-        ("BOSS@acme.example", &["bob@acme.example"], "Subject: hi\n\n", findings("pass", "none"), "deliver | inside(bob@acme.example) | planned"),
+        (
+            "a@b.example",
+            &["bob@acme.example"][..],
+            "Subject: hi\n\n",
+            findings("pass", "none"),
+            "outside deliver | inside(bob@acme.example)+X-Outside: 1 | planned",
+        ),
+        (
+            "BOSS@acme.example",
+            &["bob@acme.example"],
+            "Subject: hi\n\n",
+            findings("pass", "none"),
+            "deliver | inside(bob@acme.example) | planned",
+        ),
         (
             "boss@acme.example",
             &["gone@acme.example", "bob@acme.example"],
@@ -242,9 +259,21 @@ fn an_imported_rule_set_judges_as_the_service_is_documented() {
             findings("pass", "none"),
             "leavers deliver | inside(bob@acme.example) | dropped planned",
         ),
-        ("boss@acme.example", &["bob@acme.example"], &big, findings("pass", "none"), "big deliver | inside(bob@acme.example)+X-Big: yes | planned"),
+        (
+            "boss@acme.example",
+            &["bob@acme.example"],
+            &big,
+            findings("pass", "none"),
+            "big deliver | inside(bob@acme.example)+X-Big: yes | planned",
+        ),
         ("boss@acme.example", &["bob@acme.example"], "Subject: a Prize\n\n", findings("fail", "none"), "spam |  | dropped"),
-        ("boss@acme.example", &["bob@acme.example"], "Subject: a Prize\n\n", findings("softfail", "none"), "deliver | inside(bob@acme.example) | planned"),
+        (
+            "boss@acme.example",
+            &["bob@acme.example"],
+            "Subject: a Prize\n\n",
+            findings("softfail", "none"),
+            "deliver | inside(bob@acme.example) | planned",
+        ),
         (
             "boss@acme.example",
             &["bob@acme.example"],
@@ -295,7 +324,10 @@ fn a_policy_that_asks_who_is_not_in_a_list_is_turned_round() {
 
 #[test]
 fn half_a_rule_is_off() {
-    let import = of_text("x.json", r#"{"RuleSetName": "s", "Rules": [{"Actions": [{"ReplaceRecipient": {}}]}, {"Name": "Rule-1", "Actions": [{"Drop": {}}]}]}"#);
+    let import = of_text(
+        "x.json",
+        r#"{"RuleSetName": "s", "Rules": [{"Actions": [{"ReplaceRecipient": {}}]}, {"Name": "Rule-1", "Actions": [{"Drop": {}}]}]}"#,
+    );
     let rules = &import.files.iter().find(|file| file.path == "rules/s.yaml").unwrap().text;
     assert!(import.lost.len() == 1 && rules.contains("mode: off") && rules.contains("name: Rule-1-2"), "{rules}");
 }
@@ -311,9 +343,18 @@ fn bad_input_is_refused_in_bounded_time() {
         "${P}".repeat(100_000),
         "x".repeat(100_000)
     );
-    let circle: String = (0..60).map(|n| format!("  C{n}: {{ Fn::And: [{{ Condition: C{m} }}, {{ Condition: C{m} }}] }}\n", m = n + 1)).collect();
-    let circle = format!("Conditions:\n{circle}Resources:\n  R:\n    Type: AWS::SES::MailManagerArchive\n    Condition: C0\n    Properties: {{}}\n");
-    for (name, text) in [("x.json", nested), ("x.json", many), ("x.json", "{\"a\": ".to_owned()), ("x.yaml", bomb), ("x.yaml", "\u{0}\u{1}".to_owned()), ("x.json", String::new())] {
+    let circle: String =
+        (0..60).map(|n| format!("  C{n}: {{ Fn::And: [{{ Condition: C{m} }}, {{ Condition: C{m} }}] }}\n", m = n + 1)).collect();
+    let circle =
+        format!("Conditions:\n{circle}Resources:\n  R:\n    Type: AWS::SES::MailManagerArchive\n    Condition: C0\n    Properties: {{}}\n");
+    for (name, text) in [
+        ("x.json", nested),
+        ("x.json", many),
+        ("x.json", "{\"a\": ".to_owned()),
+        ("x.yaml", bomb),
+        ("x.yaml", "\u{0}\u{1}".to_owned()),
+        ("x.json", String::new()),
+    ] {
         let import = of_text(name, &text);
         assert!(import.report.errors() > 0 && import.report.render(Format::Text, false).len() < 10_000_000, "{name} {text:.60}");
     }

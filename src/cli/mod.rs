@@ -4,6 +4,7 @@ mod demo;
 mod diff;
 mod doctor;
 mod explain;
+mod export;
 mod import;
 mod queue;
 mod replay;
@@ -36,6 +37,8 @@ enum Command {
     Explain(Box<explain::Args>),
     /// Makes a deployment of what Amazon SES Mail Manager holds.
     Import(import::Args),
+    /// Writes the deployment as Amazon SES Mail Manager would have it.
+    Export(export::Args),
     /// Looks at relays step by step, and prints what to set up at their providers.
     Doctor(doctor::Args),
     /// Looks at mail that waits, tries it again, sets it aside, drops it.
@@ -63,6 +66,7 @@ pub fn main() -> ExitCode {
         Command::Schema(args) => schema::run(&args),
         Command::Explain(args) => explain::run(*args),
         Command::Import(args) => import::run(args),
+        Command::Export(args) => export::run(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Queue(args) => queue::run(args),
         Command::Replay(args) => replay::run(&args),

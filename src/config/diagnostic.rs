@@ -137,6 +137,8 @@ codes! {
     SecretInline = "secret-inline", Error;
     /// A feature that this version does not have.
     NotAvailable = "not-available", Error;
+    /// Amazon SES Mail Manager cannot express it.
+    MailManager = "mail-manager", Error;
     /// Keys that exclude or need each other.
     Conflict = "conflict", Error;
     /// Bits behind the prefix length are set and do not count.

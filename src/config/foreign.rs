@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use granit_parser::{Event, Parser, ScalarStyle, Tag};
 
 use super::diagnostic::{Code, Sink};
-use super::files::Reader;
+use super::files::{Contents, Reader};
 use super::source::Span;
 use super::tree::{Entry, Node, Value, plain};
 use crate::limits::{FOREIGN_DEPTH_MAX, FOREIGN_FILE_BYTES_MAX, FOREIGN_VALUES_MAX};
@@ -27,7 +27,7 @@ impl ForeignFile {
     /// Reads a file; what is wrong with it is reported with what comes of it.
     pub fn read(path: &Path) -> Self {
         let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        Self::of(stem, Reader::default().read(path, FOREIGN_FILE_BYTES_MAX))
+        Self::of(stem, Reader::default().add(Contents::default().read(path, FOREIGN_FILE_BYTES_MAX)))
     }
 
     /// Takes a text under the name of a file.

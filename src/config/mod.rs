@@ -44,6 +44,7 @@ pub use microsoft_host::{Certainty, DerivedHost, microsoft_host};
 pub use render::Format;
 pub use report::{Compat, Options, Report};
 pub use rulebook::{FilePlaces, JudgedEndpoint, Rulebook, RulebookFiles, TlsUse, UsedBy, rulebook};
+pub(crate) use workspace::{Kind, read};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

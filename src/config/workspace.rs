@@ -103,6 +103,33 @@ impl Document {
     }
 }
 
+/// A file as it was read and checked, for those who carry it elsewhere.
+#[derive(Debug)]
+pub(crate) struct ReadFile {
+    pub(crate) kind: Kind,
+    /// The file's stem.
+    pub(crate) name: String,
+    pub(crate) tree: Node,
+    pub(crate) sink: Sink,
+}
+
+/// Reads a deployment with its policies and rule sets; what is wrong is in the sinks. Files that cannot be made sense of come as sinks alone.
+pub(crate) fn read(gateway_yaml: &Path, now: OffsetDateTime) -> (Vec<ReadFile>, Vec<Sink>) {
+    let path = std::path::absolute(gateway_yaml).unwrap_or_else(|_| gateway_yaml.to_owned());
+    let root = path.parent().unwrap_or(Path::new("/")).to_owned();
+    let wanted = files::below(&root).unwrap_or_default().into_iter().chain([path]).collect();
+    let mut workspace = Workspace::of_files(Some(root), &wanted, Contents::default());
+    workspace.build(None, now);
+    let (mut read, mut others) = (Vec::new(), workspace.others);
+    for document in workspace.gateway.into_iter().chain(workspace.documents) {
+        match document {
+            Document { kind: Some(kind), name, sink, tree: Some(tree), .. } => read.push(ReadFile { kind, name, tree, sink }),
+            Document { sink, .. } => others.push(sink),
+        }
+    }
+    (read, others)
+}
+
 /// A deployment with its policies and rule sets.
 #[derive(Debug, Default)]
 pub(crate) struct Workspace {

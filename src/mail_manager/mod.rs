@@ -5,6 +5,7 @@
 
 mod carry;
 mod check;
+pub mod export;
 mod intrinsics;
 pub mod model;
 mod read;

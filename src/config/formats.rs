@@ -8,6 +8,7 @@ use ipnet::{IpNet, Ipv4Net};
 use super::diagnostic::Code;
 use super::relay_formats;
 use super::suggest::suggest;
+use super::test_formats;
 
 use crate::limits::DNSBL_ZONE_BYTES_MAX;
 use crate::message::{a_labels, is_field_name};
@@ -58,6 +59,10 @@ pub(crate) fn check(format: &str, text: &str) -> Result<Option<Mistake>, Mistake
         "status-code" => status(text).map(drop)?,
         "address" => address(text).map(drop)?,
         "map-address" => map_address(text).map(drop)?,
+        "sender-address" => test_formats::sender_address(text).map(drop)?,
+        "expected-recipient" if text != "*" => address(text).map(drop)?,
+        "date-time" => test_formats::date_time(text).map(drop)?,
+        "dns-question" => test_formats::dns_question(text)?,
         "header-name" => header_name(text)?,
         "template" => template(text).map(drop)?,
         "pin" => relay_formats::pin(text).map(drop)?,

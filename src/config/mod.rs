@@ -15,10 +15,12 @@ mod proofs;
 mod reference;
 mod relay_formats;
 mod render;
+mod rule_tests;
 mod rulebook;
 mod shape;
 mod source;
 mod suggest;
+mod test_formats;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -30,6 +32,10 @@ pub use edge::Limits;
 pub use envelope::{CallAhead, CallAheadRelays, SrsConfig};
 pub use microsoft_host::{Certainty, DerivedHost, microsoft_host};
 pub use render::Format;
+pub use rule_tests::{
+    Expectation, ExpectedHeader, ExpectedOutcome, ExpectedReply, ExpectedStep, GivenMessage, MadeMessage, PolicyVerdict, ReplyOf, RuleTest,
+    Stage, TestFile, TestGiven, TestSuite, tests_below,
+};
 pub use rulebook::{FilePlaces, JudgedEndpoint, Rulebook, RulebookFiles, TlsUse, UsedBy, rulebook};
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -93,6 +99,10 @@ pub enum CheckError {
     Unreadable(PathBuf, String),
     /// The folder holds no YAML file.
     Nothing(PathBuf),
+    /// There are no tests below it.
+    NoTests(PathBuf),
+    /// There is no `gateway.yaml` above it.
+    NoDeployment(PathBuf),
 }
 
 impl fmt::Display for CheckError {
@@ -100,6 +110,8 @@ impl fmt::Display for CheckError {
         match self {
             Self::Unreadable(path, why) => write!(f, "{}: {why}", path.display()),
             Self::Nothing(path) => write!(f, "{}: there is no YAML file in this folder", path.display()),
+            Self::NoTests(path) => write!(f, "{}: there are no tests in this folder; they are kept in `rules/tests`", path.display()),
+            Self::NoDeployment(path) => write!(f, "{}: there is no gateway.yaml in the folders above", path.display()),
         }
     }
 }

@@ -5,6 +5,7 @@ mod doctor;
 mod explain;
 mod queue;
 mod run;
+mod test;
 mod validate;
 
 use std::io::{self, IsTerminal};
@@ -28,6 +29,8 @@ enum Command {
     Validate(validate::Args),
     /// Judges one message and shows everything that was looked at.
     Explain(Box<explain::Args>),
+    /// Tests rule sets and policies with messages that stand in files.
+    Test(test::Args),
     /// Looks at relays step by step, and prints what to set up at their providers.
     Doctor(doctor::Args),
     /// Looks at mail that waits, tries it again, sets it aside, drops it.
@@ -51,6 +54,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(args),
         Command::Validate(args) => validate::run(args),
         Command::Explain(args) => explain::run(*args),
+        Command::Test(args) => test::run(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Queue(args) => queue::run(args),
         Command::Demo(args) => demo::run(args),

@@ -128,7 +128,7 @@ pub struct MadeMessage {
 }
 
 impl GivenMessage {
-    /// The message as a client would send it: every line ends with CRLF.
+    /// The message; the lines of a file end as they end there.
     ///
     /// # Errors
     /// Why the file cannot be read.
@@ -142,28 +142,10 @@ impl GivenMessage {
                 if u64::try_from(bytes.len()).is_ok_and(|length| length > TEST_MESSAGE_BYTES_MAX) {
                     return Err(format!("{}: larger than {} MiB", shown.display(), TEST_MESSAGE_BYTES_MAX >> 20));
                 }
-                Ok(with_crlf(bytes).into())
+                Ok(bytes.into())
             }
         }
     }
-}
-
-/// Files are kept with the line ends of the system, often; a client sends CRLF (RFC 5321 §2.3.8).
-fn with_crlf(bytes: Vec<u8>) -> Vec<u8> {
-    let bare = |at: usize| at == 0 || bytes.get(at.saturating_sub(1)) != Some(&b'\r');
-    let count = memchr::memchr_iter(b'\n', &bytes).filter(|at| bare(*at)).count();
-    if count == 0 {
-        return bytes;
-    }
-    let mut out = Vec::with_capacity(bytes.len().saturating_add(count));
-    let mut begin = 0;
-    for at in memchr::memchr_iter(b'\n', &bytes).filter(|at| bare(*at)) {
-        out.extend_from_slice(bytes.get(begin..at).unwrap_or_default());
-        out.push(b'\r');
-        begin = at;
-    }
-    out.extend_from_slice(bytes.get(begin..).unwrap_or_default());
-    out
 }
 
 /// What is to become of a recipient; what is `None` is not compared.
@@ -309,18 +291,6 @@ impl ReplyOf {
             Self::Gateway => "gateway",
             Self::Spool => "spool",
             Self::Relay => "relay",
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_line_of_a_file_ends_with_crlf() {
-        for (text, expected) in [("", ""), ("a\n\nb", "a\r\n\r\nb"), ("a\r\nb\n", "a\r\nb\r\n"), ("\n", "\r\n"), ("\r\r\n", "\r\r\n")] {
-            assert_eq!(with_crlf(text.into()), expected.as_bytes(), "{text:?}");
         }
     }
 }

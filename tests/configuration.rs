@@ -170,7 +170,8 @@ fn tests_of_rules_are_no_rule_sets() {
     let text = fs::read_to_string(repository().join("gateway.yaml")).unwrap();
     let folder = deployment(&text);
     fs::create_dir_all(folder.path().join("rules/tests")).unwrap();
-    fs::write(folder.path().join("rules/tests/inbound.yaml"), "endpoint: mx\ntests: []\n").unwrap();
+    let test = "  - { name: a, given: { recipients: [a@acme.org] }, expect: { \"*\": { outcome: Drop } } }";
+    fs::write(folder.path().join("rules/tests/inbound.yaml"), format!("endpoint: mx\ntests:\n{test}\n")).unwrap();
     for path in ["", "rules"] {
         let report = config::check(&[folder.path().join(path)]).unwrap();
         assert!(report.diagnostics.is_empty(), "{}", report.render(Format::Text, false));

@@ -52,9 +52,9 @@ fn lay_out(folder: &Path, files: &BTreeMap<String, String>) {
     }
 }
 
+/// The files of a folder; those of tests are about the shipped deployment, not about that of a page.
 fn copy(from: &Path, to: &Path) {
-    for entry in fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
+    for path in fs::read_dir(from).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file()) {
         write(&to.join(path.file_name().unwrap()), &fs::read_to_string(&path).unwrap());
     }
 }

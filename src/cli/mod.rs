@@ -10,6 +10,7 @@ mod queue;
 mod replay;
 mod run;
 mod schema;
+mod test;
 mod validate;
 
 use std::io::{self, IsTerminal};
@@ -39,6 +40,8 @@ enum Command {
     Import(import::Args),
     /// Writes the deployment as Amazon SES Mail Manager would have it.
     Export(export::Args),
+    /// Tests rule sets and policies with messages that stand in files.
+    Test(test::Args),
     /// Looks at relays step by step, and prints what to set up at their providers.
     Doctor(doctor::Args),
     /// Looks at mail that waits, tries it again, sets it aside, drops it.
@@ -67,6 +70,7 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::run(*args),
         Command::Import(args) => import::run(args),
         Command::Export(args) => export::run(args),
+        Command::Test(args) => test::run(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Queue(args) => queue::run(args),
         Command::Replay(args) => replay::run(&args),

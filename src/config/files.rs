@@ -226,7 +226,7 @@ pub(crate) fn root_above(path: &Path) -> Option<PathBuf> {
     start.ancestors().find(|folder| folder.join("gateway.yaml").is_file()).map(Path::to_owned)
 }
 
-/// The YAML files that a path means, sorted: the file itself, or those of a folder and its `policies` and `rules`.
+/// The YAML files that a path means, sorted: the file itself, or those of a folder and its `policies` and `rules`, tests included.
 pub(crate) fn below(path: &Path) -> Result<Vec<PathBuf>, CheckError> {
     let unreadable = |error: io::Error| CheckError::Unreadable(path.to_owned(), why(&error));
     if path == Path::new("-") {
@@ -275,8 +275,7 @@ impl Walk {
         for entry in entries {
             let name = entry.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             if entry.is_dir() {
-                let interesting =
-                    if deployment { matches!(name, "rules" | "policies") } else { !is_folder(folder, "rules") || name != "tests" };
+                let interesting = !deployment || matches!(name, "rules" | "policies");
                 // Eight folders deep nobody keeps a deployment.
                 if interesting && !name.starts_with('.') && depth < 8 {
                     self.folder(&entry, depth.saturating_add(1))?;
@@ -287,6 +286,12 @@ impl Walk {
         }
         Ok(())
     }
+}
+
+/// Whether a file is one of tests: it is somewhere below `rules/tests`.
+pub(crate) fn is_of_tests(path: &Path) -> bool {
+    let mut folders = path.ancestors().skip(1);
+    folders.any(|folder| is_folder(folder, "tests") && folder.parent().is_some_and(|parent| is_folder(parent, "rules")))
 }
 
 /// Whether a file counts as YAML, by either of the usual endings.

@@ -10,6 +10,7 @@ use super::relay_formats;
 use super::scalar;
 use super::source::Span;
 use super::suggest::suggest;
+use super::test_formats;
 
 use crate::limits::DNSBL_ZONE_BYTES_MAX;
 use crate::message::{a_labels, is_field_name};
@@ -93,6 +94,10 @@ pub(crate) fn check(format: &str, text: &str) -> Result<Option<Mistake>, Mistake
         "status-code" => status(text).map(drop)?,
         "address" => address(text).map(drop)?,
         "map-address" => map_address(text).map(drop)?,
+        "sender-address" => test_formats::sender_address(text).map(drop)?,
+        "expected-recipient" if text != "*" => address(text).map(drop)?,
+        "date-time" => test_formats::date_time(text).map(drop)?,
+        "dns-question" => test_formats::dns_question(text)?,
         "header-name" => header_name(text)?,
         "template" => template(text).map(drop)?,
         "pin" => relay_formats::pin(text).map(drop)?,

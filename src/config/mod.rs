@@ -23,11 +23,13 @@ mod reference;
 mod relay_formats;
 mod render;
 mod report;
+mod rule_tests;
 mod rulebook;
 mod scalar;
 pub(crate) mod shape;
 pub(crate) mod source;
 pub(crate) mod suggest;
+mod test_formats;
 #[cfg(test)]
 mod tests;
 pub(crate) mod tree;
@@ -43,6 +45,10 @@ pub use mend::{Mended, MendedFile, mend};
 pub use microsoft_host::{Certainty, DerivedHost, microsoft_host};
 pub use render::Format;
 pub use report::{Compat, Options, Report};
+pub use rule_tests::{
+    Expectation, ExpectedHeader, ExpectedOutcome, ExpectedReply, ExpectedStep, GivenMessage, MadeMessage, PolicyVerdict, ReplyOf, RuleTest,
+    Stage, TestFile, TestGiven, TestSuite, tests_below,
+};
 pub use rulebook::{FilePlaces, JudgedEndpoint, Rulebook, RulebookFiles, TlsUse, UsedBy, rulebook};
 pub(crate) use workspace::{Kind, read};
 
@@ -124,6 +130,10 @@ pub enum CheckError {
     TooMany(PathBuf),
     /// What is on standard input has no name and no folder, which say what a file is.
     StandardInput,
+    /// There are no tests below it.
+    NoTests(PathBuf),
+    /// There is no `gateway.yaml` above it.
+    NoDeployment(PathBuf),
 }
 
 impl fmt::Display for CheckError {
@@ -135,6 +145,8 @@ impl fmt::Display for CheckError {
                 write!(f, "{}: there are more than {} files below this folder", path.display(), crate::limits::CONFIGURATION_FILES_MAX)
             }
             Self::StandardInput => write!(f, "standard input cannot be checked: name a file, for its name and folder say what it is"),
+            Self::NoTests(path) => write!(f, "{}: there are no tests in this folder; they are kept in `rules/tests`", path.display()),
+            Self::NoDeployment(path) => write!(f, "{}: there is no gateway.yaml in the folders above", path.display()),
         }
     }
 }

@@ -12,6 +12,7 @@ use serde_json::Value as Json;
 
 use super::model::deployment::DeploymentFile;
 use super::model::policy::PolicyFile;
+use super::model::rule_tests::TestsFile;
 use super::model::rules::RuleSetFile;
 use crate::limits;
 
@@ -25,6 +26,7 @@ fn the_reference_says_what_the_models_say() {
         ("gateway.yaml", tables::<DeploymentFile>("gateway.yaml", &mut described)),
         ("policies", tables::<PolicyFile>("policies/NAME.yaml", &mut described)),
         ("rules", tables::<RuleSetFile>("rules/NAME.yaml", &mut described)),
+        ("tests", tables::<TestsFile>("rules/tests/NAME.yaml", &mut described)),
     ] {
         made = with_block(&made, name, &tables);
     }
@@ -69,6 +71,15 @@ const HEADINGS: &[(&str, &str)] = &[
     ("DmarcPolicyTest", "Tests of a DMARC policy"),
     ("AnalysisTest", "Tests of an analysis"),
     ("Action", "Actions"),
+    ("Test", "Tests"),
+    ("Given", "What is given in a test"),
+    ("GivenCertificate", "A client certificate in a test"),
+    ("MadeMessage", "A message in a test"),
+    ("MadeAttachment", "An attachment in a test"),
+    ("Expected", "What is expected of a recipient"),
+    ("Outcome", "Outcomes"),
+    ("ExpectedStep", "An expected delivery"),
+    ("ReplyTest", "An expected reply"),
 ];
 
 /// Defaults that no type says.

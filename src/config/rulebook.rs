@@ -132,7 +132,8 @@ pub enum UsedBy {
 pub fn rulebook(gateway_yaml: &Path) -> Result<(Rulebook, Report), Report> {
     let path = std::path::absolute(gateway_yaml).unwrap_or_else(|_| gateway_yaml.to_owned());
     let root = path.parent().unwrap_or(Path::new("/")).to_owned();
-    let wanted = super::files::below(&root).unwrap_or_default().into_iter().chain([path]).collect();
+    let found = super::files::below(&root).unwrap_or_default().into_iter().filter(|file| !super::files::is_of_tests(file));
+    let wanted = found.chain([path]).collect();
     Workspace::of_files(Some(root), &wanted, Contents::default()).rulebook(OffsetDateTime::now_utc())
 }
 

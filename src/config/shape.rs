@@ -477,7 +477,7 @@ fn variants(schema: &Json) -> Vec<Variant<'_>> {
 
 /// Which names a format stands for.
 fn reference_kind(format: &str) -> Option<&'static str> {
-    ["relay", "address-list", "ip-list", "archive", "analyzer", "mailbox", "policy", "rule-set"]
+    ["endpoint", "relay", "address-list", "ip-list", "archive", "analyzer", "mailbox", "policy", "rule-set"]
         .into_iter()
         .find(|kind| format.strip_suffix("-name") == Some(*kind))
 }

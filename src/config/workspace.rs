@@ -9,13 +9,16 @@ use time::OffsetDateTime;
 use super::build::Defined;
 use super::build::deployment::{Deployment, Judging, ListPath};
 use super::build::lists::Lists;
+use super::build::rule_tests::Testable;
 use super::build::{self};
 use super::diagnostic::{Code, Sink};
 use super::files::{self, Contents, Reader};
 use super::model::deployment::DeploymentFile;
 use super::model::policy::PolicyFile;
+use super::model::rule_tests::TestsFile;
 use super::model::rules::RuleSetFile;
 use super::parallel::side_by_side;
+use super::rule_tests::TestFile;
 use super::rulebook::{FilePlaces, RulebookFiles, is_about_serving};
 use super::scalar;
 use super::shape::Shape;
@@ -33,6 +36,7 @@ pub(crate) enum Kind {
     Deployment,
     Policy,
     RuleSet,
+    Tests,
 }
 
 impl Kind {
@@ -40,10 +44,12 @@ impl Kind {
         static DEPLOYMENT: LazyLock<Shape> = LazyLock::new(Shape::of::<DeploymentFile>);
         static POLICY: LazyLock<Shape> = LazyLock::new(Shape::of::<PolicyFile>);
         static RULE_SET: LazyLock<Shape> = LazyLock::new(Shape::of::<RuleSetFile>);
+        static TESTS: LazyLock<Shape> = LazyLock::new(Shape::of::<TestsFile>);
         match self {
             Self::Deployment => &DEPLOYMENT,
             Self::Policy => &POLICY,
             Self::RuleSet => &RULE_SET,
+            Self::Tests => &TESTS,
         }
     }
 
@@ -55,11 +61,14 @@ impl Kind {
         if files::is_folder(folder, "policies") {
             return Some(Self::Policy);
         }
-        files::is_folder(folder, "rules").then_some(Self::RuleSet)
+        if files::is_folder(folder, "rules") {
+            return Some(Self::RuleSet);
+        }
+        files::is_of_tests(path).then_some(Self::Tests)
     }
 
     fn of_content(tree: &Node) -> Option<Self> {
-        [("endpoints", Self::Deployment), ("rules", Self::RuleSet), ("default", Self::Policy)]
+        [("endpoints", Self::Deployment), ("tests", Self::Tests), ("rules", Self::RuleSet), ("default", Self::Policy)]
             .into_iter()
             .find(|(key, _)| tree.get(key).is_some())
             .map(|(_, kind)| kind)
@@ -72,6 +81,8 @@ struct Document {
     kind: Option<Kind>,
     /// The file's stem.
     name: String,
+    /// Where it is.
+    folder: PathBuf,
     sink: Sink,
     tree: Option<Node>,
     /// Whether its mistakes are asked for, or only what it defines and uses.
@@ -99,7 +110,8 @@ impl Document {
                 .help(format!("rename it to `{name}`"));
         }
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        Self { kind, name, sink, tree, wanted }
+        let folder = path.parent().unwrap_or(Path::new("/")).to_owned();
+        Self { kind, name, folder, sink, tree, wanted }
     }
 }
 
@@ -155,6 +167,18 @@ struct Built {
     deployment: Deployment,
     policies: BTreeMap<String, Arc<Policy>>,
     rule_sets: BTreeMap<String, Arc<RuleSet>>,
+    tests: Vec<TestFile>,
+}
+
+/// A deployment's tests, and what they judge by.
+#[derive(Debug)]
+pub(crate) struct Tested {
+    /// What messages are judged by, or the mistakes that stand against it.
+    pub(crate) rulebook: Result<Rulebook, Report>,
+    /// The tests without mistakes.
+    pub(crate) files: Vec<TestFile>,
+    /// The mistakes of tests.
+    pub(crate) report: Report,
 }
 
 impl Workspace {
@@ -191,13 +215,16 @@ impl Workspace {
         }
         let asked_for = wanted.iter().filter(|file| Some(*file) != gateway.as_ref());
         let mut files: Vec<(PathBuf, bool)> = asked_for.map(|file| (file.clone(), true)).collect();
-        // Whether something of the deployment is used can only be said when all that might use it is read.
+        // Whether something of the deployment is used can only be said when all that might use it is read; tests name rules of all sets.
+        let has_tests = files.iter().any(|(file, _)| files::is_of_tests(file));
         if let Some(root) = &root
-            && gateway.as_ref().is_some_and(|gateway| wanted.contains(gateway))
+            && (has_tests || gateway.as_ref().is_some_and(|gateway| wanted.contains(gateway)))
         {
             for folder in ["policies", "rules"] {
                 let others = files::below(&root.join(folder)).unwrap_or_default();
-                files.extend(others.into_iter().filter(|file| !wanted.contains(file)).map(|file| (file, false)));
+                files.extend(
+                    others.into_iter().filter(|file| !wanted.contains(file) && !files::is_of_tests(file)).map(|file| (file, false)),
+                );
             }
         }
         workspace.documents = workspace.open_all(files);
@@ -249,6 +276,21 @@ impl Workspace {
     /// What messages are judged by, when there is no error that matters to it.
     pub(crate) fn rulebook(mut self, now: OffsetDateTime) -> Result<(Rulebook, Report), Report> {
         let built = self.build(None, now);
+        self.judged_by(built)
+    }
+
+    /// The tests among the files, with what they judge by. Mistakes of one test are no obstacle to the others.
+    pub(crate) fn tested(mut self, now: OffsetDateTime) -> Tested {
+        let mut built = self.build(None, now);
+        let files = std::mem::take(&mut built.tests);
+        let (tests, others) = std::mem::take(&mut self.documents).into_iter().partition(|document| document.kind == Some(Kind::Tests));
+        self.documents = others;
+        let tests: Vec<Document> = tests;
+        let report = Report::new(tests.into_iter().filter(|document| document.wanted).map(|document| document.sink));
+        Tested { rulebook: self.judged_by(built).map(|(rulebook, _)| rulebook), files, report }
+    }
+
+    fn judged_by(mut self, built: Built) -> Result<(Rulebook, Report), Report> {
         let judging = match &mut self.gateway {
             Some(Document { tree: Some(tree), sink, .. }) => build::deployment::judging(tree, sink),
             _ => BTreeMap::new(),
@@ -259,7 +301,7 @@ impl Workspace {
             let of_kind = match kind {
                 Some(Kind::Policy) => &mut files.policies,
                 Some(Kind::RuleSet) => &mut files.rule_sets,
-                Some(Kind::Deployment) | None => continue,
+                Some(Kind::Deployment | Kind::Tests) | None => continue,
             };
             of_kind.extend(tree.take().map(|tree| (name.clone(), FilePlaces::new(tree, sink.source()))));
         }
@@ -308,8 +350,8 @@ impl Workspace {
                     let rules = build::rules::build(&document.name, tree, defined, &mut document.sink)?;
                     Some((document.name.clone(), Judged::RuleSet(Arc::new(rules))))
                 }
-                // A second deployment under a name of its own: its shape is all that can be said of it.
-                Some(Kind::Deployment) | None => None,
+                // A second deployment under a name of its own: its shape is all that can be said of it. Tests need all that is built here.
+                Some(Kind::Deployment | Kind::Tests) | None => None,
             }
         });
         for (name, judged) in judged.into_iter().flatten() {
@@ -318,10 +360,28 @@ impl Workspace {
                 Judged::RuleSet(rules) => drop(built.rule_sets.insert(name, rules)),
             }
         }
+        self.tests(&mut built);
         for (file, content) in std::mem::take(&mut built.deployment.files) {
             self.reader.add_file(file, &content);
         }
         built
+    }
+
+    /// Builds the tests.
+    fn tests(&mut self, built: &mut Built) {
+        let endpoints = self.gateway.as_ref().and_then(|gateway| gateway.tree.as_ref()?.get("endpoints")).map(Node::entries);
+        let judged = |node: &Node| Some((node.get("policy")?.text()?.to_owned(), node.get("rules")?.text()?.to_owned()));
+        let endpoints = endpoints.unwrap_or_default().iter().filter_map(|entry| Some((entry.key.clone(), judged(&entry.value)?))).collect();
+        let testable = Testable {
+            endpoints: &endpoints,
+            policies: &built.policies,
+            rule_sets: &built.rule_sets,
+            analyzers: &built.deployment.analyzers,
+        };
+        for document in self.documents.iter_mut().filter(|document| document.kind == Some(Kind::Tests)) {
+            let Some(tree) = &document.tree else { continue };
+            built.tests.extend(build::rule_tests::build(tree, &document.folder, testable, &mut document.sink));
+        }
     }
 
     /// Reads the lists, when the deployment itself is asked for.
@@ -436,8 +496,13 @@ impl Workspace {
         let readable = self.documents.iter().all(|document| document.tree.is_some());
         let Some(gateway) = self.gateway.as_mut().filter(|gateway| gateway.wanted && readable) else { return };
         let Some(tree) = &gateway.tree else { return };
-        let used: BTreeSet<(&str, &str)> =
-            self.documents.iter().flat_map(|document| &document.sink.references).map(|used| (used.kind, used.name.as_str())).collect();
+        let used: BTreeSet<(&str, &str)> = self
+            .documents
+            .iter()
+            .filter(is_judged_by)
+            .flat_map(|document| &document.sink.references)
+            .map(|used| (used.kind, used.name.as_str()))
+            .collect();
         for (kind, section) in [("relay", "relays"), ("address-list", "address_lists"), ("ip-list", "ip_lists"), ("analyzer", "analyzers")]
         {
             for entry in tree.get(section).map(Node::entries).unwrap_or_default() {
@@ -453,8 +518,14 @@ impl Workspace {
     }
 }
 
+/// What only a test names is not used.
+fn is_judged_by(document: &&Document) -> bool {
+    document.kind != Some(Kind::Tests)
+}
+
 /// Kinds of names that `gateway.yaml` defines, and under which key.
 const SECTIONS: &[(&str, &str)] = &[
+    ("endpoint", "endpoints"),
     ("relay", "relays"),
     ("address-list", "address_lists"),
     ("ip-list", "ip_lists"),
@@ -473,7 +544,7 @@ fn is_file_name(name: &str) -> bool {
 }
 
 fn rulebook(built: Built, judging: BTreeMap<String, Judging>, hash: String, files: RulebookFiles) -> Option<Rulebook> {
-    let Built { deployment, policies, rule_sets } = built;
+    let Built { deployment, policies, rule_sets, .. } = built;
     let mut endpoints = BTreeMap::new();
     for (name, Judging { used_by, policy, rules, delivery, tls, looks_ahead }) in judging {
         let name: Arc<str> = Arc::from(name);
@@ -497,7 +568,7 @@ fn rulebook(built: Built, judging: BTreeMap<String, Judging>, hash: String, file
 }
 
 fn snapshot(built: Built, hash: String, files: Vec<PathBuf>) -> Option<Snapshot> {
-    let Built { deployment, policies, rule_sets } = built;
+    let Built { deployment, policies, rule_sets, .. } = built;
     let mut endpoints = BTreeMap::new();
     for (name, endpoint) in deployment.endpoints {
         let name: Arc<str> = Arc::from(name);

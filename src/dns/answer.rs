@@ -60,6 +60,11 @@ impl Answer {
             }
             Kind::Tlsa => Data::Tlsa(records.filter_map(tlsa).collect()),
         };
+        Self::of(data)
+    }
+
+    /// These records.
+    pub(super) fn of(data: Data) -> Self {
         let told = data.told();
         Self { data, exists: true, told, is_secure: false, canonical: None }
     }

@@ -51,6 +51,8 @@ pub struct Examiner {
     dns: Dns,
     analyzers: Analyzers,
     log: Log,
+    /// Seconds since 1970 that are taken for the present; `None`: those of the clock.
+    now: Option<u64>,
 }
 
 /// What one examination has found of authentication.
@@ -65,12 +67,18 @@ struct Verdicts {
 impl Examiner {
     /// Asks nothing yet.
     pub fn new(dns: Dns, analyzers: BTreeMap<Arc<str>, AnalyzerConfig>, log: Log) -> Self {
-        Self { dns, analyzers: Analyzers::new(analyzers), log }
+        Self { dns, analyzers: Analyzers::new(analyzers), log, now: None }
+    }
+
+    /// The same at a time of its own, which the dates of signatures are compared with.
+    #[must_use]
+    pub fn at(self, unix_seconds: u64) -> Self {
+        Self { now: Some(unix_seconds), ..self }
     }
 
     /// The examiner of a new configuration; analyzers that it does not change go on with their connections.
     pub fn renewed(&self, analyzers: BTreeMap<Arc<str>, AnalyzerConfig>) -> Self {
-        Self { dns: self.dns.clone(), analyzers: self.analyzers.renewed(analyzers), log: self.log.clone() }
+        Self { dns: self.dns.clone(), analyzers: self.analyzers.renewed(analyzers), log: self.log.clone(), now: self.now }
     }
 
     /// Finds out what is needed and not known yet. Afterwards `findings` has every need but those of a message where there is none.
@@ -100,7 +108,7 @@ impl Examiner {
         let wants = |need: Need| needs.contains(&need);
         let signed = subject.original.filter(|_| wants(Need::Dkim) || wants(Need::Dmarc) || wants(Need::Arc)).map(Signed::parse);
         let author = signed.as_ref().and(subject.original).map(Author::read);
-        let now = unix_seconds();
+        let now = self.now.unwrap_or_else(unix_seconds);
         let signed = signed.as_ref().zip(author.as_ref());
         let wants_dmarc = wants(Need::Dmarc) && signed.is_some();
         let sender = spf::Sender {

@@ -26,6 +26,10 @@ pub const FIX_ROUNDS_MAX: usize = 10;
 pub const REGEX_BYTES_MAX: usize = 1024 * 1024;
 /// Levels of the domain in a `*.domain` entry of an address list (Mail Manager: 2 to 9).
 pub const LIST_DOMAIN_LEVELS_MAX: usize = 9;
+/// The message of one test of rules. Far above what endpoints take.
+pub const TEST_MESSAGE_BYTES_MAX: u64 = 128 * 1024 * 1024;
+/// Tests of rules that are judged at a time: each may hold its message several times.
+pub const TESTS_AT_A_TIME_MAX: usize = 8;
 /// Nesting of any, all and not.
 pub const CONDITION_DEPTH_MAX: usize = 16;
 

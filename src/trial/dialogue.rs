@@ -306,8 +306,8 @@ impl<'t> Client<'t> {
             return Ok(());
         }
         let list = match (&self.rulebook.domains, &self.given.accepted_domains) {
-            (Domains::List(_), _) => self.rulebook.domains.clone(),
-            (Domains::Ses, Some(domains)) => Domains::List(domains.clone()),
+            (_, Some(domains)) => Domains::List(domains.clone()),
+            (Domains::List(_), None) => self.rulebook.domains.clone(),
             (Domains::Ses, None) => {
                 self.assume(format!("`{}` is a verified identity of the SES account", address.domain()));
                 return Ok(());

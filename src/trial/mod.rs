@@ -43,7 +43,7 @@ pub struct Given {
     pub findings: Findings,
     /// What the client says with SIZE; its real size unless given.
     pub declared_size: Option<u64>,
-    /// The verified identities where accepted domains are those of SES; without them every domain is taken for one.
+    /// Accepted domains instead of the rulebook's. Without them, where those are the verified identities of SES, every domain is one.
     pub accepted_domains: Option<Vec<Arc<str>>>,
 }
 

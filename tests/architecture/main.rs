@@ -154,6 +154,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     // The demonstration has a DNS server of its own.
     // The explanation shows what was judged.
+    // Tests of rules judge with answers of their own, and say which condition decided.
     (
         "cli",
         &[
@@ -161,17 +162,19 @@ const ARROWS: &[(&str, &[&str])] = &[
             "replay",
             "trial",
             "service",
-            "analysis",
+            "examination",
             "config",
+            "analysis",
+            "analyzers",
             "control",
-            "policy",
-            "rules",
-            "smtp",
             "dns",
             "relay",
+            "policy",
+            "rules",
             "secrets",
             "telemetry",
             "message",
+            "smtp",
             "limits",
         ],
     ),

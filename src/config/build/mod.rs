@@ -14,6 +14,7 @@ mod presets;
 mod relay_checks;
 mod relays;
 mod resolver;
+pub(crate) mod rule_tests;
 pub(crate) mod rules;
 mod srs;
 mod submission;

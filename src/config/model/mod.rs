@@ -14,6 +14,7 @@ pub(crate) mod deployment;
 pub(crate) mod edge;
 pub(crate) mod policy;
 pub(crate) mod relays;
+pub(crate) mod rule_tests;
 pub(crate) mod rules;
 pub(crate) mod srs;
 mod values;

@@ -80,6 +80,10 @@ text_format! {
     StatusCode(Status) = "status-code", formats::status;
     /// A mail address.
     MailAddress(crate::smtp::Address) = "address", formats::address;
+    /// A mail address, or nothing: the sender of bounces.
+    SenderAddress(crate::smtp::ReversePath) = "sender-address", crate::config::test_formats::sender_address;
+    /// A date and time: `2026-11-22T10:00:00Z`.
+    Instant(time::OffsetDateTime) = "date-time", crate::config::test_formats::date_time;
     /// The name of a header field.
     HeaderName(String) = "header-name", |text| formats::header_name(text).map(|()| text.to_owned());
     /// A text that may hold `{{ attribute }}`.
@@ -88,6 +92,8 @@ text_format! {
     Pin([u8; 32]) = "pin", crate::config::relay_formats::pin;
     /// A text without line breaks.
     Line(String) = "line", formats::line;
+    /// An endpoint of `gateway.yaml`.
+    EndpointName(String) = "endpoint-name", text;
     /// A relay of `gateway.yaml`.
     RelayName(String) = "relay-name", text;
     /// An address list of `gateway.yaml`.

@@ -48,6 +48,7 @@ pub fn export(gateway_yaml: &Path, target: Target, now: OffsetDateTime) -> Resul
         match file.kind {
             Kind::Deployment => made.extend(writer.deployment(&file.tree)),
             Kind::Policy => made.extend(writer.policy(&file.name, &file.tree).map(|policy| ((Resource::TrafficPolicy, file.name), policy))),
+            Kind::Tests => {}
             Kind::RuleSet => made.extend(writer.rule_set(&file.name, &file.tree).map(|rules| ((Resource::RuleSet, file.name), rules))),
         }
         sinks.push(sink);

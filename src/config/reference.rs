@@ -71,7 +71,7 @@ const HEADINGS: &[(&str, &str)] = &[
     ("DmarcPolicyTest", "Tests of a DMARC policy"),
     ("AnalysisTest", "Tests of an analysis"),
     ("Action", "Actions"),
-    ("Test", "Tests"),
+    ("Test", "A test"),
     ("Given", "What is given in a test"),
     ("GivenCertificate", "A client certificate in a test"),
     ("MadeMessage", "A message in a test"),

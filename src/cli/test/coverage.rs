@@ -119,6 +119,7 @@ impl Coverage {
             for (list, statements) in [(List::Deny, &policy.deny), (List::Allow, &policy.allow)] {
                 for (number, statement) in statements.iter().enumerate() {
                     if !file.matchable(&Place::Statement(list, number), &format!("statement `{}`", statement.name)) {
+                        statement.when.iter().for_each(|_| file.count_condition());
                         continue;
                     }
                     for (place, condition) in statement.when.iter().enumerate() {
@@ -217,9 +218,14 @@ impl Seeing<'_> {
             match condition {
                 Condition::Any(inner) | Condition::All(inner) => self.count_unseen(inner),
                 Condition::Not(inner) => self.count_unseen(std::slice::from_ref(&**inner)),
-                _ => self.covered.possible = self.covered.possible.saturating_add(2),
+                _ => self.count_condition(),
             }
         }
+    }
+
+    /// A condition can hold, and it can fail.
+    fn count_condition(&mut self) {
+        self.covered.possible = self.covered.possible.saturating_add(2);
     }
 
     /// Counts a rule or a statement; whether any message has come to it.
@@ -236,7 +242,7 @@ impl Seeing<'_> {
 
     fn condition(&mut self, place: &Place, attribute: &str, test: &str) {
         let Sight { held, failed } = self.sights.get(place).copied().unwrap_or_default();
-        self.covered.possible = self.covered.possible.saturating_add(2);
+        self.count_condition();
         self.covered.seen = self.covered.seen.saturating_add(usize::from(held)).saturating_add(usize::from(failed));
         let never = match (held, failed) {
             (true, true) => return,

@@ -58,7 +58,7 @@ pub(crate) struct Given {
     pub(crate) client_host: Option<Line>,
     /// What the client called itself in EHLO; `client.example` unless said.
     pub(crate) helo: Option<Line>,
-    /// The address in MAIL; `""`, the sender of bounces, unless said.
+    /// The address in MAIL, or nothing, as bounces have it; `""` unless said.
     pub(crate) mail_from: Option<SenderAddress>,
     /// The addresses in RCPT, in order.
     pub(crate) recipients: Option<OneOrMany<MailAddress>>,

@@ -24,8 +24,11 @@ pub struct Side {
     pub label: String,
     /// What it judges by.
     pub rulebook: Rulebook,
-    forms: Mutex<HashMap<(Arc<str>, Known), Arc<JudgedEndpoint>>>,
+    forms: Mutex<Forms>,
 }
+
+/// Endpoints with questions in place of what is not known, by what is known.
+type Forms = HashMap<(Arc<str>, Known), Arc<JudgedEndpoint>>;
 
 /// Who is asked what is not known.
 #[derive(Debug)]

@@ -350,7 +350,8 @@ fn analysis(setting: &Setting, analyzer: &str, fields: &Value) -> Option<Analysi
 
 /// A text that the log has not cut.
 fn whole(text: &str) -> Option<&str> {
-    (!text.ends_with('…') && !(text.starts_with("… ") && text.ends_with(" more"))).then_some(text)
+    let is_cut = text.ends_with('…') || text.starts_with("… ") && text.ends_with(" more");
+    (!is_cut).then_some(text)
 }
 
 fn mail_manager_verdict(word: &str) -> Option<Verdict> {

@@ -105,6 +105,10 @@ impl Revision {
 fn git(folder: &Path) -> Command {
     let mut git = Command::new("git");
     git.arg("-C").arg(folder).stdin(Stdio::null());
+    // In a hook these name another place than the folder.
+    for variable in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_OBJECT_DIRECTORY"] {
+        git.env_remove(variable);
+    }
     // Nothing is fetched, nobody is asked for a password, no lock is taken, and words are those that are looked for.
     git.env("GIT_NO_LAZY_FETCH", "1").env("GIT_TERMINAL_PROMPT", "0").env("GIT_OPTIONAL_LOCKS", "0").env("LC_ALL", "C");
     git

@@ -135,7 +135,7 @@ impl<R: BufRead> Log<R> {
 
     fn finish(&mut self, id: &str) {
         let Some(logged) = self.open.remove(id) else { return };
-        let refused = logged.is_unjudged.then(|| "it was refused for its header or as a loop, before any rule");
+        let refused = logged.is_unjudged.then_some("it was refused for its header or as a loop, before any rule");
         match refused {
             Some(why) => self.ready.push_back(Err(PassedOver::new(format!("message {}", logged.id), why))),
             None if logged.recipients.is_empty() => {}

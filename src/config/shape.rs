@@ -166,8 +166,11 @@ impl<'a> Walker<'a> {
                     .and_then(Json::as_object)
                     .map(|p| p.keys().map(String::as_str).collect())
                     .unwrap_or_default();
+                let is_mapping = self.shape.resolve(content).get("type").and_then(Json::as_str) == Some("object");
                 let diagnostic = self.sink.broken(Code::WrongType, node.span.clone(), format!("`{word}` needs more than its name"));
-                if fields.is_empty() {
+                if fields.is_empty() && is_mapping {
+                    diagnostic.help(format!("write `{word}: {{}}`"));
+                } else if fields.is_empty() {
                     diagnostic.help(format!("write `{word}: …`"));
                 } else {
                     diagnostic
@@ -372,7 +375,9 @@ impl<'a> Walker<'a> {
     }
 
     fn unknown<'n>(&mut self, code: Code, span: Span, message: String, word: &str, candidates: impl Iterator<Item = &'n str> + Clone) {
-        let help = match suggest(word, candidates.clone()) {
+        // The opposite of a word is spelt nearly like it.
+        let is_negated = |word: &str| word.to_ascii_lowercase().starts_with("not");
+        let help = match suggest(word, candidates.clone()).filter(|meant| is_negated(word) == is_negated(meant)) {
             Some(meant) => format!("did you mean `{meant}`?"),
             None => format!("one of {}", list(candidates)),
         };

@@ -172,8 +172,11 @@ impl<'a> Walker<'a> {
                     .and_then(Json::as_object)
                     .map(|p| p.keys().map(String::as_str).collect())
                     .unwrap_or_default();
+                let is_mapping = self.shape.resolve(content).get("type").and_then(Json::as_str) == Some("object");
                 let diagnostic = self.sink.broken(Code::WrongType, node.span.clone(), format!("`{word}` needs more than its name"));
-                if fields.is_empty() {
+                if fields.is_empty() && is_mapping {
+                    diagnostic.help(format!("write `{word}: {{}}`"));
+                } else if fields.is_empty() {
                     diagnostic.help(format!("write `{word}: …`"));
                 } else {
                     diagnostic
@@ -372,9 +375,12 @@ impl<'a> Walker<'a> {
     }
 
     fn unknown<'n>(&mut self, code: Code, span: Span, message: String, word: &str, candidates: impl Iterator<Item = &'n str> + Clone) {
+        // The opposite of a word is spelt nearly like it.
+        let is_negated = |word: &str| word.to_ascii_lowercase().starts_with("not");
+        let meant = suggest(word, candidates.clone()).filter(|meant| is_negated(word) == is_negated(meant));
         let source = self.sink.source();
         let diagnostic = self.sink.broken(code, span.clone(), message);
-        let Some(meant) = suggest(word, candidates.clone()) else {
+        let Some(meant) = meant else {
             diagnostic.help(format!("one of {}", list(candidates)));
             return;
         };

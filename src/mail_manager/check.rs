@@ -70,6 +70,10 @@ fn member(entry: &Entry, sink: &mut Sink) {
                 address_of(item.text().unwrap_or_default(), item, sink);
             }
         }
+        ("Password", Some(_)) => {
+            sink.error(Code::SecretInline, entry.key_span.clone(), "credentials do not belong into this file")
+                .help("a relay names its secret: `SecretArn`");
+        }
         ("AddressLists", _) => address_lists(&entry.value, sink),
         ("Bounce", _) => bounce(&entry.value, sink),
         ("IpExpression", _) if entry.value.get("Evaluate").and_then(|e| e.get("Attribute")).and_then(Node::text) == Some("SENDER_IP") => {

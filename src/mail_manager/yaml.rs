@@ -178,8 +178,11 @@ impl Written {
         for paragraph in comment.text.split('\n') {
             // What comes from elsewhere ends no comment.
             let clean: String = paragraph.chars().map(|c| if is_break(c) { '?' } else { c }).collect();
-            for line in wrapped(&clean, room) {
-                self.line(&format!("{:indent$}# {line}", ""));
+            // An example keeps its indentation.
+            let text = clean.trim_start_matches(' ');
+            let inner = clean.len().saturating_sub(text.len());
+            for line in wrapped(text, room.saturating_sub(inner)) {
+                self.line(&format!("{:indent$}# {:inner$}{line}", "", ""));
             }
         }
     }
@@ -293,8 +296,7 @@ fn is_plain(text: &str) -> bool {
         && (text.parse::<f64>().is_ok()
             || text.starts_with("0x")
             || text.starts_with("0o")
-            || text.chars().all(|c| c.is_ascii_digit() || matches!(c, '_' | '-'))
-            || text.parse::<f64>().is_ok_and(f64::is_finite));
+            || text.chars().all(|c| c.is_ascii_digit() || matches!(c, '_' | '-')));
     begins && consists && !text.ends_with(' ') && !is_word && !is_numeric && !matches!(text, "inf" | "nan")
 }
 

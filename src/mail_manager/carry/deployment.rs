@@ -2,6 +2,8 @@
 //!
 //! What the service does not say is left out, so that `gateway validate` asks for it, with a comment that shows how it is written.
 
+use std::collections::BTreeMap;
+
 use super::super::model::{
     ArchiveRetention, IngressPoint, IngressPointConfiguration, IngressPointStatus, IngressPointType, IpType, NetworkConfiguration,
     PublicNetworkConfiguration, Relay, RelayAuthentication, TlsPolicy, TrustStore,
@@ -30,8 +32,8 @@ pub(super) fn deployment(
         },
         if known.domains.is_empty() {
             Item::comment(Comment::remark(
-                "The domains that mail is taken for: Mail Manager takes what its policy allows, for verified identities. \
-                 `{ ses: true }` asks SES for them.\ndomains: [acme.example]",
+                "The domains that mail is taken for; Mail Manager does not say. `domains: { ses: true }` takes those that SES has verified.\n\
+                 domains: [acme.example]",
             ))
         } else {
             Item::entry("domains", Yaml::List(known.domains.iter().map(|domain| Item::item(Yaml::text(domain))).collect()))
@@ -87,8 +89,10 @@ fn endpoint(name: &str, found: &Found<IngressPoint>, names: &mut Names, files: &
         fields.push(Item::entry("type", Yaml::text(kind)));
     }
     fields.push(listen(point));
-    fields.push(named("policy", point.traffic_policy_id.as_deref(), |key| names.policy(key)));
-    fields.push(named("rules", point.rule_set_id.as_deref(), |key| names.rule_set(key)));
+    let policy = point.traffic_policy_id.as_deref().map(|key| names.policy(key));
+    fields.push(named("policy", policy, names.missing_policies(), "get-traffic-policy"));
+    let rules = point.rule_set_id.as_deref().map(|key| names.rule_set(key));
+    fields.push(named("rules", rules, names.missing_rule_sets(), "get-rule-set"));
     let mut comments =
         vec![Comment::remark("A certificate of your own: Mail Manager has one of Amazon. Or one from Let's Encrypt, `acme:`.")];
     let mode = match point.tls_policy {
@@ -146,9 +150,13 @@ fn listen(point: &IngressPoint) -> Item {
     item
 }
 
-fn named(key: &str, id: Option<&str>, mut name: impl FnMut(&str) -> String) -> Item {
-    match id {
-        Some(id) => Item::entry(key, Yaml::text(name(id))),
+fn named(key: &str, name: Option<String>, missing: &BTreeMap<String, String>, command: &str) -> Item {
+    match name {
+        Some(name) => {
+            let remark =
+                missing.get(&name).map(|id| Comment::remark(format!("{id} was not given; `aws mailmanager {command}` prints it.")));
+            Item::entry(key, Yaml::text(name)).with(remark)
+        }
         None => Item::comment(Comment::remark(format!("Which one is not said.\n{key}: NAME"))),
     }
 }

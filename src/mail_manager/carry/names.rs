@@ -189,26 +189,37 @@ fn plain(name: &str) -> String {
 /// Names that are given; some file systems take upper and lower case for one.
 #[derive(Debug, Default)]
 pub(super) struct Taken {
-    /// In lower case, with the number that the next thing of this name gets.
+    /// With the number that the next thing of this name gets.
     names: BTreeMap<String, usize>,
+    /// Whether upper and lower case make two names.
+    by_case: bool,
 }
 
 impl Taken {
+    /// For names that are no files.
+    pub(super) fn by_case() -> Self {
+        Self { by_case: true, ..Self::default() }
+    }
+
+    fn key(&self, name: &str) -> String {
+        if self.by_case { name.to_owned() } else { name.to_ascii_lowercase() }
+    }
+
     /// The name, with a number behind it when it is taken.
     pub(super) fn unique(&mut self, name: &str) -> String {
-        let lower = name.to_ascii_lowercase();
-        let mut number = self.names.get(&lower).copied().unwrap_or(1);
+        let key = self.key(name);
+        let mut number = self.names.get(&key).copied().unwrap_or(1);
         let mut unique = name.to_owned();
-        while self.names.contains_key(&unique.to_ascii_lowercase()) {
+        while self.has(&unique) {
             number = number.saturating_add(1);
             unique = format!("{name}-{number}");
         }
-        self.names.insert(lower, number);
-        self.names.entry(unique.to_ascii_lowercase()).or_insert(1);
+        self.names.insert(key, number);
+        self.names.entry(self.key(&unique)).or_insert(1);
         unique
     }
 
     fn has(&self, name: &str) -> bool {
-        self.names.contains_key(&name.to_ascii_lowercase())
+        self.names.contains_key(&self.key(name))
     }
 }

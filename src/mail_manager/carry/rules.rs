@@ -10,7 +10,7 @@ use super::{actions, conditions, notes};
 /// A rule set as a file.
 pub(super) fn rule_set(name: &str, found: &Found<RuleSet>, names: &mut Names, lost: &mut Vec<String>) -> Written {
     let mut remarks = Remarks::default();
-    let mut taken = Taken::default();
+    let mut taken = Taken::by_case();
     let set = &found.value;
     let mut head = vec![Comment::plain(match &set.rule_set_id {
         Some(id) => format!("The rule set `{}` of Mail Manager ({id}).", set.rule_set_name),
@@ -43,7 +43,7 @@ fn item(
     if rule.name.is_none() {
         comments.push(Comment::remark("This rule has no name there; logs and tests speak of it by its name here."));
     } else if name != wanted {
-        comments.push(Comment::remark(format!("`{wanted}` there, as another rule; names are unique here, without regard to case.")));
+        comments.push(Comment::remark(format!("`{wanted}` there, as another rule; names are unique here.")));
     }
     let mut broken = Vec::new();
     let mut list = |conditions: &[RuleCondition], what: &str, broken: &mut Vec<String>| {
@@ -70,7 +70,7 @@ fn item(
         // Half a rule does what nobody has asked for.
         comments.push(Comment::remark(format!("This rule is off, because not all of it could be carried over. {}.", broken.join("; "))));
         lost.push(format!("rules/{set}.yaml, rule `{name}`: {}", broken.join("; ")));
-        fields.push(Item::entry("mode", Yaml::text("off")));
+        fields.push(Item::entry("mode", Yaml::Plain("off".to_owned())));
         if actions.is_empty() {
             actions.push(Item::item(Yaml::text("Stop")));
         }

@@ -5,6 +5,7 @@
 //! what can happen comes with a [`Witness`] that evaluation confirms.
 
 pub mod policies;
+pub mod recipients;
 
 use std::sync::Arc;
 

@@ -9,6 +9,7 @@ mod edge;
 mod envelope;
 mod explain;
 mod files;
+mod findings;
 mod formats;
 mod mend;
 mod microsoft_host;

@@ -34,6 +34,9 @@ pub const PROOF_CHOICES_MAX: usize = 10_000;
 /// Steps of the search for a session that one statement of a policy decides; behind them nothing is said about it.
 /// Source: the shipped policies need 3; each step costs some microseconds.
 pub const PROOF_STEPS_MAX: usize = 500;
+/// Accepted domains up to which policies and rule sets are compared with them.
+/// Source: each is compared with every statement and rule; a thousand take some milliseconds.
+pub const FINDING_DOMAINS_MAX: usize = 1_000;
 /// Names that one finding about a policy lists; of more it says how many.
 /// Source: a line that is read.
 pub const PROOF_NAMES_MAX: usize = 4;

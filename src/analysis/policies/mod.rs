@@ -15,9 +15,11 @@ mod world;
 use std::fmt::Write as _;
 
 use self::search::{all_of, find};
+use self::world::Literal;
 use super::{Finding, FindingKind, List, Place};
 use crate::limits::{PROOF_NAMES_MAX, PROOF_STEPS_MAX};
-use crate::policy::{Effect, Policy, Statement};
+use crate::policy::{Effect, Policy, PolicyCondition, Statement};
+use crate::rules::{Folded, TextTest};
 
 /// What a search comes to.
 #[derive(Clone, Debug)]
@@ -60,6 +62,26 @@ pub fn prove(policy: &Policy, is_allow_first: bool) -> Vec<Finding> {
         findings.extend(upside_down(policy, &allow, &deny));
     }
     findings
+}
+
+/// Whether some recipient may answer to all of these tests, each to hold or not; `false` is a proof that none does.
+pub fn is_possible(tests: &[(&TextTest, bool)]) -> bool {
+    !text::solve(text::Kind::Recipient, tests).is_nothing()
+}
+
+/// Whether the policy surely lets in nobody of this domain, whatever else there is to say.
+pub fn refuses(policy: &Policy, domain: &str) -> bool {
+    let end = PolicyCondition::Recipient(TextTest::EndsWith(vec![Folded::new(&format!("@{domain}"))]));
+    let recipient = Literal { condition: &end, wanted: true };
+    let deny: Vec<&Statement> = policy.deny.iter().collect();
+    match policy.default {
+        Effect::Allow => find(&[recipient], &deny).is_nothing(),
+        Effect::Deny => policy.allow.iter().all(|statement| {
+            let mut wanted = all_of(statement);
+            wanted.push(recipient);
+            find(&wanted, &deny).is_nothing()
+        }),
+    }
 }
 
 /// A statement of a list that can decide something.

@@ -170,6 +170,12 @@ fn lists_are_looked_into_where_they_are_read() {
     assert_eq!(dead(&allow(vec![is(&["bob@b.example", "al@a.example"])])), [Place::Statement(List::Allow, 0)]);
     assert_eq!(dead(&allow(vec![is(&["bob@b.example", "al@b.example"])])), []);
     assert_eq!(dead(&allow(vec![in_list(&all), spf(&["pass"])])), [Place::Statement(List::Allow, 0)]);
+    // What a list holds today is no reason to remove who names it.
+    let networks = |sets: &[&str]| PolicyCondition::SenderIp(IpTest::InList(vec![Arc::new(set(sets))]));
+    let twice = |one, other| dead(&policy(Effect::Deny, vec![vec![one], vec![other]], vec![vec![ends(&["@c.example"])]]));
+    assert_eq!(twice(ip(&["10.0.0.0/8"]), networks(&["10.1.0.0/16"])), []);
+    assert_eq!(twice(networks(&["10.0.0.0/8"]), ip(&["10.1.0.0/16"])), [Place::Statement(List::Deny, 1)]);
+    assert_eq!(dead(&policy(Effect::Deny, vec![], vec![vec![in_list(&all), is(&["al@b.example"])]])), []);
     // What no file was read for is not taken for empty.
     let unread = Arc::new(AddressList::default());
     assert_eq!(dead(&policy(Effect::Deny, vec![], vec![vec![in_list(&unread)]])), []);

@@ -99,12 +99,12 @@ fn present(kind: Kind, demands: &[Demand<'_>]) -> Solved<String> {
     }
 }
 
-/// Whether the answer for a text without its letter case is the answer: expressions may look at that, and a list without entries may be
-/// one that was not read.
-fn is_known(test: &TextTest) -> bool {
+/// Whether a proof may rest on the answer. Expressions may look at the letter case, which is not known here. A list lives: that an address
+/// is not in it today says nothing of the statement that names it; and one without entries may be one that was not read.
+fn is_known(test: &TextTest, wanted: bool) -> bool {
     match test {
         TextTest::Matches(_) => false,
-        TextTest::InList(lists) => lists.iter().all(|list| !list.is_empty()),
+        TextTest::InList(lists) => !wanted && lists.iter().all(|list| !list.is_empty()),
         _ => true,
     }
 }
@@ -116,7 +116,7 @@ fn listed(kind: Kind, texts: &[Folded], demands: &[Demand<'_>]) -> Solved<String
         if is_one(kind, text) && hold(demands, text) {
             return Solved::One(text.to_owned());
         }
-        let excluded = demands.iter().any(|(test, wanted)| is_known(test) && holds(test, text) != *wanted);
+        let excluded = demands.iter().any(|(test, wanted)| is_known(test, *wanted) && holds(test, text) != *wanted);
         unknown |= !excluded && !is_surely_none(kind, text);
     }
     if unknown { Solved::Unknown } else { Solved::Nothing }

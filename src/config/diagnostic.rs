@@ -173,6 +173,8 @@ codes! {
     CaWithoutCrl = "ca-without-crl", Warning;
     /// A statement of a policy that never decides anything.
     DeadStatement = "dead-statement", Warning;
+    /// A value of a list that another value of the list covers.
+    DeadValue = "dead-value", Warning;
     /// Allow statements that stand above deny statements, which are looked at first.
     DenyOrder = "deny-order", Warning;
     /// A domain of the gateway that every policy refuses.

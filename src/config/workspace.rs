@@ -278,6 +278,9 @@ impl Workspace {
             if let (Some(looks), Some((gateway, source)), true) = (looks, &gateway, *wanted) {
                 findings::domains::unaccepted(looks, tree, deployment, (gateway, source), sink);
             }
+            if let (Some(kind), true) = (*kind, *wanted) {
+                findings::values::check(kind, tree, sink);
+            }
             match kind {
                 Some(Kind::Policy) => {
                     let policy = build::policy::build(name, tree, defined, sink)?;

@@ -16,6 +16,7 @@ use crate::config::tree::{Node, Value};
 use crate::config::{Domains, formats};
 use crate::limits::{FINDING_DOMAINS_MAX, PROOF_CHOICES_MAX};
 use crate::message::Text;
+use crate::policy::Effect;
 use crate::rules::{Action, Folded, Mode, RuleSet, TextTest, Value as Tested};
 
 /// Letters that a mistyped domain differs in.
@@ -65,7 +66,9 @@ fn refused(domain: &str, node: &Node, policies: &[&str], whole: Whole<'_>, sink:
     let diagnostic = sink.warning(Code::DomainRefused, node.span.clone(), message);
     for name in policies {
         if let Some((source, span)) = whole.policy_files.get(*name) {
-            diagnostic.note_in(Arc::clone(source), span.clone(), "nothing below `allow` lets them in");
+            let is_open = whole.policies.get(*name).is_some_and(|policy| policy.default == Effect::Allow);
+            let why = if is_open { "statements below `deny` match all of them" } else { "nothing below `allow` lets them in" };
+            diagnostic.note_in(Arc::clone(source), span.clone(), why);
         }
     }
     diagnostic

@@ -44,7 +44,7 @@ fn listener(host: &str, port: u16, tree: &Node, deployment: &Deployment) -> Opti
         let local = at.ip().to_canonical();
         match address {
             // RFC 6761 §6.3.
-            None if name == "localhost" => local.is_loopback() || local.is_unspecified(),
+            None if name == "localhost" => local.is_ipv4() && (local.is_loopback() || local.is_unspecified()),
             None => is_own_name && !local.is_loopback(),
             Some(address) if address == local || address.is_unspecified() => true,
             Some(address) => {

@@ -7,6 +7,7 @@ pub(crate) mod domains;
 pub(crate) mod loops;
 pub(crate) mod open_relay;
 pub(crate) mod rewriting;
+pub(crate) mod values;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -141,6 +141,12 @@ codes! {
     MailManager = "mail-manager", Error;
     /// Keys that exclude or need each other.
     Conflict = "conflict", Error;
+    /// A relay that is the gateway itself.
+    Loop = "loop", Error;
+    /// Recipients that are rewritten in a circle.
+    ReplaceLoop = "replace-loop", Error;
+    /// Strangers can send mail to strangers.
+    OpenRelay = "open-relay", Error;
     /// Bits behind the prefix length are set and do not count.
     CidrHostBits = "cidr-host-bits", Warning;
     /// Something is defined and never used.
@@ -167,6 +173,20 @@ codes! {
     ExpiresSoon = "expires-soon", Warning;
     /// There are CRLs, but none of this CA.
     CaWithoutCrl = "ca-without-crl", Warning;
+    /// A statement of a policy that never decides anything.
+    DeadStatement = "dead-statement", Warning;
+    /// A value of a list that another value of the list covers.
+    DeadValue = "dead-value", Warning;
+    /// Allow statements that stand above deny statements, which are looked at first.
+    DenyOrder = "deny-order", Warning;
+    /// A domain of the gateway that every policy refuses.
+    DomainRefused = "domain-refused", Warning;
+    /// A domain of the gateway that no rule takes mail for.
+    DomainUntaken = "domain-untaken", Warning;
+    /// A condition on recipients of a domain that no mail is taken for.
+    DomainNotAccepted = "domain-not-accepted", Warning;
+    /// Users who log in may claim to be anybody.
+    SenderUnchecked = "sender-unchecked", Warning;
     /// A policy that denies everything.
     AllowEmpty = "allow-empty", Warning;
     /// The host of a relay may be another one.

@@ -10,6 +10,7 @@ mod editors;
 mod envelope;
 mod explain;
 mod files;
+mod findings;
 mod foreign;
 pub(crate) mod formats;
 mod json;

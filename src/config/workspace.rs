@@ -13,6 +13,8 @@ use super::build::rule_tests::Testable;
 use super::build::{self};
 use super::diagnostic::{Code, Sink};
 use super::files::{self, Contents, Reader};
+use super::findings::domains::Looks;
+use super::findings::{self, Whole};
 use super::model::deployment::DeploymentFile;
 use super::model::policy::PolicyFile;
 use super::model::rule_tests::TestsFile;
@@ -339,16 +341,38 @@ impl Workspace {
         let lists = self.lists(&built.deployment);
         let srs = self.gateway.as_ref().and_then(|gateway| gateway.tree.as_ref()).is_none_or(|tree| tree.get("srs").is_some());
         let defined = Defined { lists: &lists, analyzers: &built.deployment.analyzers, srs };
+        // Mistakes in it leave open what it will be.
+        let gateway = self.gateway.as_ref().filter(|gateway| !gateway.sink.has_errors());
+        let gateway = gateway.and_then(|gateway| Some((gateway.tree.as_ref()?, gateway.sink.source())));
+        let deployment = &built.deployment;
         let judged = side_by_side(self.documents.iter_mut().collect(), |document| {
-            let tree = document.tree.as_ref()?;
-            match document.kind {
+            let Document { kind, name, sink, tree, wanted, .. } = document;
+            let tree = tree.as_ref()?;
+            let looks = match kind {
+                Some(Kind::Policy) => Some(Looks::Policy(name)),
+                Some(Kind::RuleSet) => Some(Looks::RuleSet(name)),
+                Some(Kind::Deployment | Kind::Tests) | None => None,
+            };
+            if let (Some(looks), Some((gateway, source)), true) = (looks, &gateway, *wanted) {
+                findings::domains::unaccepted(looks, tree, deployment, (gateway, source), sink);
+            }
+            if let (Some(kind), true) = (*kind, *wanted) {
+                findings::values::check(kind, tree, sink);
+            }
+            match kind {
                 Some(Kind::Policy) => {
-                    let policy = build::policy::build(&document.name, tree, defined, &mut document.sink)?;
-                    Some((document.name.clone(), Judged::Policy(Arc::new(policy))))
+                    let policy = build::policy::build(name, tree, defined, sink)?;
+                    if *wanted {
+                        findings::policy(&policy, tree, sink);
+                    }
+                    Some((name.clone(), Judged::Policy(Arc::new(policy))))
                 }
                 Some(Kind::RuleSet) => {
-                    let rules = build::rules::build(&document.name, tree, defined, &mut document.sink)?;
-                    Some((document.name.clone(), Judged::RuleSet(Arc::new(rules))))
+                    let rules = build::rules::build(name, tree, defined, sink)?;
+                    if *wanted {
+                        findings::rewriting::check(&rules, tree, sink);
+                    }
+                    Some((name.clone(), Judged::RuleSet(Arc::new(rules))))
                 }
                 // A second deployment under a name of its own: its shape is all that can be said of it. Tests need all that is built here.
                 Some(Kind::Deployment | Kind::Tests) | None => None,
@@ -361,6 +385,7 @@ impl Workspace {
             }
         }
         self.tests(&mut built);
+        self.find(&built);
         for (file, content) in std::mem::take(&mut built.deployment.files) {
             self.reader.add_file(file, &content);
         }
@@ -382,6 +407,23 @@ impl Workspace {
             let Some(tree) = &document.tree else { continue };
             built.tests.extend(build::rule_tests::build(tree, &document.folder, testable, &mut document.sink));
         }
+    }
+
+    /// Looks at the deployment as a whole.
+    fn find(&mut self, built: &Built) {
+        let files = |wanted: Kind, key: &str| {
+            let documents = self.documents.iter().filter(|document| document.kind == Some(wanted));
+            let placed = documents.filter_map(|document| {
+                let span = document.tree.as_ref()?.entry(key)?.key_span.clone();
+                Some((document.name.clone(), (document.sink.source(), span)))
+            });
+            placed.collect::<BTreeMap<_, _>>()
+        };
+        let (policy_files, rule_files) = (files(Kind::Policy, "default"), files(Kind::RuleSet, "rules"));
+        let Some(Document { tree: Some(tree), sink, wanted: true, .. }) = &mut self.gateway else { return };
+        let Built { deployment, policies, rule_sets } = built;
+        let whole = Whole { tree, deployment, policies, rule_sets, policy_files: &policy_files, rule_files: &rule_files };
+        findings::deployment(whole, sink);
     }
 
     /// Reads the lists, when the deployment itself is asked for.

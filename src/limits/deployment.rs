@@ -32,6 +32,18 @@ pub const TEST_MESSAGE_BYTES_MAX: u64 = 128 * 1024 * 1024;
 pub const TESTS_AT_A_TIME_MAX: usize = 8;
 /// Nesting of any, all and not.
 pub const CONDITION_DEPTH_MAX: usize = 16;
+/// Ways of putting a text or an address together that a proof about a policy tries; behind them it says nothing.
+/// Source: a list of 10,000 texts in one condition is taken apart; each way costs less than a microsecond.
+pub const PROOF_CHOICES_MAX: usize = 10_000;
+/// Steps of the search for a session that one statement of a policy decides; behind them nothing is said about it.
+/// Source: the shipped policies need 3; each step costs some microseconds.
+pub const PROOF_STEPS_MAX: usize = 500;
+/// Accepted domains up to which policies and rule sets are compared with them.
+/// Source: each is compared with every statement and rule; a thousand take some milliseconds.
+pub const FINDING_DOMAINS_MAX: usize = 1_000;
+/// Names that one finding about a policy lists; of more it says how many.
+/// Source: a line that is read.
+pub const PROOF_NAMES_MAX: usize = 4;
 
 // ---- files of other systems ----
 

@@ -60,6 +60,11 @@ impl AddressList {
         &self.name
     }
 
+    /// Whether there is no entry at all.
+    pub fn is_empty(&self) -> bool {
+        self.exact.is_empty() && self.prefixes.is_empty() && self.locals_below.is_empty() && self.below.is_empty()
+    }
+
     /// Whether the address is in the list, without regard to case.
     pub fn contains(&self, address: &str) -> bool {
         let folded;
@@ -190,6 +195,19 @@ impl IpSet {
             IpAddr::V6(address) => is_within(&self.v6, address),
         }
     }
+
+    /// Whether there is no network at all.
+    pub fn is_empty(&self) -> bool {
+        self.v4.is_empty() && self.v6.is_empty()
+    }
+
+    /// The first run of addresses that ends at this address or behind it, of the same family: its first and its last address.
+    pub fn run_from(&self, address: IpAddr) -> Option<(IpAddr, IpAddr)> {
+        match address {
+            IpAddr::V4(address) => run_from(&self.v4, address).map(|(first, last)| (first.into(), last.into())),
+            IpAddr::V6(address) => run_from(&self.v6, address).map(|(first, last)| (first.into(), last.into())),
+        }
+    }
 }
 
 /// Sorted, and without overlap.
@@ -208,6 +226,10 @@ fn merged<A: Ord + Copy>(mut ranges: Vec<(A, A)>) -> Vec<(A, A)> {
 fn is_within<A: Ord + Copy>(ranges: &[(A, A)], address: A) -> bool {
     let behind = ranges.partition_point(|(first, _)| *first <= address);
     behind.checked_sub(1).and_then(|place| ranges.get(place)).is_some_and(|(_, last)| address <= *last)
+}
+
+fn run_from<A: Ord + Copy>(ranges: &[(A, A)], address: A) -> Option<(A, A)> {
+    ranges.get(ranges.partition_point(|(_, last)| *last < address)).copied()
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@
 //! expressions, analyzers) is either way: then a finding that stands on it is not made. A finding never rests on a guess, and one about
 //! what can happen comes with a [`Witness`] that evaluation confirms.
 
+mod sets;
+
 use std::sync::Arc;
 
 /// What was proven.

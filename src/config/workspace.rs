@@ -15,6 +15,7 @@ use super::files::{self, Reader};
 use super::model::deployment::DeploymentFile;
 use super::model::policy::PolicyFile;
 use super::model::rules::RuleSetFile;
+use super::proofs;
 use super::rulebook::is_about_serving;
 use super::shape::Shape;
 use super::source::Source;
@@ -243,6 +244,10 @@ impl Workspace {
                 }
                 Some(Kind::RuleSet) => {
                     let rules = build::rules::build(&document.name, tree, defined, &mut document.sink);
+                    if let Some(rules) = rules.as_ref().filter(|_| document.wanted) {
+                        let gateway = self.gateway.as_ref().and_then(|gateway| gateway.tree.as_ref());
+                        proofs::rule_set(rules, tree, gateway, built.deployment.domains.as_ref(), &mut document.sink);
+                    }
                     built.rule_sets.extend(rules.map(|rules| (document.name.clone(), Arc::new(rules))));
                 }
                 // A second deployment under a name of its own: its shape is all that can be said of it.

@@ -17,3 +17,9 @@ pub const ANALYSIS_CHOICES_MAX: usize = 256;
 /// Comparisons of values with texts for one subject.
 /// Source: own choice: some milliseconds.
 pub const ANALYSIS_COMPARISONS_MAX: usize = 200_000;
+/// Largest message that is built to show what a proof says.
+/// Source: as large as next hops take (Microsoft 365: 150 MB, encoded); conditions ask for less.
+pub const ANALYSIS_MESSAGE_BYTES_MAX: usize = 128 << 20;
+/// Most recipients of such a message.
+/// Source: `RECIPIENTS_MAX` of a session is of this size.
+pub const ANALYSIS_RECIPIENTS_MAX: u64 = 1_000;

@@ -298,7 +298,7 @@ impl<'a> Space<'a> {
 }
 
 /// A value that few conditions ask for.
-fn usual(subject: &Subject) -> Value {
+pub(crate) fn usual(subject: &Subject) -> Value {
     match subject {
         Subject::MailFrom => Value::Text(Some("sender@example.net".to_owned())),
         Subject::Recipient => Value::Text(Some("someone@example.net".to_owned())),

@@ -30,6 +30,7 @@ impl<'a> Space<'a> {
     }
 
     /// For which sessions a statement of a policy matches, condition by condition.
+    #[allow(dead_code, reason = "for proofs about policies")]
     pub(crate) fn statement(&mut self, statement: &'a Statement) -> Vec<Formula> {
         statement.when.iter().map(|condition| self.policy_condition(condition)).collect()
     }

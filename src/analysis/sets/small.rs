@@ -56,7 +56,9 @@ pub(super) fn number(tests: &[(Test<'_>, bool)], least: u64) -> Solution<u64> {
     let beside = values.flat_map(|value| [value.saturating_sub(1), *value, value.saturating_add(1)]);
     let usual = if least == 0 { USUAL_SIZE } else { least };
     let candidates: BTreeSet<u64> = beside.chain([least]).filter(|number| *number >= least).collect();
-    first([usual].into_iter().chain(candidates), |number| all_hold(tests, &Value::Number(*number)))
+    // The nearest to the usual one: a message cannot be as small as a number can.
+    let (below, above): (Vec<u64>, Vec<u64>) = candidates.into_iter().partition(|number| *number < usual);
+    first([usual].into_iter().chain(below.into_iter().rev()).chain(above), |number| all_hold(tests, &Value::Number(*number)))
 }
 
 /// A client's address. The least address of what is left is the first of a network or stands behind the last of one.
@@ -71,7 +73,8 @@ pub(super) fn network(tests: &[(Test<'_>, bool)]) -> Solution<IpAddr> {
     let sets = || tests.iter().filter_map(|(test, wanted)| if let Test::Network(set) = test { Some((*set, *wanted)) } else { None });
     let total: usize = sets().map(|(set, _)| set.len()).fold(0, usize::saturating_add);
     let edges = sets().flat_map(|(set, wanted)| {
-        set.ranges().flat_map(move |(first, last)| if wanted { [Some(first), after(first)] } else { [after(last), after(last).and_then(after)] })
+        set.ranges()
+            .flat_map(move |(first, last)| if wanted { [Some(first), after(first)] } else { [after(last), after(last).and_then(after)] })
     });
     let of_lists = lists(true).flatten().flat_map(|list| list.ranges().take(64)).flat_map(|(first, _)| [Some(first), after(first)]);
     let least = [USUAL_ADDRESS, IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];

@@ -81,7 +81,7 @@ fn texts_contradict_each_other_or_are_built() {
         (vec![text(A::Subject, "/", &["^x+$"]), not(text(A::Subject, "/", &["^x+$"]))], "never"),
         (vec![text(A::Subject, "/", &["^x+y$"]), not(text(A::Subject, "/", &["^z"]))], "unknown"),
         (vec![text(A::Subject, "=", &["xx"]), text(A::Subject, "/", &["^x+$"])], "xx"),
-        (vec![text(A::Subject, "=", &["xy"]), text(A::Subject, "/", &["^x+$"])], "never"),
+        (vec![text(A::Helo, "=", &["xy"]), text(A::Helo, "/", &["^x+$"])], "never"),
         (vec![text(A::From, "~", &["gmail.com"]), not(text(A::From, "$", &["@gmail.com"]))], "gmail.com@example.net"),
         // Several addresses: each condition may have its own.
         (vec![text(A::From, "=", &["a@x.example"]), text(A::FromDomain, "=", &["y.example"])], "a@x.example,someone@y.example"),

@@ -514,7 +514,7 @@ fn domains(begin: &str, inside: &[&str], end: &str) -> Vec<String> {
     if end.is_empty() {
         domains.rotate_left(2);
     }
-    domains.retain(|domain| !domain.is_empty());
+    domains.retain(|domain| !domain.is_empty() && !domain.starts_with('.') && !domain.ends_with('.'));
     domains
 }
 

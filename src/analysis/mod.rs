@@ -4,8 +4,17 @@
 //! expressions, analyzers) is either way: then a finding that stands on it is not made. A finding never rests on a guess, and one about
 //! what can happen comes with a [`Witness`] that evaluation confirms.
 
+mod dead;
+mod delivery;
 pub mod policies;
 pub mod recipients;
+mod rule_set;
+mod sets;
+#[cfg(test)]
+mod tests;
+mod world;
+
+pub use rule_set::{Given, rule_set};
 
 use std::sync::Arc;
 
@@ -37,6 +46,8 @@ pub enum FindingKind {
     Twice,
     /// A message that can only be answered by a bounce.
     Backscatter,
+    /// Mail that is lost without a word when a next hop refuses it.
+    Silent,
     /// Recipients that are rewritten in a circle, or mail that comes back.
     Loop,
     /// Mail for strangers that strangers can send.

@@ -155,6 +155,14 @@ codes! {
     ContainsDomain = "contains-domain", Warning;
     /// A rule that is never reached.
     DeadRule = "dead-rule", Warning;
+    /// A recipient that no rule disposes of.
+    NoFinal = "no-final", Warning;
+    /// Mail that is lost without a word when a next hop refuses it.
+    SilentLoss = "silent-loss", Warning;
+    /// A recipient that gets a message twice.
+    DoubleDelivery = "double-delivery", Warning;
+    /// A refusal that can only be told by a bounce.
+    Backscatter = "backscatter", Warning;
     /// A header field that belongs to mail systems.
     ReservedHeader = "reserved-header", Warning;
     /// Without a `gateway.yaml` names cannot be checked.

@@ -20,6 +20,7 @@ use super::model::policy::PolicyFile;
 use super::model::rule_tests::TestsFile;
 use super::model::rules::RuleSetFile;
 use super::parallel::side_by_side;
+use super::proofs;
 use super::rule_tests::TestFile;
 use super::rulebook::{FilePlaces, RulebookFiles, is_about_serving};
 use super::scalar;
@@ -371,6 +372,8 @@ impl Workspace {
                     let rules = build::rules::build(name, tree, defined, sink)?;
                     if *wanted {
                         findings::rewriting::check(&rules, tree, sink);
+                        let gateway = gateway.as_ref().map(|(tree, _)| *tree);
+                        proofs::rule_set(&rules, tree, gateway, deployment.domains.as_ref(), sink);
                     }
                     Some((name.clone(), Judged::RuleSet(Arc::new(rules))))
                 }
@@ -421,7 +424,7 @@ impl Workspace {
         };
         let (policy_files, rule_files) = (files(Kind::Policy, "default"), files(Kind::RuleSet, "rules"));
         let Some(Document { tree: Some(tree), sink, wanted: true, .. }) = &mut self.gateway else { return };
-        let Built { deployment, policies, rule_sets } = built;
+        let Built { deployment, policies, rule_sets, .. } = built;
         let whole = Whole { tree, deployment, policies, rule_sets, policy_files: &policy_files, rule_files: &rule_files };
         findings::deployment(whole, sink);
     }

@@ -6,6 +6,7 @@
 //! does, and `Metric:` which [`Limit`] counts what it refuses, or which other metric shows it. A line `// ---- subject ----` begins a
 //! table there.
 
+mod analysis;
 mod control;
 mod delivery;
 mod deployment;
@@ -17,6 +18,7 @@ mod replay;
 mod session;
 mod verdicts;
 
+pub use analysis::*;
 pub use control::*;
 pub use delivery::*;
 pub use deployment::*;

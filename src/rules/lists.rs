@@ -27,6 +27,9 @@ pub struct AddressList {
     below: HashSet<Box<str>>,
 }
 
+/// How many entries of each kind stand for a list.
+const SAMPLES: usize = 8;
+
 /// Why a list entry is not one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AddressListError(pub String);
@@ -85,6 +88,15 @@ impl AddressList {
         self.prefixes.get(domain).is_some_and(has_prefix)
             || parents(domain)
                 .any(|parent| self.below.contains(parent) || self.locals_below.get(parent).is_some_and(|locals| locals.contains(local)))
+    }
+
+    /// A few addresses that are in the list, of each kind of entry; none when it is empty.
+    pub fn samples(&self) -> impl Iterator<Item = String> {
+        let exact = self.exact.iter().map(|address| address.to_string());
+        let prefixes = self.prefixes.iter().flat_map(|(domain, prefixes)| prefixes.iter().map(move |prefix| format!("{prefix}x@{domain}")));
+        let locals = self.locals_below.iter().flat_map(|(domain, locals)| locals.iter().map(move |local| format!("{local}@x.{domain}")));
+        let below = self.below.iter().map(|domain| format!("x@x.{domain}"));
+        exact.take(SAMPLES).chain(prefixes.take(SAMPLES)).chain(locals.take(SAMPLES)).chain(below.take(SAMPLES))
     }
 
     fn add(&mut self, entry: &str) -> Result<(), AddressListError> {
@@ -188,17 +200,28 @@ impl IpSet {
         v4.chain(self.v6.iter().flat_map(|(first, last)| Ipv6Subnets::new(*first, *last, 0)).map(IpNet::V6))
     }
 
+    /// The first and the last address of each network, without overlap, ascending, IPv4 first.
+    pub fn ranges(&self) -> impl Iterator<Item = (IpAddr, IpAddr)> {
+        let v4 = self.v4.iter().map(|(first, last)| (IpAddr::V4(*first), IpAddr::V4(*last)));
+        v4.chain(self.v6.iter().map(|(first, last)| (IpAddr::V6(*first), IpAddr::V6(*last))))
+    }
+
+    /// Number of ranges.
+    pub fn len(&self) -> usize {
+        self.v4.len().saturating_add(self.v6.len())
+    }
+
+    /// Whether it holds no address.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Whether the address is in one of the networks. A v4-mapped IPv6 address counts as IPv4.
     pub fn contains(&self, address: IpAddr) -> bool {
         match address.to_canonical() {
             IpAddr::V4(address) => is_within(&self.v4, address),
             IpAddr::V6(address) => is_within(&self.v6, address),
         }
-    }
-
-    /// Whether there is no network at all.
-    pub fn is_empty(&self) -> bool {
-        self.v4.is_empty() && self.v6.is_empty()
     }
 
     /// The first run of addresses that ends at this address or behind it, of the same family: its first and its last address.

@@ -40,7 +40,7 @@ impl TextTest {
     }
 
     /// Whether one value fits; for negative tests, whether it is one of those that must not be.
-    pub(super) fn fits(&self, value: Value<'_>) -> bool {
+    pub fn fits(&self, value: Value<'_>) -> bool {
         match self {
             Self::Equals(texts) | Self::NotEquals(texts) => texts.iter().any(|text| value.folded() == text.as_str()),
             Self::StartsWith(texts) => texts.iter().any(|text| value.folded().starts_with(text.as_str())),
@@ -53,7 +53,7 @@ impl TextTest {
     }
 
     /// The result, given whether any value fits.
-    pub(super) fn outcome(&self, any_fits: bool) -> bool {
+    pub fn outcome(&self, any_fits: bool) -> bool {
         match self {
             Self::NotEquals(_) => !any_fits,
             Self::Exists(wanted) => any_fits == *wanted,

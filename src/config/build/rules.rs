@@ -25,26 +25,10 @@ pub(crate) fn build(name: &str, tree: &Node, defined: Defined<'_>, sink: &mut Si
         Some(node) => typed(node, sink),
     };
     let mut names = HashMap::new();
-    let mut ended_by: Option<(String, Span)> = None;
     let mut rules = Vec::new();
     for node in tree.get("rules").map(Node::items).unwrap_or_default() {
         unique_name(node, "rule", &mut names, sink);
-        if let Some((name, at)) = &ended_by {
-            sink.warning(Code::DeadRule, node.head(), format!("this rule is never reached: `{name}` ends the set for every recipient"))
-                .note(at.clone(), "ended here")
-                .help("put this rule before it, or give that one conditions");
-        }
-        let built = rule(node, defined, sink);
-        if let Some(rule) = &built
-            && ended_by.is_none()
-            && rule.mode == Mode::Enforce
-            && rule.when.is_empty()
-            && rule.unless.is_empty()
-            && rule.actions.iter().any(ends)
-        {
-            ended_by = Some((rule.name.to_string(), node.head()));
-        }
-        rules.push(built);
+        rules.push(rule(node, defined, sink));
     }
     let otherwise = match otherwise? {
         model::Otherwise::Reject => Otherwise::Reject,
@@ -66,25 +50,13 @@ pub(super) fn unique_name(node: &Node, what: &str, names: &mut HashMap<String, S
     }
 }
 
-fn ends(action: &Action) -> bool {
-    matches!(action, Action::Drop | Action::Stop | Action::Reject(_) | Action::Defer(_))
-}
-
 fn rule(node: &Node, defined: Defined<'_>, sink: &mut Sink) -> Option<Rule> {
     let model: model::Rule = typed(node, sink)?;
     let when = conditions(&model.when, node.get("when"), 1, defined, sink);
     let unless = conditions(&model.unless, node.get("unless"), 1, defined, sink);
     let nodes = node.get("actions").map(Node::items).unwrap_or_default();
-    let mut actions = Vec::new();
-    let mut ended = false;
-    for (model, node) in model.actions.iter().zip(nodes) {
-        if ended {
-            sink.warning(Code::DeadRule, node.head(), "this action is never reached: the one before it ends the rule set");
-        }
-        let built = action(model, node, defined.srs, sink);
-        ended |= built.as_ref().is_some_and(ends);
-        actions.push(built);
-    }
+    let actions = model.actions.iter().zip(nodes).map(|(model, node)| action(model, node, defined.srs, sink));
+    let actions: Vec<Option<Action>> = actions.collect();
     let mode = match model.mode {
         model::Mode::Enforce => Mode::Enforce,
         model::Mode::Audit => Mode::Audit,

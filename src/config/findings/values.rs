@@ -17,7 +17,7 @@ pub(crate) fn check(kind: Kind, tree: &Node, sink: &mut Sink) {
     let (lists, keys): (&[&str], &[&str]) = match kind {
         Kind::Policy => (&["deny", "allow"], &["when"]),
         Kind::RuleSet => (&["rules"], &["when", "unless"]),
-        Kind::Deployment => return,
+        Kind::Deployment | Kind::Tests => return,
     };
     for item in lists.iter().flat_map(|list| tree.get(list).map(Node::items).unwrap_or_default()) {
         for condition in keys.iter().flat_map(|key| item.get(key).map(Node::items).unwrap_or_default()) {

@@ -22,6 +22,7 @@ mod render;
 mod report;
 mod rulebook;
 mod scalar;
+mod schema;
 mod shape;
 mod source;
 mod suggest;

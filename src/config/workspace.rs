@@ -12,6 +12,7 @@ use super::build::lists::Lists;
 use super::build::{self};
 use super::diagnostic::{Code, Sink};
 use super::files::{self, Contents, Reader};
+use super::formats;
 use super::model::deployment::DeploymentFile;
 use super::model::policy::PolicyFile;
 use super::model::rules::RuleSetFile;
@@ -282,6 +283,7 @@ impl Workspace {
                 Judged::RuleSet(rules) => drop(built.rule_sets.insert(name, rules)),
             }
         }
+        formats::forget_patterns();
         for (file, content) in std::mem::take(&mut built.deployment.files) {
             self.reader.add_file(file, &content);
         }

@@ -1,6 +1,8 @@
 //! The formats that texts may have: one function each, used for checking and for building, so that they cannot disagree.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use ipnet::{IpNet, Ipv4Net};
@@ -12,7 +14,7 @@ use super::source::Span;
 use super::suggest::suggest;
 use super::test_formats;
 
-use crate::limits::DNSBL_ZONE_BYTES_MAX;
+use crate::limits::{DNSBL_ZONE_BYTES_MAX, PATTERNS_REMEMBERED_MAX};
 use crate::message::{a_labels, is_field_name};
 use crate::rules::{self, Template, TemplateErrorKind};
 use crate::smtp::{Address, AddressError, Status};
@@ -56,7 +58,8 @@ impl Mistake {
         };
         diagnostic.help.extend(self.help);
         for (text, is_sure) in self.instead {
-            let title = format!("write `{}`", clip(&text));
+            let shown = clip(&text);
+            let title = if is_sure { format!("write `{shown}`") } else { format!("did you mean `{shown}`?") };
             let edits = vec![(span.clone(), if bare { text } else { scalar::written(&source, &span, &text) })];
             if is_sure {
                 diagnostic.fix(title, edits)
@@ -395,8 +398,29 @@ pub(crate) fn relay_host(text: &str) -> Result<String, Mistake> {
         .help("it is written `unix:/run/dovecot/lmtp`"))
 }
 
+/// Expressions between the check of a file and its building: compiling is what takes longest of both.
+static COMPILED: LazyLock<Mutex<HashMap<String, regex::Regex>>> = LazyLock::new(Mutex::default);
+
+/// Forgets the expressions that were checked; those that were built into rules are theirs.
+pub(crate) fn forget_patterns() {
+    *COMPILED.lock().unwrap_or_else(PoisonError::into_inner) = HashMap::new();
+}
+
 /// A regular expression within the bounds of rules.
 pub(crate) fn pattern(text: &str) -> Result<regex::Regex, Mistake> {
+    let remembered = || COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(regex) = remembered().get(text) {
+        return Ok(regex.clone());
+    }
+    let regex = compile(text)?;
+    let mut remembered = remembered();
+    if remembered.len() < PATTERNS_REMEMBERED_MAX {
+        remembered.insert(text.to_owned(), regex.clone());
+    }
+    Ok(regex)
+}
+
+fn compile(text: &str) -> Result<regex::Regex, Mistake> {
     rules::regex(text).map_err(|error| match error {
         regex::Error::CompiledTooBig(_) => Mistake::new(Code::Regex, "the regular expression is too large")
             .help("large repetitions like `{1,1000}` of classes grow it most; an address list may be what is needed"),

@@ -27,6 +27,7 @@ mod report;
 mod rule_tests;
 mod rulebook;
 mod scalar;
+mod schema;
 pub(crate) mod shape;
 pub(crate) mod source;
 pub(crate) mod suggest;

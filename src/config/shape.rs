@@ -3,11 +3,10 @@
 //! It understands the part of JSON Schema that `schemars` makes of the models, and the extensions that
 //! [`super::model`] lists. What it lets pass, serde reads without an error.
 
-use serde_json::Value as Json;
-
 use super::diagnostic::{Code, Reference, Severity, Sink, drop_diagnostic};
 use super::formats;
 use super::scalar;
+use super::schema::{Format, NotAvailable, Schema, Schemas, Type, Variant};
 use super::source::{Source, Span};
 use super::suggest::suggest;
 use super::tree::{Entry, Node, Value};
@@ -15,7 +14,7 @@ use super::tree::{Entry, Node, Value};
 /// The schema of one kind of file.
 #[derive(Debug)]
 pub(crate) struct Shape {
-    schema: Json,
+    schemas: Schemas,
     /// Whether keys that are not known are warnings.
     is_tolerant: bool,
 }
@@ -23,7 +22,7 @@ pub(crate) struct Shape {
 impl Shape {
     /// Of a model.
     pub(crate) fn of<T: schemars::JsonSchema>() -> Self {
-        Self { schema: schemars::schema_for!(T).to_value(), is_tolerant: false }
+        Self { schemas: Schemas::of::<T>(), is_tolerant: false }
     }
 
     /// Of what another system writes, which may know more than this version does.
@@ -33,36 +32,18 @@ impl Shape {
 
     /// Walks through the tree; mistakes and references go to the sink.
     pub(crate) fn check(&self, node: &Node, sink: &mut Sink) {
-        Walker { shape: self, sink }.node(node, &self.schema);
-    }
-
-    /// Follows `$ref`; a schema without one is its own.
-    fn resolve<'a>(&'a self, schema: &'a Json) -> &'a Json {
-        let mut schema = schema;
-        // References of references do not occur; the bound keeps a circle from hanging.
-        for _ in 0..8 {
-            let Some(name) = schema.get("$ref").and_then(Json::as_str).and_then(|path| path.strip_prefix("#/$defs/")) else { break };
-            let Some(target) = self.schema.get("$defs").and_then(|defs| defs.get(name)) else { break };
-            schema = target;
-        }
-        schema
+        Walker { schemas: &self.schemas, is_tolerant: self.is_tolerant, sink }.node(node, &self.schemas.root);
     }
 }
 
 struct Walker<'a> {
-    shape: &'a Shape,
+    schemas: &'a Schemas,
+    is_tolerant: bool,
     sink: &'a mut Sink,
 }
 
-/// One way to write a union: a word, or a mapping with this one key.
-struct Variant<'a> {
-    name: &'a str,
-    content: Option<&'a Json>,
-    schema: &'a Json,
-}
-
 impl<'a> Walker<'a> {
-    fn node(&mut self, node: &Node, schema: &'a Json) {
+    fn node(&mut self, node: &Node, schema: &'a Schema) {
         if self.sink.is_full() {
             return;
         }
@@ -70,25 +51,21 @@ impl<'a> Walker<'a> {
         if matches!(node.value, Value::Null) && self.sink.is_broken_at(&node.span) {
             return;
         }
-        let schema = self.shape.resolve(schema);
-        if schema.get("x-secret").is_some() && self.secret(node) {
+        let schema = self.schemas.resolve(schema);
+        if schema.is_secret && self.secret(node) {
             return;
         }
-        if let Some(choices) = schema.get("anyOf").and_then(Json::as_array) {
+        if let Some(choices) = &schema.any_of {
             return self.any_of(node, choices);
         }
-        if let Some(choices) = schema.get("oneOf").and_then(Json::as_array) {
-            let variants: Vec<Variant<'a>> = choices.iter().flat_map(variants).collect();
-            return self.union(node, &variants);
-        }
-        if schema.get("enum").is_some() || schema.get("const").is_some() {
-            return self.union(node, &variants(schema));
+        if let Some(variants) = &schema.variants {
+            return self.union(node, variants);
         }
         if !self.has_type(node, schema) {
             return self.wrong_type(node, &[schema]);
         }
         match &node.value {
-            Value::Mapping(entries) if schema.get("properties").is_some() => self.structure(node, entries, schema),
+            Value::Mapping(entries) if schema.fields.is_some() => self.structure(node, entries, schema),
             Value::Mapping(entries) => self.map(node, entries, schema),
             Value::Sequence(items) => self.sequence(node, items, schema),
             Value::Text(text) => self.text(&node.span, text, schema),
@@ -98,23 +75,21 @@ impl<'a> Walker<'a> {
         }
     }
 
-    fn any_of(&mut self, node: &Node, choices: &'a [Json]) {
-        let real: Vec<&'a Json> =
-            choices.iter().map(|c| self.shape.resolve(c)).filter(|c| c.get("type").and_then(Json::as_str) != Some("null")).collect();
-        if let [only] = real.as_slice() {
+    fn any_of(&mut self, node: &Node, choices: &'a [Schema]) {
+        let schemas = self.schemas;
+        let real = || choices.iter().map(|choice| schemas.resolve(choice)).filter(|choice| !choice.is_null());
+        if let (Some(only), None) = (real().next(), real().nth(1)) {
             return self.node(node, only);
         }
-        let fitting =
-            real.iter().find(|choice| self.has_type(node, choice) || choice.get("oneOf").is_some() || choice.get("enum").is_some());
         // Of "one or a list of words" the list has a type of its own; the words take what is left.
-        let exact = real.iter().find(|choice| choice.get("type").is_some() && choice.get("enum").is_none() && self.has_type(node, choice));
-        match exact.or(fitting) {
+        let exact = real().find(|choice| choice.types.is_some() && !choice.is_words && self.has_type(node, choice));
+        match exact.or_else(|| real().find(|choice| choice.variants.is_some() || self.has_type(node, choice))) {
             Some(choice) => self.node(node, choice),
-            None => self.wrong_type(node, &real),
+            None => self.wrong_type(node, &real().collect::<Vec<_>>()),
         }
     }
 
-    fn union(&mut self, node: &Node, variants: &[Variant<'a>]) {
+    fn union(&mut self, node: &Node, variants: &'a [Variant]) {
         let words = variants.iter().all(|variant| variant.content.is_none());
         match &node.value {
             Value::Text(word) => self.word(node, word, variants),
@@ -161,18 +136,13 @@ impl<'a> Walker<'a> {
         }
     }
 
-    fn word(&mut self, node: &Node, word: &str, variants: &[Variant<'a>]) {
+    fn word(&mut self, node: &Node, word: &str, variants: &'a [Variant]) {
         match variants.iter().find(|variant| variant.name == word) {
-            Some(Variant { content: None, schema, .. }) => self.availability(&node.span, word, schema),
+            Some(Variant { content: None, not_available, .. }) => self.availability(&node.span, word, *not_available),
             Some(Variant { content: Some(content), .. }) => {
-                let fields: Vec<&str> = self
-                    .shape
-                    .resolve(content)
-                    .get("properties")
-                    .and_then(Json::as_object)
-                    .map(|p| p.keys().map(String::as_str).collect())
-                    .unwrap_or_default();
-                let is_mapping = self.shape.resolve(content).get("type").and_then(Json::as_str) == Some("object");
+                let content = self.schemas.resolve(content);
+                let fields: Vec<&str> = content.names().collect();
+                let is_mapping = content.types.as_ref().is_some_and(|types| types.contains(&Type::Object));
                 let diagnostic = self.sink.broken(Code::WrongType, node.span.clone(), format!("`{word}` needs more than its name"));
                 if fields.is_empty() && is_mapping {
                     diagnostic.help(format!("write `{word}: {{}}`"));
@@ -190,10 +160,10 @@ impl<'a> Walker<'a> {
         }
     }
 
-    fn variant(&mut self, entry: &Entry, variants: &[Variant<'a>]) {
+    fn variant(&mut self, entry: &Entry, variants: &'a [Variant]) {
         match variants.iter().find(|variant| variant.name == entry.key) {
-            Some(Variant { content: Some(content), schema, .. }) => {
-                self.availability(&entry.key_span, &entry.key, schema);
+            Some(Variant { content: Some(content), not_available, .. }) => {
+                self.availability(&entry.key_span, &entry.key, *not_available);
                 self.node(&entry.value, content);
             }
             Some(Variant { content: None, name, .. }) => {
@@ -208,24 +178,24 @@ impl<'a> Walker<'a> {
         }
     }
 
-    fn structure(&mut self, node: &Node, entries: &[Entry], schema: &'a Json) {
-        let Some(fields) = schema.get("properties").and_then(Json::as_object) else { return };
+    fn structure(&mut self, node: &Node, entries: &[Entry], schema: &'a Schema) {
         // Once for all keys: a mapping may have very many that are not known.
-        let absent: Vec<&str> = fields.keys().map(String::as_str).filter(|name| node.get(name).is_none()).collect();
+        let mut absent: Option<Vec<&str>> = None;
         // Keys that are there under a wrong name, which is reported: they are not missing as well.
         let mut misspelt: Vec<&str> = Vec::new();
         for entry in entries {
             if self.sink.is_full() {
                 return;
             }
-            match fields.get(&entry.key) {
+            match schema.field(&entry.key) {
                 Some(field) => {
-                    self.availability(&entry.key_span, &entry.key, field);
+                    self.availability(&entry.key_span, &entry.key, field.not_available);
                     self.node(&entry.value, field);
                 }
                 None if self.sink.is_broken_at(&entry.key_span) => {}
                 None if is_secret(&entry.key) => self.secret_inline(entry),
-                None if self.shape.is_tolerant => {
+                None if self.is_tolerant => {
+                    let absent = absent.get_or_insert_with(|| schema.names().filter(|name| node.get(name).is_none()).collect());
                     let message = format!("the key `{}` is not known here, and is left out", formats::clip(&entry.key));
                     let diagnostic = self.sink.warning(Code::UnknownKey, entry.key_span.clone(), message);
                     if let Some(meant) = suggest(&entry.key, absent.iter().copied()) {
@@ -233,26 +203,28 @@ impl<'a> Walker<'a> {
                     }
                 }
                 None => {
+                    let absent = absent.get_or_insert_with(|| schema.names().filter(|name| node.get(name).is_none()).collect());
                     let absent = || absent.iter().copied();
                     let message = format!("the key `{}` is not known here", formats::clip(&entry.key));
                     let meant = suggest(&entry.key, absent());
                     misspelt.extend(meant);
-                    match (meant, suggest(&entry.key, fields.keys().map(String::as_str))) {
+                    match (meant, suggest(&entry.key, schema.names())) {
                         (None, Some(there)) => {
                             self.sink.broken(Code::UnknownKey, entry.key_span.clone(), message).help(format!("`{there}` is here already"));
                         }
                         _ => {
-                            let on_offer = absent().filter(|name| fields.get(*name).is_none_or(is_available));
+                            let on_offer = absent().filter(|name| schema.field(name).is_none_or(|field| field.not_available.is_none()));
                             self.unknown(Code::UnknownKey, entry.key_span.clone(), message, &entry.key, on_offer);
                         }
                     }
                 }
             }
         }
-        for required in schema.get("required").and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_str) {
-            if node.get(required).is_none() && !misspelt.contains(&required) {
+        for required in &schema.required {
+            if node.get(required).is_none() && !misspelt.contains(&required.as_str()) {
+                let about = schema.field(required).and_then(|field| self.description(field));
                 let diagnostic = self.sink.broken(Code::MissingKey, node.head(), format!("the key `{required}` is missing"));
-                if let Some(about) = fields.get(required).and_then(|field| description(self.shape, field)) {
+                if let Some(about) = about {
                     diagnostic.help(format!("`{required}`: {about}"));
                 }
             }
@@ -260,17 +232,15 @@ impl<'a> Walker<'a> {
         self.one_of(node, schema);
     }
 
-    fn one_of(&mut self, node: &Node, schema: &'a Json) {
-        let Some(keys) = schema.get("x-one-of").and_then(Json::as_array) else { return };
-        let keys: Vec<&str> = keys.iter().filter_map(Json::as_str).collect();
-        let together = schema.get("x-together").and_then(Json::as_array);
-        let may = |first: &str, second: &str| {
-            let pairs = together.into_iter().flatten().filter_map(Json::as_array);
-            pairs.into_iter().any(|pair| pair.iter().any(|key| key == first) && pair.iter().any(|key| key == second))
-        };
-        let there: Vec<&Entry> = node.entries().iter().filter(|entry| keys.contains(&entry.key.as_str())).collect();
+    fn one_of(&mut self, node: &Node, schema: &'a Schema) {
+        let keys = &schema.one_of;
+        if keys.is_empty() {
+            return;
+        }
+        let may = |first: &String, second: &String| schema.together.iter().any(|pair| pair.contains(first) && pair.contains(second));
+        let there: Vec<&Entry> = node.entries().iter().filter(|entry| keys.contains(&entry.key)).collect();
         if there.is_empty() {
-            let help = format!("one of {}", list(keys.iter().copied()));
+            let help = format!("one of {}", list(keys.iter().map(String::as_str)));
             self.sink.broken(Code::OneKey, node.head(), "a key is missing that says what is meant").help(help);
         }
         for (place, second) in there.iter().enumerate() {
@@ -283,43 +253,45 @@ impl<'a> Walker<'a> {
         }
     }
 
-    fn map(&mut self, node: &Node, entries: &[Entry], schema: &'a Json) {
-        let key_format = schema.get("propertyNames").and_then(|names| names.get("format")).and_then(Json::as_str);
-        if entries.is_empty() && schema.get("minProperties").is_some() {
+    fn map(&mut self, node: &Node, entries: &[Entry], schema: &'a Schema) {
+        if entries.is_empty() && schema.has_entries {
             self.sink.broken(Code::Empty, node.span.clone(), "at least one entry belongs here");
         }
         for entry in entries {
-            if let Some(format) = key_format {
+            if let Some(format) = &schema.keys {
                 self.format(&entry.key_span, &entry.key, format);
             }
-            if let Some(value) = schema.get("additionalProperties").filter(|value| value.is_object()) {
+            if let Some(value) = &schema.values {
                 self.node(&entry.value, value);
             }
         }
     }
 
-    fn sequence(&mut self, node: &Node, items: &[Node], schema: &'a Json) {
-        if items.is_empty() && schema.get("minItems").and_then(Json::as_u64).unwrap_or(0) > 0 {
+    fn sequence(&mut self, node: &Node, items: &[Node], schema: &'a Schema) {
+        if items.is_empty() && schema.has_items {
             self.sink.broken(Code::Empty, node.span.clone(), "the list is empty; at least one item belongs here");
         }
-        if let Some(item) = schema.get("items") {
+        if let Some(item) = &schema.items {
             for node in items {
                 self.node(node, item);
             }
         }
     }
 
-    fn text(&mut self, span: &Span, text: &str, schema: &'a Json) {
-        if let Some(format) = schema.get("format").and_then(Json::as_str) {
+    fn text(&mut self, span: &Span, text: &str, schema: &'a Schema) {
+        if let Some(format) = &schema.format {
             self.format(span, text, format);
         }
     }
 
-    fn format(&mut self, span: &Span, text: &str, format: &'a str) {
-        if let Some(kind) = reference_kind(format) {
-            self.sink.references.push(Reference { kind, name: text.to_owned(), span: span.clone() });
-            return;
-        }
+    fn format(&mut self, span: &Span, text: &str, format: &'a Format) {
+        let format = match format {
+            Format::Reference(kind) => {
+                self.sink.references.push(Reference { kind, name: text.to_owned(), span: span.clone() });
+                return;
+            }
+            Format::Text(format) => format,
+        };
         let (mistake, severity) = match formats::check(format, text) {
             Ok(None) => return,
             Ok(Some(warning)) => (warning, Severity::Warning),
@@ -331,9 +303,8 @@ impl<'a> Walker<'a> {
         mistake.report(span.clone(), severity, false, self.sink);
     }
 
-    fn number(&mut self, node: &Node, number: f64, schema: &'a Json) {
-        let limit = |name: &str| schema.get(name).and_then(Json::as_f64);
-        let (minimum, maximum) = (limit("minimum"), limit("maximum"));
+    fn number(&mut self, node: &Node, number: f64, schema: &'a Schema) {
+        let (minimum, maximum) = (schema.minimum, schema.maximum);
         if minimum.is_none_or(|minimum| number >= minimum) && maximum.is_none_or(|maximum| number <= maximum) {
             return;
         }
@@ -343,7 +314,7 @@ impl<'a> Walker<'a> {
             (None, Some(maximum)) => format!("at most {maximum}"),
             (None, None) => String::new(),
         };
-        let code = if schema.get("format").and_then(Json::as_str) == Some("reply-code") { Code::ReplyCode } else { Code::BadValue };
+        let code = if schema.format.as_ref().and_then(Format::text) == Some("reply-code") { Code::ReplyCode } else { Code::BadValue };
         self.sink.broken(code, node.span.clone(), format!("{number} is out of range")).help(format!("{range} is possible"));
     }
 
@@ -363,15 +334,19 @@ impl<'a> Walker<'a> {
             .help("put {\"username\": …, \"password\": …} where only the gateway can read it and name the place: `{ secret: NAME }`, `{ file: PATH }` or `{ env: NAME }`");
     }
 
-    fn availability(&mut self, span: &Span, name: &str, schema: &'a Json) {
+    fn availability(&mut self, span: &Span, name: &str, level: Option<NotAvailable>) {
+        let Some(level) = level else { return };
         let message = format!("`{name}` is not available in this version");
-        match schema.get("x-not-available").and_then(Json::as_str) {
-            Some("warning") => {
+        match level {
+            NotAvailable::Warning => {
                 drop_diagnostic(self.sink.warning(Code::NotAvailable, span.clone(), message).help("it is checked, and has no effect"))
             }
-            Some(_) => drop_diagnostic(self.sink.error(Code::NotAvailable, span.clone(), message)),
-            None => {}
+            NotAvailable::Error => drop_diagnostic(self.sink.error(Code::NotAvailable, span.clone(), message)),
         }
+    }
+
+    fn description(&self, field: &'a Schema) -> Option<&'a str> {
+        field.description.as_deref().or(self.schemas.resolve(field).description.as_deref())
     }
 
     fn unknown<'n>(&mut self, code: Code, span: Span, message: String, word: &str, candidates: impl Iterator<Item = &'n str> + Clone) {
@@ -391,25 +366,24 @@ impl<'a> Walker<'a> {
         };
     }
 
-    fn has_type(&self, node: &Node, schema: &Json) -> bool {
-        let fits = |name: &str| match (name, &node.value) {
-            ("string", Value::Text(_))
-            | ("boolean", Value::Boolean(_))
-            | ("integer", Value::Integer(_))
-            | ("number", Value::Integer(_) | Value::Float(_))
-            | ("array", Value::Sequence(_))
-            | ("object", Value::Mapping(_)) => true,
+    fn has_type(&self, node: &Node, schema: &Schema) -> bool {
+        let fits = |expected: &Type| match (expected, &node.value) {
+            (Type::String, Value::Text(_))
+            | (Type::Boolean, Value::Boolean(_))
+            | (Type::Integer, Value::Integer(_))
+            | (Type::Number, Value::Integer(_) | Value::Float(_))
+            | (Type::Array, Value::Sequence(_))
+            | (Type::Object, Value::Mapping(_)) => true,
             // Null is never taken for "not given": a key with nothing behind it is a mistake more often than not.
             _ => false,
         };
-        match schema.get("type") {
-            Some(Json::String(name)) => fits(name),
-            Some(Json::Array(names)) => names.iter().filter_map(Json::as_str).any(fits),
-            _ => schema.get("oneOf").is_none() && schema.get("anyOf").is_none(),
+        match &schema.types {
+            Some(types) => types.iter().any(fits),
+            None => (schema.variants.is_none() || schema.is_words) && schema.any_of.is_none(),
         }
     }
 
-    fn wrong_type(&mut self, node: &Node, schemas: &[&'a Json]) {
+    fn wrong_type(&mut self, node: &Node, schemas: &[&'a Schema]) {
         let mut expected: Vec<&str> = schemas.iter().flat_map(|schema| expected(schema)).collect();
         expected.dedup();
         let message = format!("{} is expected here, not {}", expected.join(" or "), kind(&node.value));
@@ -469,44 +443,21 @@ fn is_secret(key: &str) -> bool {
     matches!(key.to_ascii_lowercase().as_str(), "username" | "user" | "password" | "pass" | "passwd" | "token" | "api_key")
 }
 
-/// The ways that one member of `oneOf`, or an `enum`, offers.
-fn variants(schema: &Json) -> Vec<Variant<'_>> {
-    if let Some(word) = schema.get("const").and_then(Json::as_str) {
-        return vec![Variant { name: word, content: None, schema }];
-    }
-    if let Some(words) = schema.get("enum").and_then(Json::as_array) {
-        return words.iter().filter_map(Json::as_str).map(|name| Variant { name, content: None, schema }).collect();
-    }
-    let fields = schema.get("properties").and_then(Json::as_object);
-    fields.into_iter().flatten().map(|(name, content)| Variant { name, content: Some(content), schema }).collect()
-}
-
-/// Which names a format stands for.
-fn reference_kind(format: &str) -> Option<&'static str> {
-    ["endpoint", "relay", "address-list", "ip-list", "archive", "analyzer", "mailbox", "policy", "rule-set"]
-        .into_iter()
-        .find(|kind| format.strip_suffix("-name") == Some(*kind))
-}
-
-fn description<'a>(shape: &'a Shape, field: &'a Json) -> Option<&'a str> {
-    field.get("description").or_else(|| shape.resolve(field).get("description")).and_then(Json::as_str)
-}
-
-fn expected(schema: &Json) -> Vec<&'static str> {
-    let name = |name: &str| match (name, schema.get("format").and_then(Json::as_str)) {
-        ("string" | "integer", Some("size")) => "a size",
-        ("string", Some("duration")) => "a length of time",
-        ("string", _) => "a text",
-        ("integer", _) => "a whole number",
-        ("number", _) => "a number",
-        ("boolean", _) => "true or false",
-        ("array", _) => "a list",
-        _ => "a mapping",
+fn expected(schema: &Schema) -> Vec<&'static str> {
+    let format = schema.format.as_ref().and_then(Format::text);
+    let name = |expected: &Type| match (expected, format) {
+        (Type::String | Type::Integer, Some("size")) => "a size",
+        (Type::String, Some("duration")) => "a length of time",
+        (Type::String, _) => "a text",
+        (Type::Integer, _) => "a whole number",
+        (Type::Number, _) => "a number",
+        (Type::Boolean, _) => "true or false",
+        (Type::Array, _) => "a list",
+        (Type::Null | Type::Object, _) => "a mapping",
     };
-    match schema.get("type") {
-        Some(Json::String(one)) => vec![name(one)],
-        Some(Json::Array(many)) => many.iter().filter_map(Json::as_str).filter(|one| *one != "null").map(name).collect(),
-        _ => vec!["a word"],
+    match &schema.types {
+        Some(types) => types.iter().filter(|one| types.len() == 1 || **one != Type::Null).map(name).collect(),
+        None => vec!["a word"],
     }
 }
 
@@ -521,23 +472,18 @@ fn kind(value: &Value) -> &'static str {
     }
 }
 
-/// `a`, `b` or `c`.
 /// How a mapping is written that has keys which must be there.
-fn mapping_of(schema: &Json) -> Option<String> {
-    let required = schema.get("required")?.as_array()?.iter().filter_map(Json::as_str);
-    let keys: Vec<String> = required.map(|key| format!("{key}: …")).collect();
+fn mapping_of(schema: &Schema) -> Option<String> {
+    let keys: Vec<String> = schema.required.iter().map(|key| format!("{key}: …")).collect();
     (!keys.is_empty()).then(|| format!("write `{{ {} }}`", keys.join(", ")))
 }
 
 /// The names that have an effect in this version: others are no help.
-fn on_offer<'v>(variants: &'v [Variant<'_>]) -> impl Iterator<Item = &'v str> + Clone {
-    variants.iter().filter(|variant| is_available(variant.schema)).map(|variant| variant.name)
+fn on_offer(variants: &[Variant]) -> impl Iterator<Item = &str> + Clone {
+    variants.iter().filter(|variant| variant.not_available.is_none()).map(|variant| variant.name.as_str())
 }
 
-fn is_available(schema: &Json) -> bool {
-    schema.get("x-not-available").is_none()
-}
-
+/// `a`, `b` or `c`.
 fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     let names: Vec<String> = names.into_iter().map(|name| format!("`{}`", formats::clip(name))).collect();
     match names.split_last() {

@@ -3,6 +3,8 @@
 //! What could make a file mean something else than it looks like is refused here: duplicate keys, anchors, aliases, merge
 //! keys, tags, a second document, keys that are not text. Size and nesting are bounded, so no text takes long.
 
+use std::collections::HashMap;
+
 use granit_parser::{Event, Parser, ScalarStyle, StructureStyle};
 
 use super::allowances;
@@ -161,8 +163,25 @@ struct Open {
     items: Vec<Node>,
     mapping: Option<Vec<Entry>>,
     key: Option<(String, Span)>,
-    /// Keys so far, to find one that stands twice without looking at all of them.
-    seen: std::collections::HashMap<String, Span>,
+    /// Keys so far of a mapping that has many, to find one that stands twice without looking at all of them.
+    seen: HashMap<String, Span>,
+}
+
+/// So many keys are faster looked through than kept in a table.
+const KEYS_LOOKED_THROUGH: usize = 16;
+
+impl Open {
+    /// Where the same key stands already.
+    fn first(&mut self, key: &str, span: &Span) -> Option<Span> {
+        let entries = self.mapping.as_deref().unwrap_or_default();
+        if entries.len() < KEYS_LOOKED_THROUGH {
+            return entries.iter().find(|entry| entry.key == key).map(|entry| entry.key_span.clone());
+        }
+        if self.seen.is_empty() {
+            self.seen = entries.iter().map(|entry| (entry.key.clone(), entry.key_span.clone())).collect();
+        }
+        self.seen.insert(key.to_owned(), span.clone())
+    }
 }
 
 impl Builder<'_> {
@@ -244,7 +263,7 @@ impl Builder<'_> {
             items: Vec::new(),
             mapping: mapping.then(Vec::new),
             key: None,
-            seen: std::collections::HashMap::new(),
+            seen: HashMap::new(),
         });
         true
     }
@@ -280,7 +299,7 @@ impl Builder<'_> {
         if key == "<<" {
             self.sink.broken(Code::Anchor, span.clone(), "merge keys are not allowed").help("write the keys out");
         }
-        if let Some(first) = open.seen.insert(key.clone(), span.clone()) {
+        if let Some(first) = open.first(&key, &span) {
             self.sink
                 .error(Code::DuplicateKey, span.clone(), format!("the key `{key}` stands twice in one mapping"))
                 .note(first, "it is here first");

@@ -15,6 +15,7 @@ use super::diagnostic::{Code, Sink};
 use super::files::{self, Contents, Reader};
 use super::findings::domains::Looks;
 use super::findings::{self, Whole};
+use super::formats;
 use super::model::deployment::DeploymentFile;
 use super::model::policy::PolicyFile;
 use super::model::rule_tests::TestsFile;
@@ -389,6 +390,7 @@ impl Workspace {
         }
         self.tests(&mut built);
         self.find(&built);
+        formats::forget_patterns();
         for (file, content) in std::mem::take(&mut built.deployment.files) {
             self.reader.add_file(file, &content);
         }

@@ -24,6 +24,8 @@ pub const CONFIGURATION_FILES_MAX: usize = 50_000;
 pub const FIX_ROUNDS_MAX: usize = 10;
 /// Compiled size of one regular expression of a rule.
 pub const REGEX_BYTES_MAX: usize = 1024 * 1024;
+/// Regular expressions that are kept between the check of the files and their building, so as not to be compiled twice.
+pub const PATTERNS_REMEMBERED_MAX: usize = 10_000;
 /// Levels of the domain in a `*.domain` entry of an address list (Mail Manager: 2 to 9).
 pub const LIST_DOMAIN_LEVELS_MAX: usize = 9;
 /// The message of one test of rules. Far above what endpoints take.

@@ -109,7 +109,7 @@ fn anchors(text: &str) -> BTreeSet<String> {
 
 /// The files of `src/limits/`, in the order of a message's way.
 fn limits() -> String {
-    const FILES: [&str; 8] = ["session", "load", "message", "verdicts", "delivery", "envelope", "deployment", "control"];
+    const FILES: [&str; 9] = ["session", "load", "message", "verdicts", "delivery", "envelope", "deployment", "control", "replay"];
     let folder = root().join("src/limits");
     let others = ["mod", "name"];
     let there: BTreeSet<String> =

@@ -109,7 +109,8 @@ fn anchors(text: &str) -> BTreeSet<String> {
 
 /// The files of `src/limits/`, in the order of a message's way.
 fn limits() -> String {
-    const FILES: [&str; 9] = ["session", "load", "message", "verdicts", "delivery", "envelope", "deployment", "control", "analysis"];
+    const FILES: [&str; 10] =
+        ["session", "load", "message", "verdicts", "delivery", "envelope", "deployment", "control", "analysis", "replay"];
     let folder = root().join("src/limits");
     let others = ["mod", "name"];
     let there: BTreeSet<String> =

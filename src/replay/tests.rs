@@ -239,7 +239,7 @@ fn old_rules_are_read_from_a_git_revision_and_leave_nothing_behind() {
 fn an_endpoint_must_be_clear_and_a_source_readable() {
     let (folder, mut replay) = replay(OLD, OLD, Defaults { endpoint: Some("nowhere".to_owned()), ..Defaults::default() });
     let source = mail(folder.path(), "1.eml", "From: a@b.example\n");
-    assert!(matches!(replay.run(&[source.clone()], &mut |_| {}), Err(ReplayError::Endpoint(_))));
+    assert!(matches!(replay.run(std::slice::from_ref(&source), &mut |_| {}), Err(ReplayError::Endpoint(_))));
     replay.defaults.endpoint = None;
     let missing = folder.path().join("missing");
     assert!(matches!(replay.run(&[missing], &mut |_| {}), Err(ReplayError::Unreadable(..))));

@@ -302,20 +302,7 @@ fn tls_version(word: &str) -> Option<TlsVersion> {
 mod tests {
     use super::*;
 
-    const LOG: &str = r#"{"event":"started","version":"x","config":"y"}
-{"event":"connected","session":"s1","endpoint":"mx","client":"203.0.113.9","port":1,"proxy":null,"config":"c"}
-{"event":"tls","session":"s1","version":"TLSv1.3","cipher":"x","server_name":null,"error":null}
-{"event":"connected","session":"s2","endpoint":"mx","client":"198.51.100.7","port":1,"proxy":null,"config":"c"}
-{"event":"policy","session":"s1","message":"s1-1","policy":"edge","stage":"rcpt","verdict":"allow","statement":"ours","client":"203.0.113.9","mail_from":"a@x.example","recipient":"b@acme.example","reply":null}
-{"event":"policy","session":"s2","message":"s2-1","policy":"edge","stage":"rcpt","verdict":"deny","statement":"gone","client":"198.51.100.7","mail_from":"","recipient":"old@acme.example","reply":{"code":550}}
-not JSON
-{"event":"message","session":"s1","message":"s1-1","config":"c","endpoint":"mx","client":"203.0.113.9","helo":"h","mail_from":"a@x.example","recipients":["b@acme.example"],"size":97,"tls":"TLSv1.3","message_id":"<1@x>"}
-{"event":"verdicts","session":"s1","message":"s1-1","stage":"message","client_host":null,"spf":{"result":"pass","domain":"x.example"},"dkim":null}
-{"event":"rule","session":"s1","message":"s1-1","config":"c","rules":"inbound","rule":"all","audit":false,"recipients":["b@acme.example"]}
-{"event":"replied","session":"s1","message":"s1-1","reply":{"code":250}}
-{"event":"outcome","session":"s1","message":"s1-1","recipient":"b@acme.example","outcome":"delivered","rule":"all"}
-{"event":"disconnected","session":"s2","messages":0,"duration_ms":1,"reason":"closed"}
-"#;
+    const LOG: &str = include_str!("events.jsonl");
 
     #[test]
     fn events_of_a_message_are_put_together() {

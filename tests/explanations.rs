@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use gateway::config::{self, Code, Format, Severity};
+use gateway::config::{self, Code, Compat, Format, Options, Severity};
 use regex::Regex;
 
 /// Codes whose mistake cannot be shown in a few lines of text: bytes that are not UTF-8, files that cannot be read, certificates.
@@ -105,8 +105,13 @@ fn judge(files: &BTreeMap<String, String>, code: Code, wanted: bool) -> Result<(
     lay_out(&folder, files);
     // Its own files too: one may lie where nobody would look for it, and that be the mistake.
     let own = files.keys().filter(|path| path.ends_with(".yaml") || path.ends_with(".yml")).map(|path| folder.join(path));
-    let paths: Vec<PathBuf> = own.chain([folder.clone()]).collect();
-    let report = config::check(&paths).map_err(|error| error.to_string())?;
+    // Some are only reported when they are asked for; the parts that are added here would not fit into Mail Manager.
+    let compat = matches!(code, Code::LimitAws | Code::NotInMailManager).then_some(Compat::MailManager);
+    let all = compat.is_none().then(|| folder.clone());
+    let paths: Vec<PathBuf> = own.chain(all).collect();
+    let deny = (code == Code::FailureImplicit).then_some(code).into_iter().collect();
+    let options = Options { compat, deny, ..Options::default() };
+    let report = config::check_with(&paths, &options).map_err(|error| error.to_string())?;
     let found = report.diagnostics.iter().any(|d| d.code == code);
     let errors = report.diagnostics.iter().any(|d| d.severity == Severity::Error);
     if found == wanted && (wanted || !errors) {

@@ -10,6 +10,7 @@ mod envelope;
 mod explain;
 mod files;
 mod formats;
+mod lints;
 mod mend;
 mod microsoft_host;
 mod model;

@@ -12,6 +12,7 @@ use super::build::lists::Lists;
 use super::build::{self};
 use super::diagnostic::{Code, Sink};
 use super::files::{self, Contents, Reader};
+use super::lints;
 use super::model::deployment::DeploymentFile;
 use super::model::policy::PolicyFile;
 use super::model::rules::RuleSetFile;
@@ -83,6 +84,8 @@ impl Document {
     fn of(path: &Path, wanted: bool, mut sink: Sink) -> Self {
         let tree = if sink.has_errors() { None } else { tree::parse(&mut sink) };
         let kind = Kind::of_path(path).or_else(|| tree.as_ref().and_then(Kind::of_content));
+        // A document of another system is no bad one of ours.
+        let tree = tree.filter(|tree| !lints::foreign::document(tree, &mut sink));
         if let Some(tree) = &tree {
             match kind {
                 Some(kind) => kind.shape().check(tree, &mut sink),
@@ -251,11 +254,16 @@ impl Workspace {
     /// Builds all that can be built. With options somebody asks for mistakes, and all are looked for; without, a gateway starts.
     fn build(&mut self, asked: Option<&Options>, now: OffsetDateTime) -> Built {
         let mut built = Built::default();
+        let default = Options::default();
+        let options = asked.unwrap_or(&default);
         let root = self.root.clone();
         if let (Some(gateway), Some(root)) = (&mut self.gateway, &root)
             && let Some(tree) = &gateway.tree
         {
             built.deployment = build::deployment::build(tree, root, now, &mut gateway.sink);
+            if gateway.wanted {
+                lints::check(Kind::Deployment, &gateway.name, tree, options, &mut gateway.sink);
+            }
         }
         self.names(asked.is_some());
         let lists = self.lists(&built.deployment);
@@ -263,6 +271,9 @@ impl Workspace {
         let defined = Defined { lists: &lists, analyzers: &built.deployment.analyzers, srs };
         let judged = side_by_side(self.documents.iter_mut().collect(), |document| {
             let tree = document.tree.as_ref()?;
+            if let Some(kind) = document.kind.filter(|_| document.wanted) {
+                lints::check(kind, &document.name, tree, options, &mut document.sink);
+            }
             match document.kind {
                 Some(Kind::Policy) => {
                     let policy = build::policy::build(&document.name, tree, defined, &mut document.sink)?;

@@ -1,8 +1,8 @@
 //! One example of bad configuration for every diagnostic, with the expected output beside it.
 //!
 //! A folder is named by the code it shows, with a word behind it where a code has several. `BLESS=1` rewrites the
-//! expectations; read the difference before you commit it. Two files steer a case: `paths.txt` names what is validated
-//! instead of the whole folder, `repeat.txt` (`PATH COUNT TEXT`) makes a file that is too large to keep. Each line of
+//! expectations; read the difference before you commit it. Three files steer a case: `paths.txt` names what is validated
+//! instead of the whole folder, `options.txt` has options of `gateway validate`, `repeat.txt` (`PATH COUNT TEXT`) makes a file that is too large to keep. Each line of
 //! `certificates.txt` (`NAME DNS-NAME…`) makes a certificate `tls/NAME.pem` with its `tls/NAME.key`: no private key stands here. All
 //! of it is judged as of 2026-11-21.
 
@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use gateway::config::{self, Code, Format, Report};
+use gateway::config::{self, Code, Compat, Format, Options, Report};
 
 #[test]
 fn every_diagnostic_reads_as_expected() {
@@ -98,7 +98,14 @@ fn validate(folder: &Path) -> Validated {
         fs::write(root.join(format!("tls/{name}.pem")), made.cert.pem()).unwrap();
         fs::write(root.join(format!("tls/{name}.key")), made.signing_key.serialize_pem()).unwrap();
     }
-    let report = config::check_at(&paths, time::macros::datetime!(2026-11-21 12:00 UTC)).unwrap();
+    let options = fs::read_to_string(folder.join("options.txt")).unwrap_or_default();
+    let options = Options {
+        strict: options.contains("--strict"),
+        compat: options.contains("--compat mail-manager").then_some(Compat::MailManager),
+        now: Some(time::macros::datetime!(2026-11-21 12:00 UTC)),
+        ..Options::default()
+    };
+    let report = config::check_with(&paths, &options).unwrap();
     let text = format!("{}{}\n", report.render(Format::Text, false), report.summary());
     let text = text.replace(&format!("{}/", root.display()), "");
     Validated { report, text }

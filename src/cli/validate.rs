@@ -52,9 +52,6 @@ pub(super) fn run(args: Args) -> ExitCode {
     if let Some(name) = &args.explain {
         return explain(name);
     }
-    if args.compat.is_some() {
-        return could_not_run("--compat is not available in this version");
-    }
     let options = match options(&args) {
         Ok(options) => options,
         Err(problem) => return could_not_run(problem),

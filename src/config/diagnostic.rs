@@ -137,8 +137,6 @@ codes! {
     SecretInline = "secret-inline", Error;
     /// A feature that this version does not have.
     NotAvailable = "not-available", Error;
-    /// Amazon SES Mail Manager cannot express it.
-    MailManager = "mail-manager", Error;
     /// Keys that exclude or need each other.
     Conflict = "conflict", Error;
     /// A relay that is the gateway itself.
@@ -147,6 +145,8 @@ codes! {
     ReplaceLoop = "replace-loop", Error;
     /// Strangers can send mail to strangers.
     OpenRelay = "open-relay", Error;
+    /// A document of Amazon SES Mail Manager or CloudFormation.
+    MailManagerFile = "mail-manager-file", Error;
     /// Bits behind the prefix length are set and do not count.
     CidrHostBits = "cidr-host-bits", Warning;
     /// Something is defined and never used.
@@ -203,6 +203,38 @@ codes! {
     TrustsEverybody = "trusts-everybody", Warning;
     /// A comment that allows a diagnostic, and there is none that it allows.
     UnusedAllowance = "unused-allowance", Warning;
+    /// An IPv4 network in an IPv6 notation.
+    CidrMapped = "cidr-mapped", Warning;
+    /// Capitals where matching ignores case.
+    Case = "case", Warning;
+    /// The end of a domain is also the end of other domains.
+    EndsWithDomain = "ends-with-domain", Warning;
+    /// A star that was meant as a wildcard.
+    Wildcard = "wildcard", Warning;
+    /// A value that the attribute never has.
+    NeverMatches = "never-matches", Warning;
+    /// A regular expression that matches every text.
+    AlwaysMatches = "always-matches", Warning;
+    /// An unescaped dot in a domain.
+    RegexDot = "regex-dot", Warning;
+    /// The recipient is compared with its tag.
+    PlusTag = "plus-tag", Warning;
+    /// A size without its unit.
+    SmallSize = "small-size", Warning;
+    /// A header field that an attribute knows better.
+    HeaderAttribute = "header-attribute", Warning;
+    /// A failed check of authentication that leaves out what did not pass either.
+    Gray = "gray", Warning;
+    /// A DMARC policy that is taken for a result.
+    DmarcAmbiguous = "dmarc-ambiguous", Warning;
+    /// A bounce to a sender who was probably forged.
+    BounceBackscatter = "bounce-backscatter", Warning;
+    /// An action that can fail does not say what then; reported with `--strict`.
+    FailureImplicit = "failure-implicit", Warning;
+    /// More than Mail Manager takes; reported with `--compat mail-manager`.
+    LimitAws = "limit-aws", Warning;
+    /// What Mail Manager does not have; reported with `--compat mail-manager`.
+    NotInMailManager = "not-in-mail-manager", Warning;
 }
 
 /// One mistake.
@@ -338,6 +370,11 @@ impl Sink {
         Arc::clone(&self.source)
     }
 
+    /// Whether one of these was reported.
+    pub(crate) fn reports(&self, codes: &[Code]) -> bool {
+        self.diagnostics.iter().any(|diagnostic| codes.contains(&diagnostic.code))
+    }
+
     /// Whether there was an error.
     pub(crate) fn has_errors(&self) -> bool {
         self.errors > 0
@@ -372,6 +409,14 @@ impl Sink {
     /// Whether what begins at `span` has been reported.
     pub(crate) fn is_broken_at(&self, span: &Span) -> bool {
         self.broken.contains(&span.start)
+    }
+
+    /// Forgets what was reported and what was used: the file is something else.
+    pub(crate) fn discard(&mut self) {
+        self.diagnostics.clear();
+        self.references.clear();
+        self.spare = None;
+        self.errors = 0;
     }
 
     /// Keeps what stands at `span` from being shown.

@@ -14,6 +14,7 @@ mod findings;
 mod foreign;
 pub(crate) mod formats;
 mod json;
+mod lints;
 mod mend;
 mod microsoft_host;
 mod model;

@@ -14,6 +14,11 @@ pub(crate) fn written(source: &Source, span: &Span, text: &str) -> String {
     }
 }
 
+/// A text where none stood before.
+pub(crate) fn anew(text: &str) -> String {
+    if is_plain(text) { text.to_owned() } else { double_quoted(text) }
+}
+
 /// In double quotes (YAML 1.2 §7.3.1).
 pub(crate) fn double_quoted(text: &str) -> String {
     let mut out = String::from("\"");

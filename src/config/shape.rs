@@ -5,6 +5,7 @@
 
 use super::diagnostic::{Code, Reference, Severity, Sink, drop_diagnostic};
 use super::formats;
+use super::lints::foreign;
 use super::scalar;
 use super::schema::{Format, NotAvailable, Schema, Schemas, Type, Variant};
 use super::source::{Source, Span};
@@ -173,6 +174,20 @@ impl<'a> Walker<'a> {
             }
             None => {
                 let message = format!("`{}` is not known here", formats::clip(&entry.key));
+                let names = || variants.iter().map(|variant| variant.name.as_str());
+                let relay = || if names().any(|name| name == "SMTPRelay") { foreign::translated_relay(entry) } else { None };
+                if let Some(written) = foreign::translated(entry, names()).or_else(relay) {
+                    let title = format!("write `{}`", formats::clip(&written));
+                    let edits = vec![(entry.key_span.start..entry.value.span.end, written)];
+                    let diagnostic = self.sink.broken(Code::UnknownKey, entry.key_span.clone(), message);
+                    diagnostic.help("this is Mail Manager's notation").suggest(title, edits);
+                    return;
+                }
+                if foreign::is_condition(&entry.key) {
+                    let help = "this is Mail Manager's notation; here a condition is written `recipient: { ends_with: \"@acme.example\" }`";
+                    self.sink.broken(Code::UnknownKey, entry.key_span.clone(), message).help(help);
+                    return;
+                }
                 self.unknown(Code::UnknownKey, entry.key_span.clone(), message, &entry.key, on_offer(variants));
             }
         }

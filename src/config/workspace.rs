@@ -16,6 +16,7 @@ use super::files::{self, Contents, Reader};
 use super::findings::domains::Looks;
 use super::findings::{self, Whole};
 use super::formats;
+use super::lints;
 use super::model::deployment::DeploymentFile;
 use super::model::policy::PolicyFile;
 use super::model::rule_tests::TestsFile;
@@ -29,7 +30,7 @@ use super::shape::Shape;
 use super::source::Source;
 use super::suggest::suggest;
 use super::tree::{self, Node};
-use super::{Endpoint, JudgedEndpoint, Options, Report, Rulebook, Snapshot};
+use super::{Compat, Endpoint, JudgedEndpoint, Options, Report, Rulebook, Snapshot};
 use crate::limits;
 use crate::policy::Policy;
 use crate::rules::RuleSet;
@@ -98,6 +99,8 @@ impl Document {
     fn of(path: &Path, wanted: bool, mut sink: Sink) -> Self {
         let tree = if sink.has_errors() { None } else { tree::parse(&mut sink) };
         let kind = Kind::of_path(path).or_else(|| tree.as_ref().and_then(Kind::of_content));
+        // A document of another system is no bad one of ours.
+        let tree = tree.filter(|tree| !lints::foreign::document(tree, &mut sink));
         if let Some(tree) = &tree {
             match kind {
                 Some(kind) => kind.shape().check(tree, &mut sink),
@@ -135,7 +138,8 @@ pub(crate) fn read(gateway_yaml: &Path, now: OffsetDateTime) -> (Vec<ReadFile>, 
     let root = path.parent().unwrap_or(Path::new("/")).to_owned();
     let wanted = files::below(&root).unwrap_or_default().into_iter().chain([path]).collect();
     let mut workspace = Workspace::of_files(Some(root), &wanted, Contents::default());
-    workspace.build(None, now);
+    let options = Options { compat: Some(Compat::MailManager), ..Options::default() };
+    workspace.build(Some(&options), now);
     let (mut read, mut others) = (Vec::new(), workspace.others);
     for document in workspace.gateway.into_iter().chain(workspace.documents) {
         match document {
@@ -333,11 +337,16 @@ impl Workspace {
     /// Builds all that can be built. With options somebody asks for mistakes, and all are looked for; without, a gateway starts.
     fn build(&mut self, asked: Option<&Options>, now: OffsetDateTime) -> Built {
         let mut built = Built::default();
+        let default = Options::default();
+        let options = asked.unwrap_or(&default);
         let root = self.root.clone();
         if let (Some(gateway), Some(root)) = (&mut self.gateway, &root)
             && let Some(tree) = &gateway.tree
         {
             built.deployment = build::deployment::build(tree, root, now, &mut gateway.sink);
+            if gateway.wanted {
+                lints::check(Kind::Deployment, &gateway.name, tree, options, &mut gateway.sink);
+            }
         }
         self.names(asked.is_some());
         let lists = self.lists(&built.deployment);
@@ -359,6 +368,7 @@ impl Workspace {
                 findings::domains::unaccepted(looks, tree, deployment, (gateway, source), sink);
             }
             if let (Some(kind), true) = (*kind, *wanted) {
+                lints::check(kind, name, tree, options, sink);
                 findings::values::check(kind, tree, sink);
             }
             match kind {

@@ -75,7 +75,7 @@ impl Yaml {
     pub(super) fn texts(values: &[String]) -> Self {
         match values {
             [only] => Self::text(only),
-            many => Self::List(many.iter().map(|value| Item::item(Self::text(value))).collect()),
+            many => Self::List(many.iter().map(|value| Item::of(Self::text(value))).collect()),
         }
     }
 
@@ -101,7 +101,7 @@ impl Yaml {
 
 impl Item {
     /// An item of a list.
-    pub(super) fn item(value: Yaml) -> Self {
+    pub(super) fn of(value: Yaml) -> Self {
         Self { value: Some(value), ..Self::default() }
     }
 
@@ -326,17 +326,15 @@ mod tests {
             Item::entry(
                 "when",
                 Yaml::List(vec![
-                    Item::item(Yaml::one("tls", Yaml::Plain("true".into()))).with([Comment::remark("why")]),
-                    Item::item(Yaml::one("from", Yaml::one("equals", Yaml::texts(&["a@b".into(), "*@c: d".into()])))),
+                    Item::of(Yaml::one("tls", Yaml::Plain("true".into()))).with([Comment::remark("why")]),
+                    Item::of(Yaml::one("from", Yaml::one("equals", Yaml::texts(&["a@b".into(), "*@c: d".into()])))),
                 ]),
             ),
-            Item::entry("actions", Yaml::List(vec![Item::item(relay), Item::item(Yaml::text("Stop"))])),
+            Item::entry("actions", Yaml::List(vec![Item::of(relay), Item::of(Yaml::text("Stop"))])),
         ]);
-        let drop = Yaml::tall(vec![
-            Item::entry("name", Yaml::text("no")),
-            Item::entry("actions", Yaml::List(vec![Item::item(Yaml::text("Drop"))])),
-        ]);
-        let root = [Item::entry("rules", Yaml::List(vec![Item::item(rule), Item::item(drop).apart().with([Comment::plain("then")])]))];
+        let drop =
+            Yaml::tall(vec![Item::entry("name", Yaml::text("no")), Item::entry("actions", Yaml::List(vec![Item::of(Yaml::text("Drop"))]))]);
+        let root = [Item::entry("rules", Yaml::List(vec![Item::of(rule), Item::of(drop).apart().with([Comment::plain("then")])]))];
         let written = file(&[Comment::plain("Head.\nTwo.")], &root);
         let expected = "# Head.\n# Two.\n\nrules:\n  - name: a\n    when:\n      # why\n      - tls: true\n      - from: { equals: [a@b, \"*@c: d\"] }\n    actions:\n      - SMTPRelay: { relay: google }\n      - Stop\n\n  # then\n  - name: \"no\"\n    actions: [Drop]\n";
         assert_eq!(written.text, expected);
@@ -353,7 +351,7 @@ mod tests {
                     items
                         .into_iter()
                         .filter(|(value, _)| !matches!(value, Yaml::List(_)))
-                        .map(|(value, comment)| Item::item(value).with(comment.map(Comment::plain)))
+                        .map(|(value, comment)| Item::of(value).with(comment.map(Comment::plain)))
                         .collect()
                 )),
                 (entries, any::<bool>()).prop_map(|(entries, tall)| Yaml::Map(

@@ -237,7 +237,7 @@ fn field(wanted: &[(&AnalysisCondition, bool)], surely: bool) -> Solution<Option
     }
     match candidates.into_iter().find(is_good) {
         Some(value) => Solution::Fits(value),
-        None if is_known && !(has_exists && !texts.is_empty()) => Solution::Never,
+        None if is_known && (!has_exists || texts.is_empty()) => Solution::Never,
         None => Solution::Unknown,
     }
 }

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use super::tests_of::set;
 use crate::config::diagnostic::{Code, Severity, Sink};
 use crate::config::formats;
+use crate::config::lints::unmapped;
 use crate::config::source::Span;
 use crate::rules::{AddressList, IpSet};
 
@@ -64,6 +65,12 @@ pub(crate) fn networks(sink: &mut Sink) -> IpSet {
         match formats::cidr(text) {
             Ok((net, warning)) => {
                 networks.push(net);
+                if let Some(v4) = unmapped(net) {
+                    let written = v4.to_string();
+                    sink.warning(Code::CidrMapped, span.clone(), format!("`{text}` is the IPv4 network `{written}` in an IPv6 notation"))
+                        .help("addresses of clients that come over a dual-stack socket are made plain IPv4 first")
+                        .fix(format!("write `{written}`"), vec![(span.clone(), written)]);
+                }
                 if let Some(warning) = warning {
                     warning.report(span, Severity::Warning, true, sink);
                 }

@@ -63,8 +63,8 @@ fn condition(model: &model::PolicyCondition, node: &Node, deny: bool, defined: D
     let entry = node.entries().first()?;
     Some(match model {
         model::PolicyCondition::SenderIp(test) => PolicyCondition::SenderIp(tests_of::ip(test, defined.lists)),
-        model::PolicyCondition::Recipient(test) => PolicyCondition::Recipient(tests_of::address(test, &entry.value, defined.lists, sink)?),
-        model::PolicyCondition::MailFrom(test) => PolicyCondition::MailFrom(tests_of::address(test, &entry.value, defined.lists, sink)?),
+        model::PolicyCondition::Recipient(test) => PolicyCondition::Recipient(tests_of::address(test, defined.lists)?),
+        model::PolicyCondition::MailFrom(test) => PolicyCondition::MailFrom(tests_of::address(test, defined.lists)?),
         model::PolicyCondition::Helo(test) => PolicyCondition::Helo(tests_of::text(test)?),
         model::PolicyCondition::TlsProtocol(test) => PolicyCondition::TlsProtocol(match test {
             model::TlsTest::MinimumTlsVersion(version) => {

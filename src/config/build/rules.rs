@@ -88,7 +88,7 @@ fn condition(model: &model::Condition, node: &Node, depth: usize, defined: Defin
     }
     let at = &entry.value;
     let deeper = depth.saturating_add(1);
-    let mut address = |attribute, test| Some(Condition::Text(attribute, tests_of::address(test, at, defined.lists, sink)?));
+    let address = |attribute, test| Some(Condition::Text(attribute, tests_of::address(test, defined.lists)?));
     let text = |attribute, test| Some(Condition::Text(attribute, tests_of::text(test)?));
     match model {
         model::Condition::MailFrom(test) => address(TextAttribute::MailFrom, test),

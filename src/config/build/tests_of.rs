@@ -1,13 +1,12 @@
 //! The tests that conditions make: of texts, addresses, networks. Policies and rule sets share them.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
 
 use super::lists::Lists;
-use crate::config::diagnostic::{Code, Sink};
 use crate::config::formats;
+use crate::config::lints::unmapped;
 use crate::config::model::rules as model;
 use crate::config::model::{OneOrMany, Pattern};
 use crate::config::tree::Node;
@@ -26,17 +25,14 @@ pub(super) fn text(test: &model::TextTest) -> Option<TextTest> {
     })
 }
 
-/// A test of an address; `node` is where the test stands.
-pub(super) fn address(test: &model::AddressTest, node: &Node, lists: &Lists, sink: &mut Sink) -> Option<TextTest> {
+/// A test of an address.
+pub(super) fn address(test: &model::AddressTest, lists: &Lists) -> Option<TextTest> {
     Some(match test {
         model::AddressTest::Equals(values) => TextTest::Equals(folded(values)),
         model::AddressTest::NotEquals(values) => TextTest::NotEquals(folded(values)),
         model::AddressTest::StartsWith(values) => TextTest::StartsWith(folded(values)),
         model::AddressTest::EndsWith(values) => TextTest::EndsWith(folded(values)),
-        model::AddressTest::Contains(values) => {
-            contains_domain(node, sink);
-            TextTest::Contains(folded(values))
-        }
+        model::AddressTest::Contains(values) => TextTest::Contains(folded(values)),
         model::AddressTest::Matches(patterns) => TextTest::Matches(expressions(patterns)?),
         model::AddressTest::Exists(wanted) => TextTest::Exists(*wanted),
         model::AddressTest::InList(names) => {
@@ -63,13 +59,7 @@ pub(super) fn words(node: &Node) -> Option<(bool, Vec<Box<str>>)> {
 
 /// Networks as a set; v4-mapped ones become plain IPv4, as the addresses that are looked up do.
 pub(super) fn set(networks: impl Iterator<Item = IpNet>) -> IpSet {
-    IpSet::new(networks.map(|net| match net {
-        IpNet::V6(v6) if v6.prefix_len() >= 96 => match v6.addr().to_ipv4_mapped() {
-            Some(v4) => IpNet::new(IpAddr::V4(v4), v6.prefix_len().saturating_sub(96)).unwrap_or(net),
-            None => net,
-        },
-        _ => net,
-    }))
+    IpSet::new(networks.map(|net| unmapped(net).map_or(net, IpNet::V4)))
 }
 
 fn folded(values: &OneOrMany<String>) -> Vec<Folded> {
@@ -79,22 +69,6 @@ fn folded(values: &OneOrMany<String>) -> Vec<Folded> {
 /// Compiled expressions; `None` when one of them is wrong, which has been reported.
 pub(super) fn expressions(patterns: &OneOrMany<Pattern>) -> Option<Vec<regex::Regex>> {
     patterns.0.iter().map(|pattern| formats::pattern(&pattern.0).ok()).collect()
-}
-
-/// `contains: acme.example` is also true of `acme.example.evil.org` and of `notacme.example`.
-fn contains_domain(node: &Node, sink: &mut Sink) {
-    for value in node.get("contains").into_iter().flat_map(Node::one_or_many) {
-        let Some(text) = value.text() else { continue };
-        let top = text.rsplit_once('.').map_or("", |(_, top)| top);
-        if top.len() >= 2 && top.bytes().all(|b| b.is_ascii_alphabetic()) && formats::domain(text).is_ok() {
-            sink.warning(
-                Code::ContainsDomain,
-                value.span.clone(),
-                format!("`contains: {text}` is also true of addresses at `{text}.evil.example`"),
-            )
-            .help(format!("did you mean `ends_with: \"@{text}\"`?"));
-        }
-    }
 }
 
 /// Helps [`text`] with the struct forms, where the operator stands beside other keys.

@@ -11,16 +11,16 @@ use super::remarks::{Remarks, Subject};
 /// An action as an item with its comments, or why there is none.
 pub(super) fn action(action: &RuleAction, names: &mut Names, remarks: &mut Remarks) -> Result<Item, String> {
     Ok(match action {
-        RuleAction::Drop(_) => Item::item(Yaml::text("Drop")),
+        RuleAction::Drop(_) => Item::of(Yaml::text("Drop")),
         RuleAction::Relay(relay) => smtp_relay(relay, names, remarks),
         RuleAction::AddHeader(header) => {
             let fields = vec![Item::entry("name", Yaml::text(&header.header_name)), Item::entry("value", Yaml::text(&header.header_value))];
-            Item::item(Yaml::one("AddHeader", Yaml::map(fields))).with([remarks.on(Subject::AddHeaderSubset)])
+            Item::of(Yaml::one("AddHeader", Yaml::map(fields))).with([remarks.on(Subject::AddHeaderSubset)])
         }
         RuleAction::ReplaceRecipient(replace) => {
             let with = replace.replace_with.as_deref().filter(|with| !with.is_empty());
             let with = with.ok_or("ReplaceRecipient has no ReplaceWith, and what that means is not documented")?;
-            Item::item(Yaml::one("ReplaceRecipient", Yaml::one("with", Yaml::texts(with))))
+            Item::of(Yaml::one("ReplaceRecipient", Yaml::one("with", Yaml::texts(with))))
         }
         RuleAction::Archive(archive) => {
             let fields = vec![Item::entry("archive", Yaml::text(names.archive(&archive.target_archive)))];
@@ -61,7 +61,7 @@ fn smtp_relay(relay: &RelayAction, names: &mut Names, remarks: &mut Remarks) -> 
         }
     }
     failure(relay.action_failure_policy, true, &mut fields, &mut comments, remarks);
-    Item::item(Yaml::one("SMTPRelay", Yaml::map(fields))).with(comments)
+    Item::of(Yaml::one("SMTPRelay", Yaml::map(fields))).with(comments)
 }
 
 fn write_to_s3(s3: &S3Action, remarks: &mut Remarks) -> Item {
@@ -133,7 +133,7 @@ fn later(name: &str, mut fields: Vec<Item>, policy: Option<ActionFailurePolicy>,
         comments.push(remarks.on(Subject::Role));
     }
     failure(policy, disposes, &mut fields, &mut comments, remarks);
-    Item::item(Yaml::one(name, Yaml::map(fields))).with(comments)
+    Item::of(Yaml::one(name, Yaml::map(fields))).with(comments)
 }
 
 /// `on_failure`; an action that keeps copies goes on without it, one that disposes of the message bounces.

@@ -24,14 +24,14 @@ pub(super) fn condition(condition: &RuleCondition, names: &mut Names, remarks: &
                     );
                     // `contains` looks at the display name too.
                     let is_doubtful = is_header && expression.operator != StringOperator::Contains;
-                    Item::item(Yaml::one(&key, Yaml::one(operator, values))).with(is_doubtful.then(|| remarks.on(Subject::HeaderAddress)))
+                    Item::of(Yaml::one(&key, Yaml::one(operator, values))).with(is_doubtful.then(|| remarks.on(Subject::HeaderAddress)))
                 }
                 RuleStringToEvaluate::MimeHeaderAttribute(name) => {
-                    Item::item(Yaml::one("header", Yaml::map(vec![Item::entry("name", Yaml::text(name)), Item::entry(operator, values)])))
+                    Item::of(Yaml::one("header", Yaml::map(vec![Item::entry("name", Yaml::text(name)), Item::entry(operator, values)])))
                 }
                 RuleStringToEvaluate::ClientCertificateAttribute(attribute) => {
                     let attribute = Yaml::text(attribute.word().to_ascii_lowercase());
-                    Item::item(Yaml::one(
+                    Item::of(Yaml::one(
                         "client_certificate",
                         Yaml::map(vec![Item::entry("attribute", attribute), Item::entry(operator, values)]),
                     ))
@@ -44,7 +44,7 @@ pub(super) fn condition(condition: &RuleCondition, names: &mut Names, remarks: &
             Ok(match &expression.evaluate {
                 RuleBooleanToEvaluate::Attribute(attribute) => {
                     let doubt = (*attribute == RuleBooleanAttribute::TlsWrapped).then(|| remarks.on(Subject::TlsWrapped));
-                    Item::item(Yaml::one(&attribute.word().to_ascii_lowercase(), boolean(wanted))).with(doubt)
+                    Item::of(Yaml::one(&attribute.word().to_ascii_lowercase(), boolean(wanted))).with(doubt)
                 }
                 RuleBooleanToEvaluate::Analysis(analysis) => analyzed(analysis, "equals", boolean(wanted), names, remarks),
                 RuleBooleanToEvaluate::IsInAddressList(test) => {
@@ -53,7 +53,7 @@ pub(super) fn condition(condition: &RuleCondition, names: &mut Names, remarks: &
                     let test_of = Yaml::one(&key, Yaml::one("in_list", Yaml::text(names.address_list(list))));
                     let doubt = !matches!(test.attribute, RuleAddressListAttribute::Recipient | RuleAddressListAttribute::MailFrom);
                     let doubt = doubt.then(|| remarks.on(Subject::HeaderAddress));
-                    Item::item(if wanted { test_of } else { Yaml::one("not", test_of) }).with(doubt)
+                    Item::of(if wanted { test_of } else { Yaml::one("not", test_of) }).with(doubt)
                 }
             })
         }
@@ -61,7 +61,7 @@ pub(super) fn condition(condition: &RuleCondition, names: &mut Names, remarks: &
         RuleCondition::IpExpression(expression) => {
             let RuleIpToEvaluate::Attribute(_) = expression.evaluate;
             let (test, comment) = networks(expression.operator, &expression.values);
-            Ok(Item::item(Yaml::one("source_ip", test)).with(comment))
+            Ok(Item::of(Yaml::one("source_ip", test)).with(comment))
         }
         RuleCondition::VerdictExpression(expression) => {
             let operator = equality_operator(expression.operator);
@@ -69,7 +69,7 @@ pub(super) fn condition(condition: &RuleCondition, names: &mut Names, remarks: &
             Ok(match &expression.evaluate {
                 RuleVerdictToEvaluate::Attribute(attribute) => {
                     let key = attribute.word().to_ascii_lowercase();
-                    Item::item(Yaml::one(&key, Yaml::one(operator, Yaml::texts(&words)))).with([remarks.on(Subject::Verdict)])
+                    Item::of(Yaml::one(&key, Yaml::one(operator, Yaml::texts(&words)))).with([remarks.on(Subject::Verdict)])
                 }
                 RuleVerdictToEvaluate::Analysis(analysis) => analyzed(analysis, operator, Yaml::texts(&words), names, remarks),
             })
@@ -80,7 +80,7 @@ pub(super) fn condition(condition: &RuleCondition, names: &mut Names, remarks: &
                 words.push("absent".to_owned());
             }
             let test = Yaml::one(equality_operator(expression.operator), Yaml::texts(&words));
-            Ok(Item::item(Yaml::one("dmarc_policy", test)).with([remarks.on(Subject::DmarcPolicy)]))
+            Ok(Item::of(Yaml::one("dmarc_policy", test)).with([remarks.on(Subject::DmarcPolicy)]))
         }
     }
 }
@@ -129,7 +129,7 @@ pub(super) fn analyzed(analysis: &Analysis, operator: &str, values: Yaml, names:
         Item::entry("field", Yaml::text(&analysis.result_field)),
         Item::entry(operator, values),
     ];
-    Item::item(Yaml::one("analysis", Yaml::map(fields))).with([remarks.on(Subject::Analysis)])
+    Item::of(Yaml::one("analysis", Yaml::map(fields))).with([remarks.on(Subject::Analysis)])
 }
 
 /// The size is a whole number of octets here, and a double there.
@@ -152,5 +152,5 @@ fn number(expression: &RuleNumberExpression) -> Result<Item, String> {
         RuleNumberOperator::LessThanOrEqual => ("less_than_or_equal", below),
     };
     let comment = (!is_whole).then(|| Comment::remark(format!("{} {value} there; sizes are whole numbers.", expression.operator.word())));
-    Ok(Item::item(Yaml::one("message_size", Yaml::one(operator, size(bound)))).with(comment))
+    Ok(Item::of(Yaml::one("message_size", Yaml::one(operator, size(bound)))).with(comment))
 }

@@ -36,7 +36,7 @@ pub(super) fn deployment(
                  domains: [acme.example]",
             ))
         } else {
-            Item::entry("domains", Yaml::List(known.domains.iter().map(|domain| Item::item(Yaml::text(domain))).collect()))
+            Item::entry("domains", Yaml::List(known.domains.iter().map(|domain| Item::of(Yaml::text(domain))).collect()))
         },
         endpoints.apart(),
     ];
@@ -141,7 +141,7 @@ fn listen(point: &IngressPoint) -> Item {
             addresses.push("[::]:587");
         }
     }
-    let item = Item::entry("listen", Yaml::List(addresses.into_iter().map(|address| Item::item(Yaml::text(address))).collect()));
+    let item = Item::entry("listen", Yaml::List(addresses.into_iter().map(|address| Item::of(Yaml::text(address))).collect()));
     if is_private {
         return item.with([Comment::remark(
             "Reached from a VPC there: write addresses of a network of your own, if it is not to be reached from everywhere.",

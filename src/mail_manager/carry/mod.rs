@@ -73,7 +73,8 @@ fn made(path: String, written: Written, holdings: &Holdings) -> MadeFile {
 
 /// A size: with its unit where it is a round one.
 fn size(octets: u64) -> Yaml {
-    let unit = [(1_u64 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")].into_iter().find(|(unit, _)| octets > 0 && octets % unit == 0);
+    let unit =
+        [(1_u64 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")].into_iter().find(|(unit, _)| octets > 0 && octets.is_multiple_of(*unit));
     Yaml::Plain(match unit {
         Some((unit, name)) => format!("{}{name}", octets / unit),
         None => octets.to_string(),

@@ -84,10 +84,10 @@ pub(super) fn policy(name: &str, found: &Found<TrafficPolicy>, names: &mut Names
         Item::entry(key, Yaml::List(items.collect())).apart()
     };
     for (_, statement) in &mut allow {
-        statement.conditions.extend(required.iter().map(|list| Item::item(in_list(list))));
+        statement.conditions.extend(required.iter().map(|list| Item::of(in_list(list))));
     }
     if is_turned {
-        let conditions = required.iter().map(|list| Item::item(in_list(list))).collect();
+        let conditions = required.iter().map(|list| Item::of(in_list(list))).collect();
         allow.push((statements.len().saturating_add(1), Statement { conditions, outside: Vec::new() }));
     }
     if !deny.is_empty() {
@@ -118,7 +118,7 @@ impl Statement {
                 PolicyCondition::StringExpression(expression) => {
                     let (operator, values) = (string_operator(expression.operator), Yaml::texts(&expression.values));
                     built.conditions.push(match &expression.evaluate {
-                        IngressStringToEvaluate::Attribute(_) => Item::item(Yaml::one("recipient", Yaml::one(operator, values))),
+                        IngressStringToEvaluate::Attribute(_) => Item::of(Yaml::one("recipient", Yaml::one(operator, values))),
                         IngressStringToEvaluate::Analysis(analysis) => analyzed(analysis, operator, values, names, remarks),
                     });
                 }
@@ -130,7 +130,7 @@ impl Statement {
                         IngressTlsProtocolOperator::Is => "is",
                     };
                     let version = Yaml::text(expression.value.word().to_ascii_lowercase());
-                    let item = Item::item(Yaml::one("tls_protocol", Yaml::one(operator, version)));
+                    let item = Item::of(Yaml::one("tls_protocol", Yaml::one(operator, version)));
                     built.conditions.push(item.with([remarks.on(Subject::PlainText)]));
                 }
                 PolicyCondition::BooleanExpression(expression) => {
@@ -141,7 +141,7 @@ impl Statement {
                         }
                         IngressBooleanToEvaluate::IsInAddressList(test) => {
                             let list = names.address_list(test.address_lists.first().map_or("", String::as_str));
-                            if wanted { built.conditions.push(Item::item(in_list(&list))) } else { built.outside.push(list) }
+                            if wanted { built.conditions.push(Item::of(in_list(&list))) } else { built.outside.push(list) }
                         }
                     }
                 }
@@ -153,10 +153,10 @@ impl Statement {
     fn network(&mut self, operator: IpOperator, values: &[String], remarks: &mut Remarks) {
         let (test, comment) = networks(operator, values);
         let doubt = (operator == IpOperator::NotCidrMatches).then(|| remarks.on(Subject::OtherFamily));
-        self.conditions.push(Item::item(Yaml::one("sender_ip", test)).with(comment).with(doubt));
+        self.conditions.push(Item::of(Yaml::one("sender_ip", test)).with(comment).with(doubt));
     }
 
     fn item(self, name: &str) -> Item {
-        Item::item(Yaml::tall(vec![Item::entry("name", Yaml::text(name)), Item::entry("when", Yaml::List(self.conditions))]))
+        Item::of(Yaml::tall(vec![Item::entry("name", Yaml::text(name)), Item::entry("when", Yaml::List(self.conditions))]))
     }
 }

@@ -72,7 +72,7 @@ fn item(
         lost.push(format!("rules/{set}.yaml, rule `{name}`: {}", broken.join("; ")));
         fields.push(Item::entry("mode", Yaml::Plain("off".to_owned())));
         if actions.is_empty() {
-            actions.push(Item::item(Yaml::text("Stop")));
+            actions.push(Item::of(Yaml::text("Stop")));
         }
     }
     for (key, items) in [("when", when), ("unless", unless), ("actions", actions)] {
@@ -80,5 +80,5 @@ fn item(
             fields.push(Item::entry(key, Yaml::List(items)));
         }
     }
-    Item::item(Yaml::tall(fields)).with(comments)
+    Item::of(Yaml::tall(fields)).with(comments)
 }

@@ -39,6 +39,11 @@ pub struct Exported {
 /// The report, when something is wrong or cannot be expressed. That an action is not available here does not matter there.
 pub fn export(gateway_yaml: &Path, target: Target, now: OffsetDateTime) -> Result<(Exported, Report), Report> {
     let (files, others) = read(gateway_yaml, now);
+    // What `validate --compat` finds is not told a second time in other words.
+    if files.iter().any(|file| file.sink.reports(UNFIT)) {
+        let sinks = files.into_iter().map(|file| file.sink).chain(others);
+        return Err(refusals(Report::new(sinks), Severity::Warning));
+    }
     let mut names = Names::new(target);
     let mut made = BTreeMap::new();
     let mut sinks: Vec<Sink> = others;
@@ -48,20 +53,31 @@ pub fn export(gateway_yaml: &Path, target: Target, now: OffsetDateTime) -> Resul
         match file.kind {
             Kind::Deployment => made.extend(writer.deployment(&file.tree)),
             Kind::Policy => made.extend(writer.policy(&file.name, &file.tree).map(|policy| ((Resource::TrafficPolicy, file.name), policy))),
-            Kind::Tests => {}
             Kind::RuleSet => made.extend(writer.rule_set(&file.name, &file.tree).map(|rules| ((Resource::RuleSet, file.name), rules))),
+            Kind::Tests => {}
         }
         sinks.push(sink);
     }
-    let mut report = Report::new(sinks);
-    let about_us =
-        |code| matches!(code, Code::NotAvailable | Code::TlsFiles | Code::ArcKey | Code::SrsKey | Code::Expired | Code::ExpiresSoon);
-    report.diagnostics.retain(|found| !about_us(found.code) && (found.severity == Severity::Error || found.code == Code::MailManager));
+    let report = refusals(Report::new(sinks), Severity::Error);
     if report.errors() > 0 {
         return Err(report);
     }
     let documents = if names.is_template() { resources::template(&mut names, made) } else { resources::requests(made) };
     Ok((Exported { documents, without_id: names.without_id.into_iter().collect() }, report))
+}
+
+/// What cannot be expressed there.
+const UNFIT: &[Code] = &[Code::NotInMailManager, Code::LimitAws];
+
+/// What matters for an export: errors, but for those that are about us, and what cannot be expressed, an error from this severity on.
+fn refusals(mut report: Report, from: Severity) -> Report {
+    let about_us =
+        |code| matches!(code, Code::NotAvailable | Code::TlsFiles | Code::ArcKey | Code::SrsKey | Code::Expired | Code::ExpiresSoon);
+    report.diagnostics.retain(|found| !about_us(found.code) && (found.severity == Severity::Error || UNFIT.contains(&found.code)));
+    for found in report.diagnostics.iter_mut().filter(|found| found.severity <= from) {
+        found.severity = Severity::Error;
+    }
+    report
 }
 
 /// A resource with the properties that it is made with.
@@ -76,14 +92,14 @@ struct Writer<'a> {
 impl Writer<'_> {
     /// Reports what the service cannot express.
     fn refuse<T>(&mut self, span: &Span, message: impl Into<String>, help: &[&str]) -> Option<T> {
-        let diagnostic = self.sink.error(Code::MailManager, span.clone(), message);
+        let diagnostic = self.sink.broken(Code::NotInMailManager, span.clone(), message);
         diagnostic.help.extend(help.iter().map(|help| (*help).to_owned()));
         None
     }
 
     /// Reports what the service has no setting for.
     fn leave_out(&mut self, span: &Span, message: impl Into<String>) {
-        self.sink.warning(Code::MailManager, span.clone(), message);
+        self.sink.warning(Code::NotInMailManager, span.clone(), message);
     }
 
     /// A name that the service takes: so many characters, of these.

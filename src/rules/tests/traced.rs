@@ -86,11 +86,11 @@ fn what_is_not_known_is_named() {
 
 /// What a list of outcomes comes to when all must hold, as Kleene has it.
 fn every(outcomes: impl Iterator<Item = Option<bool>>) -> Option<bool> {
-    outcomes.fold(Some(true), |all, one| match (all, one) {
-        (Some(false), _) | (_, Some(false)) => Some(false),
-        (None, _) | (_, None) => None,
-        _ => Some(true),
-    })
+    let outcomes: Vec<Option<bool>> = outcomes.collect();
+    if outcomes.contains(&Some(false)) {
+        return Some(false);
+    }
+    outcomes.iter().all(Option::is_some).then_some(true)
 }
 
 fn known(seen: &Seen) -> Option<bool> {

@@ -90,7 +90,7 @@ fn every(outcomes: impl Iterator<Item = Option<bool>>) -> Option<bool> {
     if outcomes.contains(&Some(false)) {
         return Some(false);
     }
-    (!outcomes.contains(&None)).then_some(true)
+    outcomes.iter().all(Option::is_some).then_some(true)
 }
 
 fn known(seen: &Seen) -> Option<bool> {

@@ -55,7 +55,7 @@ fn laid_out(files: &[MadeFile]) -> tempfile::TempDir {
 fn mistakes(files: &[MadeFile]) -> Vec<String> {
     let folder = laid_out(files);
     let report = config::check(&[folder.path().to_owned()]).unwrap();
-    let expected = |code: Code| matches!(code, Code::NotAvailable | Code::TlsFiles);
+    let expected = |code: Code| matches!(code, Code::NotAvailable | Code::TlsFiles | Code::PlusTag);
     let unexpected = report.diagnostics.iter().filter(|diagnostic| !expected(diagnostic.code));
     unexpected.map(|found| format!("{}: {}", found.code.name(), found.message)).collect()
 }

@@ -370,11 +370,6 @@ impl Sink {
         Arc::clone(&self.source)
     }
 
-    /// Whether one of these was reported.
-    pub(crate) fn reports(&self, codes: &[Code]) -> bool {
-        self.diagnostics.iter().any(|diagnostic| codes.contains(&diagnostic.code))
-    }
-
     /// Whether there was an error.
     pub(crate) fn has_errors(&self) -> bool {
         self.errors > 0

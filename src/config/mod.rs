@@ -2,9 +2,11 @@
 //!
 //! Nothing outside this room reads YAML. Loading never stops at the first mistake; a snapshot exists only when there is none.
 
+mod advice;
 mod allowances;
 mod build;
 pub(crate) mod diagnostic;
+mod document;
 mod edge;
 mod editors;
 mod envelope;
@@ -40,6 +42,7 @@ pub(crate) mod typed;
 mod workspace;
 
 pub use diagnostic::{Code, Diagnostic, Fix, Severity};
+pub(crate) use document::Kind;
 pub use edge::Limits;
 pub use editors::FileKind;
 pub use envelope::{CallAhead, CallAheadRelays, SrsConfig};
@@ -53,7 +56,7 @@ pub use rule_tests::{
     Stage, TestFile, TestGiven, TestSuite, tests_below,
 };
 pub use rulebook::{FilePlaces, JudgedEndpoint, Rulebook, RulebookFiles, TlsUse, UsedBy, rulebook};
-pub(crate) use workspace::{Kind, read};
+pub(crate) use workspace::read;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

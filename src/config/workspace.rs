@@ -1,126 +1,33 @@
 //! One deployment and the files that belong to it, read and checked together.
 
+mod names;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use time::OffsetDateTime;
 
+use super::advice::Advice;
 use super::build::Defined;
 use super::build::deployment::{Deployment, Judging, ListPath};
 use super::build::lists::Lists;
 use super::build::rule_tests::Testable;
 use super::build::{self};
 use super::diagnostic::{Code, Sink};
+use super::document::{Document, Kind};
 use super::files::{self, Contents, Reader};
-use super::findings::domains::Looks;
 use super::findings::{self, Whole};
 use super::formats;
 use super::lints;
-use super::model::deployment::DeploymentFile;
-use super::model::policy::PolicyFile;
-use super::model::rule_tests::TestsFile;
-use super::model::rules::RuleSetFile;
 use super::parallel::side_by_side;
-use super::proofs;
 use super::rule_tests::TestFile;
 use super::rulebook::{FilePlaces, RulebookFiles, is_about_serving};
-use super::scalar;
-use super::shape::Shape;
-use super::source::Source;
-use super::suggest::suggest;
-use super::tree::{self, Node};
-use super::{Compat, Endpoint, JudgedEndpoint, Options, Report, Rulebook, Snapshot};
+use super::tree::Node;
+use super::{Endpoint, JudgedEndpoint, Options, Report, Rulebook, Snapshot};
 use crate::limits;
 use crate::policy::Policy;
 use crate::rules::RuleSet;
-
-/// What a file is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Deployment,
-    Policy,
-    RuleSet,
-    Tests,
-}
-
-impl Kind {
-    fn shape(self) -> &'static Shape {
-        static DEPLOYMENT: LazyLock<Shape> = LazyLock::new(Shape::of::<DeploymentFile>);
-        static POLICY: LazyLock<Shape> = LazyLock::new(Shape::of::<PolicyFile>);
-        static RULE_SET: LazyLock<Shape> = LazyLock::new(Shape::of::<RuleSetFile>);
-        static TESTS: LazyLock<Shape> = LazyLock::new(Shape::of::<TestsFile>);
-        match self {
-            Self::Deployment => &DEPLOYMENT,
-            Self::Policy => &POLICY,
-            Self::RuleSet => &RULE_SET,
-            Self::Tests => &TESTS,
-        }
-    }
-
-    fn of_path(path: &Path) -> Option<Self> {
-        if path.file_name().is_some_and(|name| name == "gateway.yaml") {
-            return Some(Self::Deployment);
-        }
-        let folder = path.parent()?;
-        if files::is_folder(folder, "policies") {
-            return Some(Self::Policy);
-        }
-        if files::is_folder(folder, "rules") {
-            return Some(Self::RuleSet);
-        }
-        files::is_of_tests(path).then_some(Self::Tests)
-    }
-
-    fn of_content(tree: &Node) -> Option<Self> {
-        [("endpoints", Self::Deployment), ("tests", Self::Tests), ("rules", Self::RuleSet), ("default", Self::Policy)]
-            .into_iter()
-            .find(|(key, _)| tree.get(key).is_some())
-            .map(|(_, kind)| kind)
-    }
-}
-
-/// A file of a workspace.
-#[derive(Debug)]
-struct Document {
-    kind: Option<Kind>,
-    /// The file's stem.
-    name: String,
-    /// Where it is.
-    folder: PathBuf,
-    sink: Sink,
-    tree: Option<Node>,
-    /// Whether its mistakes are asked for, or only what it defines and uses.
-    wanted: bool,
-}
-
-impl Document {
-    /// Of a file that was read.
-    fn of(path: &Path, wanted: bool, mut sink: Sink) -> Self {
-        let tree = if sink.has_errors() { None } else { tree::parse(&mut sink) };
-        let kind = Kind::of_path(path).or_else(|| tree.as_ref().and_then(Kind::of_content));
-        // A document of another system is no bad one of ours.
-        let tree = tree.filter(|tree| !lints::foreign::document(tree, &mut sink));
-        if let Some(tree) = &tree {
-            match kind {
-                Some(kind) => kind.shape().check(tree, &mut sink),
-                None => {
-                    sink.error(Code::UnknownKind, tree.head(), "it cannot be told what this file is")
-                        .help("a rule set has `rules:`, a policy has `default:`, a deployment has `endpoints:`; or put it into `rules/` or `policies/`");
-                }
-            }
-        }
-        if path.extension().is_some_and(|extension| extension == "yml") {
-            let name = path.with_extension("yaml");
-            let name = name.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            sink.warning(Code::FileName, 0..0, "a file that ends with `.yml` is not found by its name")
-                .help(format!("rename it to `{name}`"));
-        }
-        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let folder = path.parent().unwrap_or(Path::new("/")).to_owned();
-        Self { kind, name, folder, sink, tree, wanted }
-    }
-}
 
 /// A file as it was read and checked, for those who carry it elsewhere.
 #[derive(Debug)]
@@ -138,8 +45,7 @@ pub(crate) fn read(gateway_yaml: &Path, now: OffsetDateTime) -> (Vec<ReadFile>, 
     let root = path.parent().unwrap_or(Path::new("/")).to_owned();
     let wanted = files::below(&root).unwrap_or_default().into_iter().chain([path]).collect();
     let mut workspace = Workspace::of_files(Some(root), &wanted, Contents::default());
-    let options = Options { compat: Some(Compat::MailManager), ..Options::default() };
-    workspace.build(Some(&options), now);
+    workspace.build(None, now);
     let (mut read, mut others) = (Vec::new(), workspace.others);
     for document in workspace.gateway.into_iter().chain(workspace.documents) {
         match document {
@@ -337,14 +243,12 @@ impl Workspace {
     /// Builds all that can be built. With options somebody asks for mistakes, and all are looked for; without, a gateway starts.
     fn build(&mut self, asked: Option<&Options>, now: OffsetDateTime) -> Built {
         let mut built = Built::default();
-        let default = Options::default();
-        let options = asked.unwrap_or(&default);
         let root = self.root.clone();
         if let (Some(gateway), Some(root)) = (&mut self.gateway, &root)
             && let Some(tree) = &gateway.tree
         {
             built.deployment = build::deployment::build(tree, root, now, &mut gateway.sink);
-            if gateway.wanted {
+            if let Some(options) = asked.filter(|_| gateway.wanted) {
                 lints::check(Kind::Deployment, &gateway.name, tree, options, &mut gateway.sink);
             }
         }
@@ -352,44 +256,36 @@ impl Workspace {
         let lists = self.lists(&built.deployment);
         let srs = self.gateway.as_ref().and_then(|gateway| gateway.tree.as_ref()).is_none_or(|tree| tree.get("srs").is_some());
         let defined = Defined { lists: &lists, analyzers: &built.deployment.analyzers, srs };
-        // Mistakes in it leave open what it will be.
         let gateway = self.gateway.as_ref().filter(|gateway| !gateway.sink.has_errors());
         let gateway = gateway.and_then(|gateway| Some((gateway.tree.as_ref()?, gateway.sink.source())));
-        let deployment = &built.deployment;
+        let gateway = gateway.as_ref().map(|(tree, source)| (*tree, source));
+        let advice = asked.map(|options| Advice { options, deployment: &built.deployment, gateway });
         let judged = side_by_side(self.documents.iter_mut().collect(), |document| {
-            let Document { kind, name, sink, tree, wanted, .. } = document;
-            let tree = tree.as_ref()?;
-            let looks = match kind {
-                Some(Kind::Policy) => Some(Looks::Policy(name)),
-                Some(Kind::RuleSet) => Some(Looks::RuleSet(name)),
-                Some(Kind::Deployment | Kind::Tests) | None => None,
-            };
-            if let (Some(looks), Some((gateway, source)), true) = (looks, &gateway, *wanted) {
-                findings::domains::unaccepted(looks, tree, deployment, (gateway, source), sink);
-            }
-            if let (Some(kind), true) = (*kind, *wanted) {
-                lints::check(kind, name, tree, options, sink);
-                findings::values::check(kind, tree, sink);
+            let Document { kind: Some(kind), name, sink, tree: Some(tree), wanted, .. } = document else { return None };
+            let advice = advice.filter(|_| *wanted);
+            if let Some(advice) = advice {
+                advice.file(*kind, name, tree, sink);
             }
             match kind {
-                Some(Kind::Policy) => {
+                Kind::Policy => {
                     let policy = build::policy::build(name, tree, defined, sink)?;
-                    if *wanted {
-                        findings::policy(&policy, tree, sink);
+                    if let Some(advice) = advice {
+                        advice.policy(&policy, tree, sink);
                     }
                     Some((name.clone(), Judged::Policy(Arc::new(policy))))
                 }
-                Some(Kind::RuleSet) => {
+                Kind::RuleSet => {
                     let rules = build::rules::build(name, tree, defined, sink)?;
                     if *wanted {
                         findings::rewriting::check(&rules, tree, sink);
-                        let gateway = gateway.as_ref().map(|(tree, _)| *tree);
-                        proofs::rule_set(&rules, tree, gateway, deployment.domains.as_ref(), sink);
+                    }
+                    if let Some(advice) = advice {
+                        advice.rule_set(&rules, tree, sink);
                     }
                     Some((name.clone(), Judged::RuleSet(Arc::new(rules))))
                 }
                 // A second deployment under a name of its own: its shape is all that can be said of it. Tests need all that is built here.
-                Some(Kind::Deployment | Kind::Tests) | None => None,
+                Kind::Deployment | Kind::Tests => None,
             }
         });
         for (name, judged) in judged.into_iter().flatten() {
@@ -475,124 +371,6 @@ impl Workspace {
         }
         lists
     }
-
-    /// Looks up every name that is used.
-    fn names(&mut self, unused: bool) {
-        let defined = self.defined();
-        if self.gateway.is_none() {
-            let used = |document: &&mut Document| {
-                document.sink.references.iter().any(|reference| reference.kind != "policy" && reference.kind != "rule-set")
-            };
-            if let Some(document) = self.documents.iter_mut().find(used)
-                && let Some(reference) = document.sink.references.first().cloned()
-            {
-                document
-                    .sink
-                    .warning(
-                        Code::NamesUnchecked,
-                        reference.span,
-                        "there is no gateway.yaml above this file: names of relays, lists and analyzers cannot be checked",
-                    )
-                    .help("validate the folder of the deployment, or put a gateway.yaml into it");
-            }
-        }
-        let hinders = |gateway: &Document| !gateway.wanted && gateway.sink.has_errors();
-        if let Some(gateway) = self.gateway.as_ref().filter(|gateway| hinders(gateway)) {
-            let mut sink = Sink::new(Source::new(gateway.sink.source().path.clone(), String::new()));
-            sink.warning(Code::GatewayMistakes, 0..0, "gateway.yaml, which defines the names, has mistakes itself").help("validate it too");
-            self.others.push(sink);
-        }
-        let Some(defined) = defined else { return };
-        for document in self.gateway.iter_mut().chain(&mut self.documents) {
-            for reference in document.sink.references.clone() {
-                let names = defined.get(reference.kind);
-                if names.is_some_and(|names| names.contains(&reference.name)) {
-                    continue;
-                }
-                let what = reference.kind.replace('-', " ");
-                let message = format!("there is no {what} `{}`", super::formats::clip(&reference.name));
-                let near = names.and_then(|names| suggest(&reference.name, names.iter().map(String::as_str)));
-                if let Some(near) = near {
-                    let edits = vec![(reference.span.clone(), scalar::written(&document.sink.source(), &reference.span, near))];
-                    // Names are the operator's own, and near ones may well be two things: nobody is sure of one.
-                    document.sink.error(Code::UnknownName, reference.span, message).suggest(format!("did you mean `{near}`?"), edits);
-                    continue;
-                }
-                let help = match reference.kind {
-                    "policy" => format!("it would be the file `policies/{}.yaml`", super::formats::clip(&reference.name)),
-                    "rule-set" => format!("it would be the file `rules/{}.yaml`", super::formats::clip(&reference.name)),
-                    kind => format!("define it under `{}:` in gateway.yaml", section(kind)),
-                };
-                document.sink.error(Code::UnknownName, reference.span, message).help(help);
-            }
-        }
-        if unused {
-            self.unused();
-        }
-    }
-
-    /// The names by kind; `None` when there is no deployment that could define any.
-    fn defined(&self) -> Option<BTreeMap<&'static str, BTreeSet<String>>> {
-        let tree = self.gateway.as_ref()?.tree.as_ref()?;
-        let mut defined: BTreeMap<&'static str, BTreeSet<String>> = BTreeMap::new();
-        for kind in SECTIONS.iter().map(|(kind, _)| *kind) {
-            let entries = tree.get(section(kind)).map(Node::entries).unwrap_or_default();
-            defined.insert(kind, entries.iter().map(|entry| entry.key.clone()).collect());
-        }
-        let root = self.root.as_ref()?;
-        for (kind, folder) in [("policy", "policies"), ("rule-set", "rules")] {
-            let names = std::fs::read_dir(root.join(folder)).into_iter().flatten().flatten().map(|entry| entry.path());
-            let names = names.filter(|path| path.extension().is_some_and(|extension| extension == "yaml"));
-            defined.insert(kind, names.filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned())).collect());
-        }
-        Some(defined)
-    }
-
-    /// Reports relays, lists and analyzers that nothing refers to.
-    fn unused(&mut self) {
-        let readable = self.documents.iter().all(|document| document.tree.is_some());
-        let Some(gateway) = self.gateway.as_mut().filter(|gateway| gateway.wanted && readable) else { return };
-        let Some(tree) = &gateway.tree else { return };
-        let used: BTreeSet<(&str, &str)> = self
-            .documents
-            .iter()
-            .filter(is_judged_by)
-            .flat_map(|document| &document.sink.references)
-            .map(|used| (used.kind, used.name.as_str()))
-            .collect();
-        for (kind, section) in [("relay", "relays"), ("address-list", "address_lists"), ("ip-list", "ip_lists"), ("analyzer", "analyzers")]
-        {
-            for entry in tree.get(section).map(Node::entries).unwrap_or_default() {
-                if !used.contains(&(kind, entry.key.as_str())) {
-                    let message = format!("the {} `{}` is never used", kind.replace('-', " "), super::formats::clip(&entry.key));
-                    gateway
-                        .sink
-                        .warning(Code::Unused, entry.key_span.clone(), message)
-                        .help("no rule set and no policy of this deployment names it");
-                }
-            }
-        }
-    }
-}
-
-/// What only a test names is not used.
-fn is_judged_by(document: &&Document) -> bool {
-    document.kind != Some(Kind::Tests)
-}
-
-/// Kinds of names that `gateway.yaml` defines, and under which key.
-const SECTIONS: &[(&str, &str)] = &[
-    ("endpoint", "endpoints"),
-    ("relay", "relays"),
-    ("address-list", "address_lists"),
-    ("ip-list", "ip_lists"),
-    ("archive", "archives"),
-    ("analyzer", "analyzers"),
-    ("mailbox", "mailboxes"),
-];
-
-fn section(kind: &str) -> &'static str {
-    SECTIONS.iter().find(|(name, _)| *name == kind).map_or("", |(_, section)| section)
 }
 
 /// Whether a name is just a name, so that it cannot lead out of the folder.

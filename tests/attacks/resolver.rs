@@ -223,7 +223,7 @@ fn hostile_words_in_dns_reach_no_line_of_their_own() {
         dns.txt_strings(name, &text.as_bytes().chunks(250).collect::<Vec<_>>());
     }
     let sink = Sink::accepting();
-    let rules = "rules:\n  - name: all\n    when: [{ not: { client_host: { equals: friend.example } } }]\n    \
+    let rules = "otherwise: reject\nrules:\n  - name: all\n    when: [{ not: { client_host: { equals: friend.example } } }]\n    \
                  actions: [{ AddHeader: { name: X-Host, value: \"{{ client_host }}\" } }, { SMTPRelay: { relay: next } }]\n";
     let gateway = Deployment::new("inline").names(&dns).relay("next", sink.address()).rules(rules).endpoint("received_spf: true").start();
     for (number, domain) in ["bad.example", "fail.example"].into_iter().enumerate() {

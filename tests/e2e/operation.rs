@@ -140,7 +140,7 @@ fn what_cannot_be_stored_is_not_acknowledged_and_the_log_says_why() {
 #[test]
 fn a_port_or_a_spool_that_is_taken_is_named() {
     let taken = Sink::accepting();
-    let deployment = Deployment::new("inline").relay("next", taken.address());
+    let deployment = Deployment::new("inline").relay("next", Sink::accepting().address());
     deployment.write("gateway.yaml", &deployment.yaml_listening(&taken.address().to_string()));
     let output = command(deployment.folder()).output().unwrap();
     let errors = mail::text(&output.stderr);

@@ -94,7 +94,7 @@ fn what_the_service_cannot_express_is_told_with_its_place() {
         ("gateway.yaml", "Mail Manager wants the ARN of a secret in Secrets Manager"),
     ] {
         let block = told.split("\n\n").find(|block| block.contains(what) && block.contains(place));
-        assert!(block.is_some_and(|block| block.starts_with("error[mail-manager]")), "{what}:\n{told}");
+        assert!(block.is_some_and(|block| block.starts_with("error[not-in-mail-manager]")), "{what}:\n{told}");
     }
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }

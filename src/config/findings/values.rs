@@ -8,7 +8,7 @@ use ipnet::{IpNet, Ipv4Net};
 use crate::config::diagnostic::{Code, Sink};
 use crate::config::source::Span;
 use crate::config::tree::Node;
-use crate::config::{formats, workspace::Kind};
+use crate::config::{document::Kind, formats};
 use crate::limits::PROOF_CHOICES_MAX;
 use crate::message::fold;
 

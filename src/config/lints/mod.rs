@@ -23,9 +23,9 @@ mod wildcards;
 pub(crate) use addresses::unmapped;
 
 use super::diagnostic::{Code, Sink};
+use super::document::Kind;
 use super::report::{Compat, Options};
 use super::tree::Node;
-use super::workspace::Kind;
 
 /// Looks for all of them in a file; `name` is the file's stem.
 pub(crate) fn check(kind: Kind, name: &str, tree: &Node, options: &Options, sink: &mut Sink) {

@@ -18,7 +18,7 @@ use std::path::Path;
 use serde_json::{Value as Json, json};
 use time::OffsetDateTime;
 
-use crate::config::diagnostic::{Code, Severity, Sink};
+use crate::config::diagnostic::{Code, Diagnostic, Severity, Sink};
 use crate::config::source::Span;
 use crate::config::tree::{Node, Value};
 use crate::config::{Kind, Report, read};
@@ -39,11 +39,6 @@ pub struct Exported {
 /// The report, when something is wrong or cannot be expressed. That an action is not available here does not matter there.
 pub fn export(gateway_yaml: &Path, target: Target, now: OffsetDateTime) -> Result<(Exported, Report), Report> {
     let (files, others) = read(gateway_yaml, now);
-    // What `validate --compat` finds is not told a second time in other words.
-    if files.iter().any(|file| file.sink.reports(UNFIT)) {
-        let sinks = files.into_iter().map(|file| file.sink).chain(others);
-        return Err(refusals(Report::new(sinks), Severity::Warning));
-    }
     let mut names = Names::new(target);
     let mut made = BTreeMap::new();
     let mut sinks: Vec<Sink> = others;
@@ -58,7 +53,7 @@ pub fn export(gateway_yaml: &Path, target: Target, now: OffsetDateTime) -> Resul
         }
         sinks.push(sink);
     }
-    let report = refusals(Report::new(sinks), Severity::Error);
+    let report = refusals(Report::new(sinks));
     if report.errors() > 0 {
         return Err(report);
     }
@@ -66,17 +61,12 @@ pub fn export(gateway_yaml: &Path, target: Target, now: OffsetDateTime) -> Resul
     Ok((Exported { documents, without_id: names.without_id.into_iter().collect() }, report))
 }
 
-/// What cannot be expressed there.
-const UNFIT: &[Code] = &[Code::NotInMailManager, Code::LimitAws];
-
-/// What matters for an export: errors, but for those that are about us, and what cannot be expressed, an error from this severity on.
-fn refusals(mut report: Report, from: Severity) -> Report {
+/// What matters for an export: what cannot be expressed, and errors that are not about us.
+fn refusals(mut report: Report) -> Report {
     let about_us =
         |code| matches!(code, Code::NotAvailable | Code::TlsFiles | Code::ArcKey | Code::SrsKey | Code::Expired | Code::ExpiresSoon);
-    report.diagnostics.retain(|found| !about_us(found.code) && (found.severity == Severity::Error || UNFIT.contains(&found.code)));
-    for found in report.diagnostics.iter_mut().filter(|found| found.severity <= from) {
-        found.severity = Severity::Error;
-    }
+    let matters = |found: &Diagnostic| found.severity == Severity::Error || found.code == Code::NotInMailManager;
+    report.diagnostics.retain(|found| !about_us(found.code) && matters(found));
     report
 }
 

@@ -124,22 +124,19 @@ fn endpoint(name: &str, found: &Found<IngressPoint>, names: &mut Names, files: &
     Item::entry(name, Yaml::tall(fields)).with(above)
 }
 
-/// The ports of the service: 25, and 587 for who logs in and from a VPC.
+/// The ports of the service: 25, and 587 for who logs in and from a VPC. There each ingress point has a host name of its own; here they
+/// share addresses, so that who logs in does it at the port that is made for it.
 fn listen(point: &IngressPoint) -> Item {
     let is_private = matches!(point.network_configuration, Some(NetworkConfiguration::PrivateNetworkConfiguration(_)));
     let is_dual = matches!(
         point.network_configuration,
         Some(NetworkConfiguration::PublicNetworkConfiguration(PublicNetworkConfiguration { ip_type: IpType::DualStack }))
     );
-    let mut addresses = vec!["0.0.0.0:25"];
-    if is_dual {
-        addresses.push("[::]:25");
-    }
-    if is_private || point.r#type == IngressPointType::Auth {
-        addresses.push("0.0.0.0:587");
-        if is_dual {
-            addresses.push("[::]:587");
-        }
+    let is_for_users = point.r#type == IngressPointType::Auth;
+    let mut addresses = Vec::new();
+    for (port_is_used, v4, v6) in [(!is_for_users, "0.0.0.0:25", "[::]:25"), (is_private || is_for_users, "0.0.0.0:587", "[::]:587")] {
+        addresses.extend(Some(v4).filter(|_| port_is_used));
+        addresses.extend(Some(v6).filter(|_| port_is_used && is_dual));
     }
     let item = Item::entry("listen", Yaml::List(addresses.into_iter().map(|address| Item::of(Yaml::text(address))).collect()));
     if is_private {

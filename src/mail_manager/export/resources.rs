@@ -49,8 +49,17 @@ impl Writer<'_> {
                 self.refuse::<()>(&entry.key_span, message, &[]);
             }
         }
-        if let Some(tls) = relay.get("tls").filter(|tls| !matches!(tls.text(), Some("opportunistic" | "none"))) {
-            self.refuse::<()>(&tls.span, "a relay of Mail Manager has no setting for TLS, and does not say that it verifies", &[]);
+        match relay.get("tls").map(|tls| (tls, tls.text())) {
+            Some((tls, Some("dane" | "mta_sts"))) => {
+                self.refuse::<()>(&tls.span, "a relay of Mail Manager does not look up who is to be believed", &[]);
+            }
+            Some((tls, Some("required" | "verify"))) => {
+                self.leave_out(
+                    &tls.span,
+                    "a relay of Mail Manager has no setting for TLS, and does not say that it asks for it or verifies",
+                );
+            }
+            _ => {}
         }
         for key in ["limits", "retry", "hold_for", "public_ip", "ip_family", "chunking"] {
             if let Some(entry) = relay.entry(key) {
@@ -132,6 +141,9 @@ impl Writer<'_> {
             ("open", _) => json!("OPTIONAL"),
             _ => Json::Null,
         };
+        let listens = endpoint.get("listen").map(Node::one_or_many).unwrap_or_default();
+        let is_dual = listens.iter().filter_map(Node::text).any(|address| address.starts_with('['));
+        let ip_type = if is_dual { "DUAL_STACK" } else { "IPV4" };
         let members = [
             ("IngressPointName", json!(entry.key)),
             ("Type", json!(kind.to_ascii_uppercase())),
@@ -139,7 +151,7 @@ impl Writer<'_> {
             ("RuleSetId", self.names.reference(Resource::RuleSet, endpoint.get("rules")?.text()?)),
             ("TrafficPolicyId", self.names.reference(Resource::TrafficPolicy, endpoint.get("policy")?.text()?)),
             ("IngressPointConfiguration", configuration),
-            ("NetworkConfiguration", json!({ "PublicNetworkConfiguration": { "IpType": "DUAL_STACK" } })),
+            ("NetworkConfiguration", json!({ "PublicNetworkConfiguration": { "IpType": ip_type } })),
         ];
         is_named.then(|| present(&members))
     }

@@ -10,7 +10,7 @@ use std::process::{Command, Output};
 use gateway::config::{self, Code};
 use serde_json::{Value as Json, json};
 
-const KINDS: [(&str, &str); 3] = [("gateway", "gateway.yaml"), ("policy", "policies"), ("rules", "rules")];
+const KINDS: [(&str, &str); 4] = [("gateway", "gateway.yaml"), ("policy", "policies"), ("rules", "rules"), ("tests", "rules/tests")];
 
 fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -6,6 +6,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::model::deployment::DeploymentFile;
 use super::model::policy::PolicyFile;
+use super::model::rule_tests::TestsFile;
 use super::model::rules::RuleSetFile;
 
 /// A kind of file.
@@ -17,6 +18,8 @@ pub enum FileKind {
     Policy,
     /// `rules/NAME.yaml`.
     Rules,
+    /// `rules/tests/NAME.yaml`.
+    Tests,
 }
 
 impl FileKind {
@@ -29,6 +32,7 @@ impl FileKind {
             Self::Gateway => of::<DeploymentFile>("gateway.yaml of the mail gateway"),
             Self::Policy => of::<PolicyFile>("a traffic policy of the mail gateway"),
             Self::Rules => of::<RuleSetFile>("a rule set of the mail gateway"),
+            Self::Tests => of::<TestsFile>("tests of rule sets and policies of the mail gateway"),
         }
     }
 }
@@ -93,7 +97,9 @@ fn one_of(schema: &mut Map<String, Json>, keys: &[String], together: Option<&Jso
         keys.iter().skip(place.saturating_add(1)).filter(move |second| exclude(first, second)).map(move |second| (first, second))
     });
     let excluded: Vec<Json> = excluded.map(|(first, second)| json!({ "not": { "required": [first, second] } })).collect();
-    schema.insert("allOf".to_owned(), json!(excluded));
+    if !excluded.is_empty() {
+        schema.insert("allOf".to_owned(), json!(excluded));
+    }
 }
 
 /// The key of one way to write a union: what editors call it in their lists.

@@ -56,7 +56,10 @@ fn generate(folder: &Path, files: usize, rules: usize) -> usize {
          relays:\n  google: { preset: google-workspace }\n  exchange: { host: exchange.acme.example, port: 587, tls: verify }\n\
          address_lists: { denylist: { file: lists/denylist.csv } }\nip_lists: { drop: { file: lists/drop.txt } }\n",
     );
-    write("policies/edge.yaml", "default: deny\nallow:\n  - { name: ours, when: [{ recipient: { ends_with: \"@acme.example\" } }] }\n");
+    write(
+        "policies/edge.yaml",
+        "default: deny\ndeny:\n  - { name: listed, when: [{ sender_ip: { in_list: drop } }] }\nallow:\n  - { name: ours, when: [{ recipient: { ends_with: \"@acme.example\" } }] }\n",
+    );
     write("lists/denylist.csv", "address\nnewsletter@spam.example\n");
     write("lists/drop.txt", "198.51.100.0/24\n");
     (0..files)
@@ -76,7 +79,7 @@ fn rule_of(text: &mut String, file: usize, rule: usize) {
     let (a, b) = (file % 256, rule % 256);
     let (when, actions) = match rule % 8 {
         0 => (
-            format!("      - mail_from: {{ in_list: denylist }}\n      - recipient: {{ equals: \"user-{name}@acme.example\" }}\n"),
+            format!("      - mail_from: {{ in_list: denylist }}\n      - recipient_base: {{ equals: \"user-{name}@acme.example\" }}\n"),
             "      - Drop\n".to_owned(),
         ),
         1 => (
@@ -98,7 +101,7 @@ fn rule_of(text: &mut String, file: usize, rule: usize) {
             "      - Reject: { code: 550, status: 5.7.1, text: \"Not accepted here\" }\n".to_owned(),
         ),
         4 => (
-            format!("      - recipient_domain: {{ equals: office-{name}.acme.example }}\n"),
+            format!("      - mail_from_domain: {{ equals: office-{name}.acme.example }}\n"),
             "      - SMTPRelay: { relay: exchange, mail_from: preserve, on_failure: bounce }\n      - Stop\n".to_owned(),
         ),
         5 => (

@@ -25,6 +25,8 @@ pub(super) fn check(item: &Node, sink: &mut Sink) {
     match condition.key.as_str() {
         "any" => none(sink, span, "`any`", "it takes one rule for each of the conditions"),
         "all" => none(sink, span, "`all`", "write its conditions as items of `when`"),
+        // It has a word for who is not in a list.
+        "not" if test.entries().first().is_some_and(|inner| inner.value.get("in_list").is_some()) => {}
         "not" => none(sink, span, "`not`", "a condition that must not match stands below `unless`; several of them must all fail there"),
         "mail_from" | "recipient" | "sender" | "from" | "to" | "cc" | "helo" | "subject" => text(test, sink),
         "header" => header(test, sink),

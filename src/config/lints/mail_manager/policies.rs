@@ -54,7 +54,7 @@ fn condition(item: &Node, sink: &mut Sink) {
     }
 }
 
-/// IPv4 and IPv6 are two kinds of conditions there, and all conditions of a statement must match.
+/// IPv4 and IPv6 are two kinds of conditions there; of a statement about both, an export makes two.
 fn networks(test: &Node, sink: &mut Sink) {
     let Some(operator) = operator(test) else { return };
     if operator.key == "in_list" {
@@ -65,19 +65,7 @@ fn networks(test: &Node, sink: &mut Sink) {
         let text = node.text()?;
         text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
     };
-    let nets: Vec<(&Node, IpNet)> = operator.value.one_or_many().iter().filter_map(|node| Some((node, parsed(node)?))).collect();
-    let first = nets.first().map(|(_, net)| matches!(net, IpNet::V6(_)));
-    if operator.key == "cidr_matches"
-        && let Some((node, _)) = nets.iter().find(|(_, net)| Some(matches!(net, IpNet::V6(_))) != first)
-    {
-        limit(
-            sink,
-            node.span.clone(),
-            "Mail Manager takes networks of one family in a condition, and all conditions of a statement must match",
-        )
-        .help("it takes one statement for IPv4 and one for IPv6");
-    }
-    for (node, net) in nets {
+    for (node, net) in operator.value.one_or_many().iter().filter_map(|node| Some((node, parsed(node)?))) {
         if super::super::unmapped(net).is_some() {
             limit(sink, node.span.clone(), "Mail Manager takes no v4-mapped networks").help("write the IPv4 network");
         }

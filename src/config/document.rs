@@ -11,6 +11,7 @@ use super::model::policy::PolicyFile;
 use super::model::rule_tests::TestsFile;
 use super::model::rules::RuleSetFile;
 use super::shape::Shape;
+use super::source::Span;
 use super::tree::{self, Node};
 
 /// What a file is.
@@ -68,6 +69,8 @@ pub(super) struct Document {
     pub(super) folder: PathBuf,
     pub(super) sink: Sink,
     pub(super) tree: Option<Node>,
+    /// Where its substance begins: `rules`, or the `default` of a policy.
+    pub(super) substance: Option<Span>,
     /// Whether its mistakes are asked for, or only what it defines and uses.
     pub(super) wanted: bool,
 }
@@ -96,6 +99,8 @@ impl Document {
         }
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let folder = path.parent().unwrap_or(Path::new("/")).to_owned();
-        Self { kind, name, folder, sink, tree, wanted }
+        let key = if kind == Some(Kind::Policy) { "default" } else { "rules" };
+        let substance = tree.as_ref().and_then(|tree| tree.entry(key)).map(|entry| entry.key_span.clone());
+        Self { kind, name, folder, sink, tree, substance, wanted }
     }
 }

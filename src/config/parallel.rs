@@ -34,6 +34,12 @@ pub(super) fn side_by_side<T: Send, R: Send>(items: Vec<T>, work: impl Fn(T) -> 
     done.into_iter().map(|(_, result)| result).collect()
 }
 
+/// Gives back what is large, without waiting for it.
+pub(super) fn drop_aside<T: Send + 'static>(value: T) {
+    // Where no thread can be had, the value is given back here.
+    drop(thread::Builder::new().spawn(move || drop(value)));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -20,7 +20,7 @@ use super::files::{self, Contents, Reader};
 use super::findings::{self, Whole};
 use super::formats;
 use super::lints;
-use super::parallel::side_by_side;
+use super::parallel::{drop_aside, side_by_side};
 use super::rule_tests::TestFile;
 use super::rulebook::{FilePlaces, RulebookFiles, is_about_serving};
 use super::tree::Node;
@@ -168,7 +168,8 @@ impl Workspace {
 
     /// Checks all that is to be known of the files together, what nothing refers to as well.
     pub(crate) fn check(mut self, options: &Options) -> Vec<Sink> {
-        self.build(Some(options), options.now.unwrap_or_else(OffsetDateTime::now_utc));
+        let built = self.build(Some(options), options.now.unwrap_or_else(OffsetDateTime::now_utc));
+        drop_aside(built);
         self.into_sinks()
     }
 
@@ -261,32 +262,35 @@ impl Workspace {
         let gateway = gateway.as_ref().map(|(tree, source)| (*tree, source));
         let advice = asked.map(|options| Advice { options, deployment: &built.deployment, gateway });
         let judged = side_by_side(self.documents.iter_mut().collect(), |document| {
-            let Document { kind: Some(kind), name, sink, tree: Some(tree), wanted, .. } = document else { return None };
+            let Document { kind: Some(kind), name, sink, tree: Some(tree), wanted, .. } = &mut *document else { return None };
             let advice = advice.filter(|_| *wanted);
             if let Some(advice) = advice {
                 advice.file(*kind, name, tree, sink);
             }
-            match kind {
-                Kind::Policy => {
-                    let policy = build::policy::build(name, tree, defined, sink)?;
+            let judged = match kind {
+                Kind::Policy => build::policy::build(name, tree, defined, sink).map(|policy| {
                     if let Some(advice) = advice {
                         advice.policy(&policy, tree, sink);
                     }
-                    Some((name.clone(), Judged::Policy(Arc::new(policy))))
-                }
-                Kind::RuleSet => {
-                    let rules = build::rules::build(name, tree, defined, sink)?;
+                    (name.clone(), Judged::Policy(Arc::new(policy)))
+                }),
+                Kind::RuleSet => build::rules::build(name, tree, defined, sink).map(|rules| {
                     if *wanted {
                         findings::rewriting::check(&rules, tree, sink);
                     }
                     if let Some(advice) = advice {
                         advice.rule_set(&rules, tree, sink);
                     }
-                    Some((name.clone(), Judged::RuleSet(Arc::new(rules))))
-                }
+                    (name.clone(), Judged::RuleSet(Arc::new(rules)))
+                }),
                 // A second deployment under a name of its own: its shape is all that can be said of it. Tests need all that is built here.
-                Kind::Deployment | Kind::Tests => None,
+                Kind::Deployment | Kind::Tests => return None,
+            };
+            if asked.is_some() {
+                // Of thousands of files, the trees take longer to give back than to look at: here that is done side by side too.
+                document.tree = None;
             }
+            judged
         });
         for (name, judged) in judged.into_iter().flatten() {
             match judged {
@@ -322,15 +326,13 @@ impl Workspace {
 
     /// Looks at the deployment as a whole.
     fn find(&mut self, built: &Built) {
-        let files = |wanted: Kind, key: &str| {
+        let files = |wanted: Kind| {
             let documents = self.documents.iter().filter(|document| document.kind == Some(wanted));
-            let placed = documents.filter_map(|document| {
-                let span = document.tree.as_ref()?.entry(key)?.key_span.clone();
-                Some((document.name.clone(), (document.sink.source(), span)))
-            });
+            let placed =
+                documents.filter_map(|document| Some((document.name.clone(), (document.sink.source(), document.substance.clone()?))));
             placed.collect::<BTreeMap<_, _>>()
         };
-        let (policy_files, rule_files) = (files(Kind::Policy, "default"), files(Kind::RuleSet, "rules"));
+        let (policy_files, rule_files) = (files(Kind::Policy), files(Kind::RuleSet));
         let Some(Document { tree: Some(tree), sink, wanted: true, .. }) = &mut self.gateway else { return };
         let Built { deployment, policies, rule_sets, .. } = built;
         let whole = Whole { tree, deployment, policies, rule_sets, policy_files: &policy_files, rule_files: &rule_files };

@@ -1,7 +1,7 @@
 //! What is proven of a traffic policy: statements that never decide anything, and an order in the file that is not the one of judgement.
 //!
 //! A statement never counts when no session is left for it: because its own conditions exclude each other, because statements before it
-//! match whenever it does, or, below `allow`, because those below `deny` do. The search ([`search`]) looks for such a session, and what it
+//! match whenever it does, or, below `allow`, because those below `deny` do. The search (`search.rs`) looks for such a session, and what it
 //! finds is judged like a real one; that there is none is a proof. Where it cannot be told, nothing is said.
 
 mod fields;

@@ -178,7 +178,8 @@ fn results<'s>(suites: &'s [TestSuite], args: &Args) -> Result<Results<'s>, Stri
         covered.extend(coverage.files(rulebook, is_whole));
     }
     log.close();
-    if args.coverage || args.coverage_min.is_some() {
+    // Where nothing could be tested, nothing is covered, and no figure says it.
+    if (args.coverage || args.coverage_min.is_some()) && !covered.is_empty() {
         results.coverage = Some(coverage::sorted(covered));
     }
     results.took = began.elapsed();

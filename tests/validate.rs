@@ -264,3 +264,21 @@ fn a_file_that_is_written_all_the_time_is_read_whole_or_not_at_all() {
         ended.store(true, std::sync::atomic::Ordering::Relaxed);
     });
 }
+
+/// Each rule changes the message and delivers it, so that each pair of them is a question of its own.
+#[test]
+fn a_thousand_rules_that_all_deliver_are_proven_in_bounded_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let rule = |number: usize| {
+        format!(
+            "  - name: r{number}\n    when:\n      - any: [{{ subject: {{ contains: [a{number}, b, c] }} }}, {{ header: {{ name: X-{}, not_equals: [d{number}] }} }}]\n    \
+             actions: [{{ AddHeader: {{ name: X-{}, value: e{number} }} }}, {{ SMTPRelay: {{ relay: next }} }}]\n",
+            number % 7,
+            number % 5
+        )
+    };
+    let rules: String = (0..1000).map(rule).collect();
+    write(folder.path().join("rules/many.yaml"), format!("otherwise: reject\nrules:\n{rules}"));
+    let outcome = validate(folder.path(), &["rules"]);
+    assert_eq!(outcome.code, Some(0), "{}", outcome.err);
+}

@@ -61,7 +61,7 @@ fn fewest(mut needed: Vec<usize>, is_enough: impl Fn(&[usize]) -> bool) -> Vec<u
 }
 
 fn is_never<'f>(set: &'f Analysed<'_>, formulas: impl IntoIterator<Item = &'f Formula>) -> bool {
-    matches!(Search::new(&set.space).all(formulas), Outcome::Never(_))
+    !set.space.is_spent() && matches!(Search::new(&set.space).all(formulas), Outcome::Never(_))
 }
 
 fn shadowed(set: &Analysed<'_>, place: usize, rule: &AnalysedRule<'_>, ended_by: &[usize]) -> Finding {

@@ -116,7 +116,7 @@ fn both(
     rule: &AnalysedRule<'_>,
     (second, other, _): &(usize, &AnalysedRule<'_>, usize),
 ) -> Option<World> {
-    if matches!(Search::new(&set.space).all([&rule.matches, &other.matches]), Outcome::Never(_)) {
+    if set.space.is_spent() || matches!(Search::new(&set.space).all([&rule.matches, &other.matches]), Outcome::Never(_)) {
         return None;
     }
     let before = set.ending().filter(|(place, _)| place < second).map(|(_, rule)| &rule.misses);

@@ -92,6 +92,9 @@ impl<'a> Analysed<'a> {
         }
         for (_, rule) in self.ending().filter(|(other, _)| *other > place) {
             if rule.refuses() {
+                if !self.space.spend(ended.len()) {
+                    break;
+                }
                 kept.push(Formula::Or([rule.misses.clone()].into_iter().chain(ended.iter().cloned()).collect()));
             } else {
                 ended.push(rule.matches.clone());
@@ -106,9 +109,17 @@ impl<'a> Analysed<'a> {
         formulas: impl IntoIterator<Item = &'f Formula>,
         is_expected: impl FnOnce(&Plan) -> bool,
     ) -> Option<World> {
+        if self.space.is_spent() {
+            return None;
+        }
         let formulas = formulas.into_iter().chain([&self.taken]);
         let Outcome::Fits(values) = Search::to_show(&self.space).all(formulas) else { return None };
         let world = World::build(&self.space, &values)?;
+        // Each rule may change what all behind it look at.
+        let rules = self.set.rules.len();
+        if !self.space.spend(rules.saturating_mul(rules)) {
+            return None;
+        }
         is_expected(&world.judge(self.set)?).then_some(world)
     }
 }

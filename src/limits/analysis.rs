@@ -5,6 +5,9 @@
 /// Guesses for one question about a rule set or a policy; beyond it cannot be told.
 /// Source: a question about 40 rules takes some dozen; this bounds `gateway validate` to a fraction of a second for each rule.
 pub const ANALYSIS_STEPS_MAX: usize = 2_000;
+/// Work for one rule set: each look at a condition, and each rule that an example is judged by; beyond it the rest cannot be told.
+/// Source: pairs of 40 rules take some hundred thousand; 1,000 rules that all deliver end here, within seconds.
+pub const ANALYSIS_WORK_MAX: usize = 3_000_000;
 /// Guesses that build on each other.
 /// Source: as many conditions as a long rule set has together; bounds the stack.
 pub const ANALYSIS_DEPTH_MAX: usize = 400;

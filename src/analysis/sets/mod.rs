@@ -11,12 +11,14 @@ mod small;
 mod tests;
 mod text;
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 pub(crate) use self::search::{Outcome, Search};
+use crate::limits::ANALYSIS_WORK_MAX;
 use crate::message::{FieldValue, TlsVersion};
 use crate::rules::{AnalysisCondition, AttachmentPart, CertificateAttribute, Flag, IpSet, NumberOperator, TextTest};
 
@@ -238,9 +240,22 @@ pub(crate) struct Space<'a> {
     pub(crate) variables: Vec<Variable>,
     pub(crate) atoms: Vec<Atom<'a>>,
     places: HashMap<(Subject, u32), usize>,
+    /// Work that was done, of [`ANALYSIS_WORK_MAX`].
+    spent: Cell<usize>,
 }
 
 impl<'a> Space<'a> {
+    /// Counts work in; `false` when there was too much of it.
+    pub(crate) fn spend(&self, work: usize) -> bool {
+        self.spent.set(self.spent.get().saturating_add(work));
+        !self.is_spent()
+    }
+
+    /// Whether there was too much work: what is asked from here on cannot be told.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.spent.get() > ANALYSIS_WORK_MAX
+    }
+
     /// The variable of a subject in a version.
     pub(crate) fn variable(&mut self, subject: Subject, version: u32) -> usize {
         if let Some(place) = self.places.get(&(subject.clone(), version)) {

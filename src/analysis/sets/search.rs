@@ -79,6 +79,10 @@ impl<'s, 'a> Search<'s, 'a> {
 
     /// Whether the message that is guessed can be made to fit.
     fn step(&mut self, depth: usize) -> bool {
+        if !self.space.spend(self.formulas.len()) {
+            self.is_unknown = true;
+            return false;
+        }
         let violated = self.formulas.iter().position(|formula| !self.holds(formula));
         let Some(place) = violated else { return true };
         let Some(formula) = self.formulas.get(place).copied() else { return true };

@@ -64,7 +64,8 @@ fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// One worker of rspamd, with its own rules, which ask no network here. A message has the score that its header `X-Test-Score` says.
+/// One worker of rspamd, with its own rules, which ask no network here. A message has the score that its header `X-Test-Score` says,
+/// on whatever day it is judged.
 pub fn rspamd() -> Daemon {
     let (folder, address) = (open_folder(), free_address());
     let (root, share) = (folder.path().display().to_string(), tools().join("scanners/usr/share/rspamd").display().to_string());
@@ -74,6 +75,9 @@ pub fn rspamd() -> Daemon {
             local score = task:get_header('X-Test-Score')
             if score then return true, tonumber(score) end
         end })
+        for _, name in ipairs({ 'DATE_IN_PAST', 'DATE_IN_FUTURE' }) do
+            rspamd_config:set_metric_symbol({ name = name, score = 0.0, priority = 10 })
+        end
         rspamd_config:register_symbol({ name = 'TEST_FACTS', score = 0.0, callback = function(task)
             local names = { tostring(task:get_ip()), task:get_helo() or '-', task:get_hostname() or '-', task:get_user() or '-',
                 (task:get_from('smtp') or {{}})[1].addr or '-', tostring(#(task:get_recipients('smtp') or {})), task:get_queue_id() or '-',

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, timeout_at};
 use zeroize::Zeroize;
 
@@ -17,9 +17,6 @@ use crate::failure::Failure;
 use crate::limits;
 use crate::message::{Content, TlsVersion};
 use crate::smtp::{Client, ClientEvent, DotStuffer, LastChunk, Stage, Transaction, Verdict};
-
-/// Room for one read of replies.
-const READ_BYTES: usize = 4096;
 
 /// A connection to a next hop with its session.
 #[derive(Debug)]
@@ -139,12 +136,12 @@ impl Connection {
                 asked = Instant::now();
             }
             let until = deadline.min(asked + reply_timeout(stage));
-            let mut buffer = [0_u8; READ_BYTES];
-            match timeout_at(until, self.stream.read(&mut buffer)).await {
+            let client = &mut self.client;
+            match timeout_at(until, self.stream.read(|piece| client.feed(piece))).await {
                 Err(_) => return Err(failures::too_slow(stage_name(stage), asked.elapsed())),
                 Ok(Err(error)) => return Err(lost(stage, &error)),
                 Ok(Ok(0)) => return Err(failures::connection_lost(format!("closed before the reply to {}", stage_name(stage)))),
-                Ok(Ok(len)) => self.client.feed(buffer.get(..len).unwrap_or_default()),
+                Ok(Ok(_)) => {}
             }
         }
     }
@@ -210,12 +207,10 @@ impl Connection {
 
     /// Looks, without waiting, for a reply that came before the final dot.
     async fn refused_early(&mut self) -> Result<bool, Failure> {
-        let mut buffer = [0_u8; READ_BYTES];
-        match self.stream.read_now(&mut buffer).await {
-            // Still open for writing perhaps; the write or the reply to the final dot will tell.
-            None | Some(Ok(0)) => {}
-            Some(Ok(len)) => self.client.feed(buffer.get(..len).unwrap_or_default()),
-            Some(Err(error)) => return Err(failures::connection_lost(format!("while the content was sent: {error}"))),
+        let client = &mut self.client;
+        // An end leaves it open for writing perhaps; the write or the reply to the final dot will tell.
+        if let Some(Err(error)) = self.stream.read_now(|piece| client.feed(piece)).await {
+            return Err(failures::connection_lost(format!("while the content was sent: {error}")));
         }
         Ok(self.client.poll().map_err(failures::session)?.is_some())
     }
@@ -223,9 +218,7 @@ impl Connection {
     /// Listens a moment longer after a failed write.
     async fn last_words(&mut self, deadline: Instant) -> bool {
         let read = async {
-            let mut buffer = [0_u8; READ_BYTES];
-            while let Ok(len @ 1..) = self.stream.read(&mut buffer).await {
-                self.client.feed(buffer.get(..len).unwrap_or_default());
+            while let Ok(1..) = self.stream.read(|piece| self.client.feed(piece)).await {
                 match self.client.poll() {
                     Ok(None) => {}
                     Ok(Some(_)) => return true,
@@ -239,8 +232,7 @@ impl Connection {
 
     /// Whether a pooled connection can be used: the peer has neither closed nor spoken.
     pub(super) async fn is_alive(&mut self) -> bool {
-        let mut buffer = [0_u8; 1];
-        self.stream.read_now(&mut buffer).await.is_none()
+        self.stream.read_now(|_| {}).await.is_none()
     }
 
     /// Whether it may carry another transaction, now or from the pool.

@@ -130,6 +130,12 @@ impl Run<'_> {
                 Rest::TryNext(open, _) => pending = open,
             }
         }
+        // A box, for most transactions have a connection and need none of its state.
+        Box::pin(self.over_new_connections(pending)).await
+    }
+
+    /// The same over connections that are opened for it, one after the other.
+    async fn over_new_connections(&mut self, mut pending: Vec<usize>) -> Result<Vec<usize>, Arc<Failure>> {
         let pool = Arc::clone(self.pool);
         let mut candidates = Candidates::new(self.inner, &pool);
         let mut last: Option<Arc<Failure>> = None;

@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -11,6 +12,9 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::client::TlsStream;
 
 use crate::message::TlsVersion;
+
+/// Room for one read of replies.
+const READ_BYTES: usize = 4096;
 
 /// TCP, TLS over it, or a Unix socket.
 #[derive(Debug)]
@@ -32,16 +36,26 @@ impl Stream {
         }
     }
 
-    /// What can be read without waiting; `None` when nothing has arrived, `Some(Ok(0))` when the peer has closed.
-    pub(super) async fn read_now(&mut self, buffer: &mut [u8]) -> Option<io::Result<usize>> {
-        poll_fn(|cx| {
-            let mut filled = ReadBuf::new(buffer);
-            match Pin::new(&mut *self).poll_read(cx, &mut filled) {
-                Poll::Ready(result) => Poll::Ready(Some(result.map(|()| filled.filled().len()))),
-                Poll::Pending => Poll::Ready(None),
-            }
+    /// Shows `take` what comes next, and says how many octets that were; 0 is the end. Who waits holds no buffer.
+    pub(super) async fn read(&mut self, mut take: impl FnMut(&[u8])) -> io::Result<usize> {
+        poll_fn(|cx| self.poll_piece(cx, &mut take)).await
+    }
+
+    /// The same with what can be read without waiting; `None` when nothing has arrived, `Some(Ok(0))` when the peer has closed.
+    pub(super) async fn read_now(&mut self, mut take: impl FnMut(&[u8])) -> Option<io::Result<usize>> {
+        poll_fn(|cx| match self.poll_piece(cx, &mut take) {
+            Poll::Ready(result) => Poll::Ready(Some(result)),
+            Poll::Pending => Poll::Ready(None),
         })
         .await
+    }
+
+    fn poll_piece(&mut self, cx: &mut Context<'_>, take: &mut dyn FnMut(&[u8])) -> Poll<io::Result<usize>> {
+        let mut room = [const { MaybeUninit::uninit() }; READ_BYTES];
+        let mut piece = ReadBuf::uninit(&mut room);
+        std::task::ready!(Pin::new(self).poll_read(cx, &mut piece))?;
+        take(piece.filled());
+        Poll::Ready(Ok(piece.filled().len()))
     }
 
     /// Writes some of the slices, without putting them together first, and drops from the list what was written.

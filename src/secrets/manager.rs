@@ -35,8 +35,9 @@ impl Manager {
 
     /// One version of a secret; `None` when there is no such secret or version.
     pub(super) async fn fetch<T>(&self, id: &str, stage: Stage, parse: Parse<T>) -> Result<Option<T>, Arc<str>> {
-        // The SDK's own limit does not cover the search for region and credentials.
-        match tokio::time::timeout(AWS_CALL_TIMEOUT, self.ask(id, stage, parse)).await {
+        // The SDK's own limit does not cover the search for region and credentials. Its call has 12 KB of state, which every delivery and
+        // every RCPT would carry about without the box, for they may need a secret.
+        match tokio::time::timeout(AWS_CALL_TIMEOUT, Box::pin(self.ask(id, stage, parse))).await {
             Ok(result) => result,
             Err(_) => Err(format!("no answer within {} s", AWS_CALL_TIMEOUT.as_secs()).into()),
         }

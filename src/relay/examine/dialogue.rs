@@ -1,6 +1,6 @@
 //! Commands and their replies, one at a time: a session of the plainest kind, which keeps every word that is said.
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::limits::{RELAY_EXAMINE_TIMEOUT, RELAY_QUIT_TIMEOUT};
@@ -41,14 +41,14 @@ impl Dialogue {
     /// Waits for the reply to `command`, or for the greeting.
     pub(super) async fn reply(&mut self, command: &str) -> Result<Reply, String> {
         let deadline = Instant::now() + RELAY_EXAMINE_TIMEOUT;
-        let mut buffer = [0_u8; 4096];
         loop {
             if let Some(reply) = self.parser.next_reply().map_err(|error| format!("{}: {error}", verb(command)))? {
                 return Ok(reply);
             }
-            match timeout_at(deadline, self.stream.read(&mut buffer)).await {
+            let parser = &mut self.parser;
+            match timeout_at(deadline, self.stream.read(|piece| parser.feed(piece))).await {
                 Ok(Ok(0)) => return Err(format!("the connection was closed before the reply to {}", verb(command))),
-                Ok(Ok(len)) => self.parser.feed(buffer.get(..len).unwrap_or_default()),
+                Ok(Ok(_)) => {}
                 Ok(Err(error)) => return Err(format!("{}: {error}", verb(command))),
                 Err(_) => return Err(format!("no reply to {} within {} s", verb(command), RELAY_EXAMINE_TIMEOUT.as_secs())),
             }

@@ -65,7 +65,7 @@ Y
   rules > "$DIR/rules/inbound.yaml"
   "$GATEWAY" validate "$DIR/gateway.yaml" "$DIR/policies" "$DIR/rules" >&2
   ;;
-run) exec "$GATEWAY" run --config "$DIR/gateway.yaml" > "$DIR/log.json" ;;
+run) exec ${BENCH_UNDER:-} "$GATEWAY" run --config "$DIR/gateway.yaml" > "$DIR/log.json" ;;
 queue) exit 3 ;;
 logs) cat "$DIR/log.json" ;;
 info) echo "$("$GATEWAY" --version) variant $BENCH_VARIANT" ;;

@@ -125,15 +125,14 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
         untried: Option<Duration>,
         notice: Option<JobState>,
     ) -> Result<Option<Receipt>, Failure> {
+        if later.is_empty() && notice.is_none() {
+            return Ok(None);
+        }
         let (now, seed) = (self.now(), judged.id().to_u128());
         let tried = |state: &JobState| untried.filter(|_| state.untried > 0).map_or(Tried::Attempt(1), Tried::NotAtAll);
         let due: Vec<UnixMillis> = later.iter_mut().map(|state| self.due_again(state, Vec::new(), tried(state), now, seed)).collect();
         let jobs = later.iter().zip(due).chain(notice.as_ref().map(|notice| (notice, now)));
-        let entry = new_entry(judged, jobs);
-        if entry.jobs.is_empty() {
-            return Ok(None);
-        }
-        self.stored(self.spool.append(entry).await).map(Some)
+        self.stored(self.spool.append(new_entry(judged, jobs)).await).map(Some)
     }
 }
 

@@ -334,7 +334,11 @@ mod latin1 {
     use serde::{Deserialize, Deserializer, Serializer};
 
     pub(super) fn serialize<S: Serializer>(bytes: &Bytes, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&bytes.iter().map(|byte| char::from(*byte)).collect::<String>())
+        // Nearly always: our own fields are ASCII.
+        match std::str::from_utf8(bytes).ok().filter(|text| text.is_ascii()) {
+            Some(text) => serializer.serialize_str(text),
+            None => serializer.serialize_str(&bytes.iter().map(|byte| char::from(*byte)).collect::<String>()),
+        }
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {

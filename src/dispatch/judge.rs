@@ -42,6 +42,9 @@ async fn in_rounds(incoming: &mut Incoming, original: &Original) -> Result<Plan,
 }
 
 async fn find_out(needs: &BTreeSet<Need>, incoming: &mut Incoming, original: &Original) -> Result<(), Failure> {
+    if needs.is_empty() {
+        return Ok(());
+    }
     let Incoming { id, snapshot, session, envelope, findings, examiner, .. } = incoming;
     let subject = Subject { hostname: &snapshot.hostname, id: *id, session, envelope, original: Some(original) };
     examiner.examine(needs, &subject, findings).await;

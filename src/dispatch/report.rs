@@ -1,6 +1,5 @@
 //! What dispatch tells the log.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::Dispatcher;
@@ -21,8 +20,8 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
         let Incoming { id, snapshot, endpoint, session, envelope, .. } = incoming;
         let is_id = |name: &[u8]| name.eq_ignore_ascii_case(b"Message-ID");
         let message_id = original.fields().iter().find(|field| is_id(original.name(field)));
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).chars().take(LOG_MESSAGE_ID_CHARS_MAX).collect::<String>();
-        let message_id = message_id.map(|field| text(original.value(field).trim_ascii()));
+        let message_id = message_id.map(|field| String::from_utf8_lossy(original.value(field).trim_ascii()));
+        let message_id = message_id.as_deref().map(|text| first_chars(text, LOG_MESSAGE_ID_CHARS_MAX));
         self.log.emit(&Event::Message {
             session: id.session,
             message: *id,
@@ -34,7 +33,7 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
             recipients: envelope.recipients.iter().map(|recipient| &recipient.address).collect(),
             size: original.len(),
             tls: session.tls.as_ref().map(|tls| tls.version),
-            message_id: message_id.as_deref(),
+            message_id,
         });
     }
 
@@ -105,10 +104,12 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
     /// The recipients whose way ended without a step. Who has a step as well (`Drop` keeps those planned before) gets its outcome from there.
     pub(super) fn report_ended(&self, judged: &Judged) {
         let id = judged.id();
-        let stepped: HashSet<usize> =
-            judged.plan.steps.iter().flat_map(|step| &step.recipients).flat_map(|one| one.originals.iter().copied()).collect();
-        for (_, recipient) in judged.plan.recipients.iter().enumerate().filter(|(position, _)| !stepped.contains(position)) {
-            let Some((outcome, rule, reply)) = ended(&recipient.disposition) else { continue };
+        let mut is_stepped = vec![false; judged.plan.recipients.len()];
+        for original in judged.plan.steps.iter().flat_map(|step| &step.recipients).flat_map(|one| &one.originals) {
+            is_stepped.get_mut(*original).into_iter().for_each(|is_stepped| *is_stepped = true);
+        }
+        for (recipient, is_stepped) in judged.plan.recipients.iter().zip(is_stepped) {
+            let Some((outcome, rule, reply)) = ended(&recipient.disposition).filter(|_| !is_stepped) else { continue };
             self.log.emit(&Event::Outcome {
                 session: id.session,
                 message: id,
@@ -202,6 +203,13 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
             });
         }
     }
+}
+
+/// No more than so many characters of the text.
+fn first_chars(text: &str, chars_max: usize) -> &str {
+    // Most texts have fewer octets than that.
+    let end = if text.len() <= chars_max { None } else { text.char_indices().nth(chars_max) };
+    end.and_then(|(end, _)| text.get(..end)).unwrap_or(text)
 }
 
 fn tried(attempt: &Attempt) -> Try<'_> {

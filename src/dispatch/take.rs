@@ -210,7 +210,11 @@ fn stored_envelope(incoming: &Incoming, original: &Original, now: UnixMillis) ->
     let results = fields.authentication_results.then(|| authentication_results(&snapshot.hostname, session, findings));
     let spf = findings.spf.as_ref().filter(|_| fields.received_spf).map(|spf| received_spf(&snapshot.hostname, session, envelope, spf));
     let received = received(&snapshot.hostname, session, *id, &envelope.recipients, envelope.smtputf8, seconds);
-    let trace = results.into_iter().chain(spf).chain([received]).flatten().collect();
+    let trace = if results.is_none() && spf.is_none() {
+        received
+    } else {
+        [results.unwrap_or_default(), spf.unwrap_or_default(), received].concat().into()
+    };
     let mut stored = StoredEnvelope::new(
         envelope.reverse_path.clone(),
         envelope.recipients.clone(),

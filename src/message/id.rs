@@ -7,6 +7,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// Crockford's alphabet, lower case: no `i`, `l`, `o`, `u`.
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 const SESSION_CHARS: usize = 16;
+/// The digits of the largest number.
+const NUMBER_CHARS: usize = 10;
+const MESSAGE_CHARS: usize = SESSION_CHARS + 1 + NUMBER_CHARS;
 
 /// One connection: 48 bits of milliseconds, then 32 bits that differ between all ids of a process and, being started at
 /// random, between processes. Written as 16 characters that sort by time.
@@ -53,20 +56,60 @@ impl MessageId {
     }
 }
 
+/// An id as text; each line of the log has one or two, so it is made without a formatter.
+struct Written {
+    text: [u8; MESSAGE_CHARS],
+    len: usize,
+}
+
+impl Written {
+    fn as_str(&self) -> &str {
+        self.text.get(..self.len).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or("0")
+    }
+}
+
+impl SessionId {
+    fn written(self) -> Written {
+        let mut text = [0; MESSAGE_CHARS];
+        // Machine words: twelve characters of the lower one, then the four that are left.
+        #[allow(clippy::cast_possible_truncation)]
+        let (mut low, mut high) = (self.0 as u64, (self.0 >> 60) as u64);
+        for (place, char) in text.iter_mut().take(SESSION_CHARS).rev().enumerate() {
+            let word = if place < 12 { &mut low } else { &mut high };
+            *char = usize::try_from(*word & 31).ok().and_then(|digit| ALPHABET.get(digit)).copied().unwrap_or(b'0');
+            *word >>= 5;
+        }
+        Written { text, len: SESSION_CHARS }
+    }
+}
+
+impl MessageId {
+    fn written(self) -> Written {
+        let Written { mut text, len } = self.session.written();
+        let mut digits = [b'0'; NUMBER_CHARS];
+        let (mut rest, mut first) = (self.number, NUMBER_CHARS);
+        for (place, digit) in digits.iter_mut().enumerate().rev() {
+            *digit = b'0'.saturating_add(u8::try_from(rest % 10).unwrap_or(0));
+            (rest, first) = (rest / 10, place);
+            if rest == 0 {
+                break;
+            }
+        }
+        let number = [b'-'].into_iter().chain(digits.into_iter().skip(first));
+        let end = text.iter_mut().skip(len).zip(number).map(|(char, byte)| *char = byte).count();
+        Written { text, len: len.saturating_add(end) }
+    }
+}
+
 impl fmt::Display for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = [0_u8; SESSION_CHARS];
-        for (place, char) in text.iter_mut().rev().enumerate() {
-            let digit = (self.0 >> (place * 5)) & 31;
-            *char = ALPHABET.get(usize::try_from(digit).unwrap_or(0)).copied().unwrap_or(b'0');
-        }
-        f.write_str(std::str::from_utf8(&text).unwrap_or("0"))
+        f.write_str(self.written().as_str())
     }
 }
 
 impl fmt::Display for MessageId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}", self.session, self.number)
+        f.write_str(self.written().as_str())
     }
 }
 
@@ -100,13 +143,13 @@ impl FromStr for MessageId {
 
 impl serde::Serialize for SessionId {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(self.written().as_str())
     }
 }
 
 impl serde::Serialize for MessageId {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(self.written().as_str())
     }
 }
 
@@ -119,6 +162,8 @@ impl<'de> serde::Deserialize<'de> for MessageId {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -130,5 +175,15 @@ mod tests {
         let message = MessageId { session: late, number: 7 };
         assert_eq!(message.to_string().parse(), Ok(message));
         assert_eq!(MessageId::from_u128(message.to_u128()), message);
+    }
+
+    proptest! {
+        #[test]
+        fn every_id_reads_back(value in 0..1_u128 << 112) {
+            let message = MessageId::from_u128(value);
+            prop_assert_eq!(message.to_string().parse(), Ok(message));
+            prop_assert_eq!(message.to_string(), format!("{}-{}", message.session, message.number));
+            prop_assert_eq!(serde_json::to_string(&message).expect("JSON"), format!("\"{message}\""));
+        }
     }
 }

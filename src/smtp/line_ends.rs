@@ -1,7 +1,5 @@
 //! The one rule of line ends: CR and LF stand together, in this order, or not at all (RFC 5321 §2.3.8).
 
-use memchr::memchr2_iter;
-
 /// Watches a text that comes in pieces.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct LineEnds {
@@ -12,21 +10,13 @@ pub(super) struct LineEnds {
 impl LineEnds {
     /// Reads on; `false` when a CR or LF stands alone.
     pub(super) fn read(&mut self, piece: &[u8]) -> bool {
-        if piece.is_empty() {
-            return true;
-        }
-        // Where the LF of the last CR has to stand.
-        let mut expected = self.after_cr.then_some(0);
-        for at in memchr2_iter(b'\r', b'\n', piece) {
-            let is_cr = piece.get(at) == Some(&b'\r');
-            match expected {
-                Some(place) if place == at && !is_cr => expected = None,
-                None if is_cr => expected = Some(at.saturating_add(1)),
-                _ => return false,
-            }
-        }
-        self.after_cr = expected == Some(piece.len());
-        expected.is_none() || self.after_cr
+        let Some((last, others)) = piece.split_last() else { return true };
+        let starts_well = piece.starts_with(b"\n") == self.after_cr;
+        self.after_cr = *last == b'\r';
+        // Each octet beside the one behind it. All pairs are looked at together, without a branch among them: a processor compares many
+        // at a time, and bare line ends are rare.
+        let pairs = others.iter().zip(piece.get(1..).unwrap_or_default());
+        starts_well && !pairs.fold(false, |bare, (before, behind)| bare | ((*before == b'\r') != (*behind == b'\n')))
     }
 
     /// Whether the text may end here.

@@ -11,6 +11,10 @@ pub(super) struct Escaping;
 
 impl Formatter for Escaping {
     fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+        // Nearly all that is logged; and the only hostile character of ASCII that comes here is DEL.
+        if is_plain(fragment) {
+            return CompactFormatter.write_string_fragment(writer, fragment);
+        }
         let mut rest = fragment;
         while let Some(at) = rest.find(is_hostile) {
             let (clean, hostile) = rest.split_at(at);
@@ -24,6 +28,11 @@ impl Formatter for Escaping {
         }
         CompactFormatter.write_string_fragment(writer, rest)
     }
+}
+
+/// Whether there is nothing but printable ASCII. All octets are looked at together, which is quicker than to stop at the first other one.
+fn is_plain(text: &str) -> bool {
+    text.bytes().fold(true, |plain, byte| plain & (b' '..=b'~').contains(&byte))
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod human;
 mod lines;
 mod metrics;
 mod sink;
+mod timestamp;
 
 pub use event::{Announced, AttemptRecipient, Event, HostShown, Try};
 pub use human::line as human_line;

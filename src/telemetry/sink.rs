@@ -6,13 +6,11 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use time::OffsetDateTime;
-use time::format_description::BorrowedFormatItem;
-use time::macros::format_description;
 
 use super::escape::Escaping;
+use super::timestamp::Timestamp;
 use super::{Event, Metrics, human};
-use crate::limits::{LOG_BUFFER_BYTES_MAX, LOG_CLOSE_TIMEOUT};
+use crate::limits::{LOG_BUFFER_BYTES_MAX, LOG_CLOSE_TIMEOUT, LOG_GATHER_BYTES, LOG_GATHER_TIME};
 
 /// The form of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,14 +46,8 @@ struct Buffer {
     closed: bool,
 }
 
-const TIMESTAMP: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
-
-#[derive(serde::Serialize)]
-struct Line<'a, 'b> {
-    ts: &'a str,
-    #[serde(flatten)]
-    event: &'a Event<'b>,
-}
+/// Longer than most lines, so that few of them have to be moved while they are written.
+const LINE_BYTES: usize = 1024;
 
 impl Log {
     /// A log whose lines go to `out`, written by a thread of its own.
@@ -78,10 +70,12 @@ impl Log {
             buffer.lost = buffer.lost.saturating_add(1);
             return;
         }
-        let was_empty = buffer.bytes.is_empty();
+        let before = buffer.bytes.len();
         buffer.bytes.extend_from_slice(&line);
+        let is_much = before < LOG_GATHER_BYTES && buffer.bytes.len() >= LOG_GATHER_BYTES;
         drop(buffer);
-        if was_empty {
+        // In between, the writer waits for nothing but its time.
+        if before == 0 || is_much {
             self.shared.filled.notify_one();
         }
     }
@@ -107,15 +101,20 @@ impl Log {
     }
 
     fn line(&self, event: &Event<'_>) -> Vec<u8> {
-        let now = OffsetDateTime::now_utc().format(TIMESTAMP).unwrap_or_default();
-        let mut line = Vec::with_capacity(512);
+        let now = Timestamp::now();
+        let mut line = Vec::with_capacity(LINE_BYTES);
         match self.format {
-            // Serialising plain data into memory cannot fail.
             Format::Json => {
-                let mut json = serde_json::Serializer::with_formatter(&mut line, Escaping);
-                Line { ts: &now, event }.serialize(&mut json).unwrap_or_default();
+                line.extend_from_slice(b"{\"ts\":\"");
+                line.extend_from_slice(now.as_str().as_bytes());
+                line.push(b'"');
+                let brace = line.len();
+                // Serialising plain data into memory cannot fail.
+                event.serialize(&mut serde_json::Serializer::with_formatter(&mut line, Escaping)).unwrap_or_default();
+                // An event is an object that is never empty: it goes on with the one that begins with the time.
+                line.get_mut(brace).into_iter().for_each(|begin| *begin = b',');
             }
-            Format::Human { color } => human::write(&mut line, &now, event, color),
+            Format::Human { color } => human::write(&mut line, now.as_str(), event, color),
         }
         line.push(b'\n');
         line
@@ -131,6 +130,9 @@ impl Log {
             if buffer.bytes.is_empty() {
                 return;
             }
+            let is_little = |buffer: &mut Buffer| !buffer.closed && buffer.bytes.len() < LOG_GATHER_BYTES;
+            let gathered = self.shared.filled.wait_timeout_while(buffer, LOG_GATHER_TIME, is_little);
+            (buffer, _) = gathered.unwrap_or_else(PoisonError::into_inner);
             lines.clear();
             std::mem::swap(&mut lines, &mut buffer.bytes);
             let lost = std::mem::take(&mut buffer.lost);
@@ -167,6 +169,18 @@ mod tests {
         }
     }
 
+    struct Told(mpsc::Sender<Vec<u8>>);
+
+    impl Write for Told {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            let _ = self.0.send(bytes.to_vec());
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
     #[derive(Clone, Default)]
     struct Kept(Arc<Mutex<Vec<u8>>>);
 
@@ -189,6 +203,25 @@ mod tests {
         let line: serde_json::Value = serde_json::from_slice(&lock(&kept.0)).unwrap();
         assert_eq!((line["event"].as_str(), line["config"].as_str()), (Some("started"), Some("cafe")));
         assert!(line["ts"].as_str().unwrap().ends_with('Z'));
+    }
+
+    #[test]
+    fn lines_that_come_together_are_written_together_and_none_is_held_back() {
+        let (each, written) = mpsc::channel();
+        let log = Log::new(Format::Json, Told(each));
+        let started = Event::Started { version: "1", config: "cafe" };
+        (0..100).for_each(|_| log.emit(&started));
+        let lines = |bytes: &[u8]| bytes.iter().filter(|byte| **byte == b'\n').count();
+        let (mut writes, mut seen) = (0, 0);
+        while seen < 100 {
+            seen += lines(&written.recv_timeout(Duration::from_secs(60)).expect("a write without being closed"));
+            writes += 1;
+        }
+        assert!(writes < 50, "{writes} writes");
+        // What is much waits for nothing.
+        log.emit(&Event::Problem { what: "test", detail: &"x".repeat(LOG_GATHER_BYTES) });
+        assert_eq!(lines(&written.recv_timeout(Duration::from_secs(60)).expect("a write")), 1);
+        log.close();
     }
 
     #[test]

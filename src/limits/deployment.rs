@@ -171,7 +171,7 @@ pub const HTTP_CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
 /// Log lines waiting for a sink that does not take them; further ones are counted and dropped.
 pub const LOG_BUFFER_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Time for which the log gathers lines after the first, so that one write and one wakeup serve many.
-/// Source: 7 lines a message, a write and two futex calls each, were more than half of all system calls; 5 ms nobody sees.
+/// Source: 7 lines a message, a write and two futex calls each, were half of all system calls; 5 ms nobody sees.
 pub const LOG_GATHER_TIME: Duration = Duration::from_millis(5);
 /// Lines that are written without waiting for more.
 /// Source: a write of this size takes longer than the system call around it.

@@ -19,6 +19,9 @@ use crate::smtp::Recipient;
 const DATE: &[BorrowedFormatItem<'_>] =
     format_description!("[weekday repr:short], [day padding:none] [month repr:short] [year] [hour]:[minute]:[second] +0000");
 
+/// Longer than most of these fields, so that few of them have to be moved while they are written.
+const RECEIVED_BYTES: usize = 512;
+
 /// The Received field of a message, CRLF included. `recipients` are those of the transaction: only a single one is named, so
 /// that no recipient learns of another (RFC 5321 §7.2). The field is ASCII, so that a message whose recipient a rule replaces can go
 /// on without SMTPUTF8.
@@ -33,7 +36,8 @@ pub fn received(
     let helo_is_clean = is_domain(&session.helo) || is_address_literal(&session.helo);
     let helo = if helo_is_clean { &*session.helo } else { "unknown" };
     let host = session.client_host.as_deref().filter(|host| is_domain(host)).unwrap_or("unknown");
-    let mut field = format!("Received: from {helo} ({host} [{}])\r\n", tagged(session.client_ip));
+    let mut field = String::with_capacity(RECEIVED_BYTES);
+    push(&mut field, format_args!("Received: from {helo} ({host} [{}])\r\n", tagged(session.client_ip)));
     if let Some(tls) = &session.tls {
         field.push_str(&tls_comment(tls));
     }

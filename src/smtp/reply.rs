@@ -14,11 +14,21 @@ pub struct Status(pub u8, pub u16, pub u16);
 
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}.{}", self.0, self.1, self.2)
+        f.write_str(self.written().as_str())
     }
 }
 
 impl Status {
+    fn written(self) -> Digits {
+        let mut digits = Digits::default();
+        digits.number(self.0.into());
+        digits.put(b'.');
+        digits.number(self.1);
+        digits.put(b'.');
+        digits.number(self.2);
+        digits
+    }
+
     /// Reads `5.7.1`; class 2, 4 or 5, the others at most 999 (RFC 3463 §2).
     pub fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split('.');
@@ -31,7 +41,7 @@ impl Status {
 
 impl serde::Serialize for Status {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(self.written().as_str())
     }
 }
 
@@ -65,7 +75,12 @@ impl Reply {
 
     /// A reply with a text made at run time: what is not printable becomes `?`, so that nothing of it can start a new line.
     pub fn new(code: u16, status: Option<Status>, text: impl AsRef<str>) -> Self {
-        let clean: String = text.as_ref().chars().map(|c| if c == '\n' || !c.is_control() { c } else { '?' }).collect();
+        let text = text.as_ref();
+        let clean = if is_printable(text) {
+            text.to_owned()
+        } else {
+            text.chars().map(|c| if c == '\n' || !c.is_control() { c } else { '?' }).collect()
+        };
         Self { code, status, text: Cow::Owned(clean) }
     }
 
@@ -93,24 +108,80 @@ impl Reply {
     /// Writes the reply as it goes over the wire, every line with code and status (RFC 5321 §4.2.1, RFC 2034 §4). What a next hop
     /// or a rule made longer than a line may be goes on in the next one, and what is not ASCII becomes `?`: clients count on both.
     pub fn encode(&self, out: &mut BytesMut) {
-        let status = self.status.map_or_else(String::new, |status| format!("{status} "));
-        // "250-" before it, CRLF behind it.
-        let room = REPLY_LINE_BYTES_MAX.saturating_sub(status.len()).saturating_sub(6);
-        let mut lines = self.text.split('\n').flat_map(|line| wrap(line, room)).peekable();
+        let status = self.status.map(Status::written);
+        let status = status.as_ref().map_or("", Digits::as_str);
+        // "250-" before it, a space behind the status, CRLF behind it all.
+        let room = REPLY_LINE_BYTES_MAX.saturating_sub(status.len()).saturating_sub(if status.is_empty() { 6 } else { 7 });
+        let mut lines = self.text.split('\n').peekable();
         while let Some(line) = lines.next() {
-            let separator = if lines.peek().is_some() { '-' } else { ' ' };
-            out.put_slice(format!("{}{separator}{status}{line}\r\n", self.code).as_bytes());
+            let separator = if lines.peek().is_some() { b'-' } else { b' ' };
+            if line.len() <= room && is_printable(line) {
+                put_line(out, self.code, separator, status, line);
+                continue;
+            }
+            let mut pieces = wrap(line, room).into_iter().peekable();
+            while let Some(piece) = pieces.next() {
+                put_line(out, self.code, if pieces.peek().is_some() { b'-' } else { separator }, status, &piece);
+            }
         }
     }
 }
 
-/// Divides the text of a line into ASCII of at most `room` octets each (RFC 5321 §4.2, §4.5.3.1.5).
-fn wrap(line: &str, room: usize) -> Vec<Cow<'_, str>> {
-    if line.is_ascii() && line.len() <= room {
-        return vec![line.into()];
+fn put_line(out: &mut BytesMut, code: u16, separator: u8, status: &str, text: &str) {
+    let mut digits = Digits::default();
+    digits.number(code);
+    // The longest code, and what stands between.
+    out.reserve(status.len().saturating_add(text.len()).saturating_add(9));
+    out.put_slice(digits.as_str().as_bytes());
+    out.put_u8(separator);
+    if !status.is_empty() {
+        out.put_slice(status.as_bytes());
+        out.put_u8(b' ');
     }
+    out.put_slice(text.as_bytes());
+    out.put_slice(b"\r\n");
+}
+
+/// Whether there is nothing but printable ASCII and the ends of lines. All octets are looked at together, which is quicker than to stop
+/// at the first other one.
+fn is_printable(text: &str) -> bool {
+    text.bytes().fold(true, |printable, byte| printable & ((b' '..=b'~').contains(&byte) | (byte == b'\n')))
+}
+
+/// Numbers and dots as text, without a formatter: each reply and each line of the log has some.
+#[derive(Clone, Copy, Default)]
+struct Digits {
+    /// The longest status, `255.65535.65535`.
+    text: [u8; 15],
+    len: usize,
+}
+
+impl Digits {
+    fn put(&mut self, byte: u8) {
+        if let Some(place) = self.text.get_mut(self.len) {
+            *place = byte;
+            self.len = self.len.saturating_add(1);
+        }
+    }
+
+    fn number(&mut self, number: u16) {
+        for power in [10_000, 1_000, 100, 10, 1] {
+            if number >= power || power == 1 {
+                // A digit.
+                self.put(b'0'.saturating_add(u8::try_from(number / power % 10).unwrap_or(0)));
+            }
+        }
+    }
+
+    fn as_str(&self) -> &str {
+        self.text.get(..self.len).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or("")
+    }
+}
+
+/// Divides the text of a line into ASCII of at most `room` octets each (RFC 5321 §4.2, §4.5.3.1.5).
+fn wrap(line: &str, room: usize) -> Vec<String> {
     let ascii: Vec<u8> = line.chars().map(|c| u8::try_from(c).ok().filter(u8::is_ascii).unwrap_or(b'?')).collect();
-    ascii.chunks(room.max(1)).map(|piece| String::from_utf8_lossy(piece).into_owned().into()).collect()
+    ascii.chunks(room.max(1)).map(|piece| String::from_utf8_lossy(piece).into_owned()).collect()
 }
 
 impl fmt::Display for Reply {
@@ -165,6 +236,13 @@ mod tests {
     fn a_long_text_is_cut_between_characters() {
         for (text, expected) in [("grün", "grün"), ("größer", "grö…"), ("", ""), ("ab\ncd", "ab\n…")] {
             assert_eq!(Reply::new(550, None, text).shortened(4).text, expected);
+        }
+    }
+
+    #[test]
+    fn numbers_are_written_as_they_are() {
+        for status in [Status(2, 0, 0), Status(5, 10, 999), Status(255, u16::MAX, u16::MAX)] {
+            assert_eq!(status.to_string(), format!("{}.{}.{}", status.0, status.1, status.2));
         }
     }
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use regex::Regex;
 
 use super::AnalysisCondition;
-use super::lists::{AddressList, IpSet};
+use super::ip_set::IpSet;
+use super::lists::AddressList;
 
 /// A text made ready for comparison without regard to case: as [`crate::message::fold`] makes it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -7,6 +7,7 @@ mod condition;
 mod evaluate;
 mod facts;
 mod group;
+mod ip_set;
 mod lists;
 mod looked_up;
 mod plan;
@@ -23,7 +24,8 @@ pub use condition::{
 };
 pub use evaluate::{Judgement, evaluate, evaluate_traced};
 pub use facts::Message;
-pub use lists::{AddressList, AddressListError, IpSet};
+pub use ip_set::IpSet;
+pub use lists::{AddressList, AddressListError};
 pub use looked_up::{AnalysisCondition, FieldTest, OnError, Truth, client_host, verdict};
 pub use plan::{Disposition, Plan, PlannedRecipient, RuleMatch, Step, StepAction, StepRecipient};
 pub use shown::{listed, quoted, words};

@@ -178,7 +178,7 @@ pub enum CertificateAttribute {
 }
 
 /// Attributes with a number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum NumberAttribute {
     /// Octets, as received after dot-unstuffing, without the gateway's own fields.
     MessageSize,
@@ -187,7 +187,7 @@ pub enum NumberAttribute {
 }
 
 /// Operators on numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "the names are those of the rule language")]
 pub enum NumberOperator {
     Equals,

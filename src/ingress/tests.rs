@@ -25,7 +25,7 @@ use crate::config::{DeliveryMode, Domains, Endpoint, EndpointFields, EndpointKin
 use crate::dispatch::Incoming;
 use crate::message::Findings;
 use crate::policy::{Effect, Policy, PolicyCondition, Statement};
-use crate::rules::{Folded, Otherwise, RuleSet, TextTest};
+use crate::rules::{Folded, Otherwise, RuleSet, Rules, TextTest};
 use crate::smtp::{Address, Reply, Status};
 use crate::telemetry::Format;
 
@@ -140,7 +140,7 @@ impl Plan {
             kind,
             listen: vec!["127.0.0.1:0".parse().unwrap()],
             policy: Arc::new(policy),
-            rules: Arc::new(RuleSet { name: "all".into(), otherwise: Otherwise::Reject, rules: vec![] }),
+            rules: Arc::new(RuleSet { name: "all".into(), otherwise: Otherwise::Reject, rules: Rules::default() }),
             tls,
             delivery: DeliveryMode::Queue,
             fields: EndpointFields::default(),

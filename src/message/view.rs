@@ -13,6 +13,7 @@ use mail_parser::parsers::MessageStream;
 
 use super::addresses::{self, Mailbox};
 use super::mime::{Attachment, attachments};
+use super::original::is_field_name;
 use super::{Edits, Original, Text};
 use crate::limits::MAILBOXES_MAX;
 
@@ -120,9 +121,11 @@ impl<'a> View<'a> {
     }
 
     fn forget(&mut self, name: &str) {
-        self.texts.get_mut().retain(|(known, _)| !known.eq_ignore_ascii_case(name));
+        // A name that is none is mended before it is written.
+        let is_changed = |known: &str| known.eq_ignore_ascii_case(name) || !is_field_name(name);
+        self.texts.get_mut().retain(|(known, _)| !is_changed(known));
         for (field, cell) in MailboxField::ALL.iter().zip(&mut self.mailboxes) {
-            if field.name().eq_ignore_ascii_case(name) {
+            if is_changed(field.name()) {
                 cell.take();
             }
         }
@@ -225,6 +228,8 @@ mod tests {
         assert_eq!((view.mailboxes(MailboxField::From).len(), view.read_receipt_requested()), (0, true));
         assert_eq!(plain(&fork.header("subject")), ["s"]);
         assert_eq!((fork.mailboxes(MailboxField::From).len(), fork.read_receipt_requested()), (1, false));
+        view.add_header("From :", "b@x.example");
+        assert_eq!(view.mailboxes(MailboxField::From).len(), 1);
     }
 
     proptest! {

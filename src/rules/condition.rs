@@ -5,7 +5,8 @@ use std::sync::Arc;
 use regex::Regex;
 
 use super::AnalysisCondition;
-use super::lists::{AddressList, IpSet};
+use super::ip_set::IpSet;
+use super::lists::AddressList;
 
 /// A text made ready for comparison without regard to case: as [`crate::message::fold`] makes it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -177,7 +178,7 @@ pub enum CertificateAttribute {
 }
 
 /// Attributes with a number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum NumberAttribute {
     /// Octets, as received after dot-unstuffing, without the gateway's own fields.
     MessageSize,
@@ -186,7 +187,7 @@ pub enum NumberAttribute {
 }
 
 /// Operators on numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "the names are those of the rule language")]
 pub enum NumberOperator {
     Equals,

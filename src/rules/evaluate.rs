@@ -7,6 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::answer::Answer;
+use super::candidates::{Candidates, Index};
 use super::facts::{Facts, Lack, Message};
 use super::group::{Group, Member, originals, united};
 use super::plan::{Disposition, Plan, PlannedRecipient, RuleMatch, Step, StepAction, StepRecipient};
@@ -34,6 +35,17 @@ pub fn evaluate(set: &RuleSet, message: &Message<'_>) -> Judgement {
     Run::new(*message, None).through(set).0
 }
 
+/// The same twice: by judging every rule of the set, and by judging those that can match, however few rules there are.
+#[cfg(test)]
+pub(super) fn evaluate_both(set: &RuleSet, message: &Message<'_>) -> [Judgement; 2] {
+    let mut all = Run::new(*message, None);
+    all.judge_all(set);
+    let index = Index::new(&set.rules);
+    let mut candidates = Run::new(*message, None);
+    candidates.judge_candidates(set, &index);
+    [all, candidates].map(|run| run.judgement(set.otherwise).0)
+}
+
 /// The same, with what each rule looked at and saw: one trace for each rule of the set.
 pub fn evaluate_traced(set: &RuleSet, message: &Message<'_>) -> (Judgement, Vec<RuleTrace>) {
     let traces = set.rules.iter().enumerate().map(|(index, rule)| RuleTrace::unreached(index, rule)).collect();
@@ -52,6 +64,8 @@ struct Run<'a> {
     needs: BTreeSet<Need>,
     /// What was seen, if somebody wants to know.
     traces: Option<Vec<RuleTrace>>,
+    /// Which rules can match, if the others are passed over.
+    candidates: Option<Candidates<'a>>,
 }
 
 /// A rule and whoever is still being judged. Answers are by the place of the group, none of them [`Answer::None`].
@@ -84,10 +98,33 @@ impl<'a> Run<'a> {
         let fates = vec![Fate::default(); members.len()];
         let group = Group { view: View::new(message.original), members };
         let groups = if group.members.is_empty() { Vec::new() } else { vec![group] };
-        Self { facts: Facts::new(message), groups, steps: Vec::new(), matches: Vec::new(), fates, needs: BTreeSet::new(), traces }
+        Self {
+            facts: Facts::new(message),
+            groups,
+            steps: Vec::new(),
+            matches: Vec::new(),
+            fates,
+            needs: BTreeSet::new(),
+            traces,
+            candidates: None,
+        }
     }
 
-    fn through(mut self, set: &RuleSet) -> (Judgement, Vec<RuleTrace>) {
+    fn through(mut self, set: &'a RuleSet) -> (Judgement, Vec<RuleTrace>) {
+        // A trace tells of every rule.
+        match set.rules.index().filter(|_| self.traces.is_none()) {
+            Some(index) => self.judge_candidates(set, index),
+            None => self.judge_all(set),
+        }
+        self.judgement(set.otherwise)
+    }
+
+    fn judgement(mut self, otherwise: Otherwise) -> (Judgement, Vec<RuleTrace>) {
+        let traces = self.traces.take().unwrap_or_default();
+        (if self.needs.is_empty() { Judgement::Decided(self.finish(otherwise)) } else { Judgement::Needs(self.needs) }, traces)
+    }
+
+    fn judge_all(&mut self, set: &RuleSet) {
         for (index, rule) in set.rules.iter().enumerate() {
             if self.groups.is_empty() {
                 break;
@@ -96,8 +133,19 @@ impl<'a> Run<'a> {
                 self.judge(index, rule);
             }
         }
-        let traces = self.traces.take().unwrap_or_default();
-        (if self.needs.is_empty() { Judgement::Decided(self.finish(set.otherwise)) } else { Judgement::Needs(self.needs) }, traces)
+    }
+
+    /// Passes over the rules that can match nobody.
+    fn judge_candidates(&mut self, set: &RuleSet, index: &'a Index) {
+        self.candidates = Some(index.candidates(&self.facts, &self.groups));
+        let mut next = 0;
+        while !self.groups.is_empty()
+            && let Some(place) = self.candidates.as_ref().and_then(|candidates| candidates.next_from(next))
+            && let Some(rule) = set.rules.get(place)
+        {
+            self.judge(place, rule);
+            next = place.saturating_add(1);
+        }
     }
 
     fn judge(&mut self, index: usize, rule: &Rule) {
@@ -112,7 +160,9 @@ impl<'a> Run<'a> {
         };
         // For whom it is not known whether the rule matches, the next ones are judged as if it did not: only to hear what they
         // need, so that it can be asked for at the same time.
-        self.needs.extend(needs);
+        if !needs.is_empty() {
+            self.needs.extend(needs);
+        }
         if answers.is_empty() {
             return;
         }
@@ -128,6 +178,9 @@ impl<'a> Run<'a> {
         if !is_audit {
             for action in &rule.actions {
                 matched = self.act(rule, action, matched);
+            }
+            if let Some(candidates) = &mut self.candidates {
+                rule.actions.iter().for_each(|action| candidates.add_changed(action, &self.facts, &matched));
             }
         }
         self.put_back(matched);

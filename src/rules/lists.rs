@@ -1,9 +1,6 @@
-//! Address lists and IP sets: built once, asked often.
+//! Address lists: built once, asked often.
 
 use std::collections::{HashMap, HashSet};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-
-use ipnet::{IpNet, Ipv4Subnets, Ipv6Subnets};
 
 use crate::limits::{DOMAIN_BYTES_MAX, DOMAIN_LABEL_BYTES_MAX, LIST_DOMAIN_LEVELS_MAX};
 use crate::message::fold;
@@ -33,15 +30,6 @@ const SAMPLES: usize = 8;
 /// Why a list entry is not one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AddressListError(pub String);
-
-/// Networks of both families, asked for membership.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct IpSet {
-    /// Its key in `gateway.yaml`; empty for networks that stand in a rule.
-    name: Box<str>,
-    v4: Vec<(Ipv4Addr, Ipv4Addr)>,
-    v6: Vec<(Ipv6Addr, Ipv6Addr)>,
-}
 
 impl AddressList {
     /// Builds the list; every entry that is wrong is reported with its position.
@@ -169,96 +157,8 @@ fn wrong<T>(text: &str) -> Result<T, AddressListError> {
     Err(AddressListError(text.to_owned()))
 }
 
-impl IpSet {
-    /// Builds the set; overlapping networks are merged.
-    pub fn new(networks: impl IntoIterator<Item = IpNet>) -> Self {
-        let (mut v4, mut v6) = (Vec::new(), Vec::new());
-        for network in networks {
-            match (network, network.network().to_canonical(), network.broadcast().to_canonical()) {
-                (IpNet::V6(network), IpAddr::V4(first), IpAddr::V4(last)) if network.prefix_len() >= 96 => v4.push((first, last)),
-                (IpNet::V4(network), ..) => v4.push((network.network(), network.broadcast())),
-                (IpNet::V6(network), ..) => v6.push((network.network(), network.broadcast())),
-            }
-        }
-        Self { name: Box::default(), v4: merged(v4), v6: merged(v6) }
-    }
-
-    /// The same networks under a name.
-    #[must_use]
-    pub fn named(self, name: &str) -> Self {
-        Self { name: name.into(), ..self }
-    }
-
-    /// Their name; empty for networks that stand in a rule.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// As few networks as hold the same addresses, in their order.
-    pub fn networks(&self) -> impl Iterator<Item = IpNet> {
-        let v4 = self.v4.iter().flat_map(|(first, last)| Ipv4Subnets::new(*first, *last, 0)).map(IpNet::V4);
-        v4.chain(self.v6.iter().flat_map(|(first, last)| Ipv6Subnets::new(*first, *last, 0)).map(IpNet::V6))
-    }
-
-    /// The first and the last address of each network, without overlap, ascending, IPv4 first.
-    pub fn ranges(&self) -> impl Iterator<Item = (IpAddr, IpAddr)> {
-        let v4 = self.v4.iter().map(|(first, last)| (IpAddr::V4(*first), IpAddr::V4(*last)));
-        v4.chain(self.v6.iter().map(|(first, last)| (IpAddr::V6(*first), IpAddr::V6(*last))))
-    }
-
-    /// Number of ranges.
-    pub fn len(&self) -> usize {
-        self.v4.len().saturating_add(self.v6.len())
-    }
-
-    /// Whether it holds no address.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Whether the address is in one of the networks. A v4-mapped IPv6 address counts as IPv4.
-    pub fn contains(&self, address: IpAddr) -> bool {
-        match address.to_canonical() {
-            IpAddr::V4(address) => is_within(&self.v4, address),
-            IpAddr::V6(address) => is_within(&self.v6, address),
-        }
-    }
-
-    /// The first run of addresses that ends at this address or behind it, of the same family: its first and its last address.
-    pub fn run_from(&self, address: IpAddr) -> Option<(IpAddr, IpAddr)> {
-        match address {
-            IpAddr::V4(address) => run_from(&self.v4, address).map(|(first, last)| (first.into(), last.into())),
-            IpAddr::V6(address) => run_from(&self.v6, address).map(|(first, last)| (first.into(), last.into())),
-        }
-    }
-}
-
-/// Sorted, and without overlap.
-fn merged<A: Ord + Copy>(mut ranges: Vec<(A, A)>) -> Vec<(A, A)> {
-    ranges.sort_unstable();
-    ranges.dedup_by(|later, earlier| {
-        let overlap = later.0 <= earlier.1;
-        if overlap {
-            earlier.1 = earlier.1.max(later.1);
-        }
-        overlap
-    });
-    ranges
-}
-
-fn is_within<A: Ord + Copy>(ranges: &[(A, A)], address: A) -> bool {
-    let behind = ranges.partition_point(|(first, _)| *first <= address);
-    behind.checked_sub(1).and_then(|place| ranges.get(place)).is_some_and(|(_, last)| address <= *last)
-}
-
-fn run_from<A: Ord + Copy>(ranges: &[(A, A)], address: A) -> Option<(A, A)> {
-    ranges.get(ranges.partition_point(|(_, last)| *last < address)).copied()
-}
-
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
     #[test]
@@ -299,42 +199,5 @@ mod tests {
         let (_, errors) = AddressList::build(entries.into_iter());
         assert_eq!(errors.iter().map(|(position, _)| *position).collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6, 7, 8, 9]);
         assert_eq!(errors[1].1.0, "a domain alone; write `*@acme.example` for all its addresses");
-    }
-
-    #[test]
-    fn both_families_are_kept_apart_and_mapped_addresses_are_plain() {
-        let networks = ["192.0.2.0/25", "192.0.2.64/26", "192.0.2.128/25", "::ffff:198.51.100.0/120", "2001:db8::/32", "10.1.2.3/8"];
-        let set = IpSet::new(networks.map(|network| network.parse().expect("a network")));
-        for (address, expected) in [
-            ("192.0.2.0", true),
-            ("192.0.2.255", true),
-            ("192.0.3.0", false),
-            ("::ffff:192.0.2.1", true),
-            ("198.51.100.7", true),
-            ("10.255.0.1", true),
-            ("2001:db8:ffff::1", true),
-            ("2001:db9::", false),
-        ] {
-            assert_eq!(set.contains(address.parse().expect("an address")), expected, "{address}");
-        }
-        let everything = IpSet::new(["::/0".parse().expect("a network")]);
-        assert!(!everything.contains(IpAddr::V4(Ipv4Addr::LOCALHOST)));
-        assert!(!IpSet::default().contains(IpAddr::V4(Ipv4Addr::LOCALHOST)));
-    }
-
-    proptest! {
-        #[test]
-        fn a_set_contains_what_one_of_its_networks_contains(
-            networks in proptest::collection::vec((0..64_u8, 24..=32_u8), 0..12),
-            address in 0..64_u8,
-        ) {
-            let networks: Vec<IpNet> = networks
-                .into_iter()
-                .map(|(byte, prefix)| IpNet::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, byte)), prefix).expect("a prefix"))
-                .collect();
-            let address = IpAddr::V4(Ipv4Addr::new(192, 0, 2, address));
-            let expected = networks.iter().any(|network| network.contains(&address));
-            prop_assert_eq!(IpSet::new(networks).contains(address), expected);
-        }
     }
 }

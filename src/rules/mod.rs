@@ -3,13 +3,16 @@
 //! Pure: what a condition asks is a fact, time is not one of them. `config` builds the types from YAML.
 
 mod answer;
+mod candidates;
 mod condition;
 mod evaluate;
 mod facts;
 mod group;
+mod ip_set;
 mod lists;
 mod looked_up;
 mod plan;
+mod rule_set;
 mod shown;
 mod template;
 mod test;
@@ -23,9 +26,11 @@ pub use condition::{
 };
 pub use evaluate::{Judgement, evaluate, evaluate_traced};
 pub use facts::Message;
-pub use lists::{AddressList, AddressListError, IpSet};
+pub use ip_set::IpSet;
+pub use lists::{AddressList, AddressListError};
 pub use looked_up::{AnalysisCondition, FieldTest, OnError, Truth, client_host, verdict};
 pub use plan::{Disposition, Plan, PlannedRecipient, RuleMatch, Step, StepAction, StepRecipient};
+pub use rule_set::{RuleSet, Rules};
 pub use shown::{listed, quoted, words};
 pub use template::{TemplateError, TemplateErrorKind};
 pub use test::{Value, regex};
@@ -34,17 +39,6 @@ pub use trace::{ConditionPath, ConditionTrace, RecipientTrace, RuleTrace, Seen, 
 use std::sync::Arc;
 
 use crate::smtp::{Address, Reply};
-
-/// A rule set: `rules/NAME.yaml`.
-#[derive(Clone, Debug)]
-pub struct RuleSet {
-    /// The file's stem.
-    pub name: Arc<str>,
-    /// What happens to a recipient that no rule disposed of.
-    pub otherwise: Otherwise,
-    /// In the order of the file.
-    pub rules: Vec<Rule>,
-}
 
 /// For a recipient that no rule disposed of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! Evaluation in whole: tables, and a second evaluation that judges every recipient alone as the measure of the first.
 
+mod candidates;
 mod looked_up;
 mod traced;
 
@@ -52,7 +53,7 @@ impl World {
     }
 
     fn evaluate(&self, rules: Vec<Rule>) -> Plan {
-        let set = RuleSet { name: "inbound".into(), otherwise: Otherwise::Reject, rules };
+        let set = RuleSet { name: "inbound".into(), otherwise: Otherwise::Reject, rules: rules.into() };
         self.decided(&set)
     }
 
@@ -251,7 +252,7 @@ fn whom_no_rule_disposed_of_falls_to_otherwise() {
             rule("stop", vec![to(&["a@x.example"])], vec![Action::Stop]),
             rule("relay", vec![to(&["b@x.example"])], vec![relay("r")]),
         ];
-        let set = RuleSet { name: "s".into(), otherwise, rules };
+        let set = RuleSet { name: "s".into(), otherwise, rules: rules.into() };
         let plan = world.decided(&set);
         assert_eq!(dispositions(&plan), [expected, "planned", expected]);
     }

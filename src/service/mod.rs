@@ -133,6 +133,7 @@ impl Service {
         // Of verdicts alone, which need no analyzers.
         dispatcher.examine_with(Arc::new(Examiner::new(dns.clone(), BTreeMap::new(), log.clone())));
         let examiner = Arc::new(Examiner::new(dns.clone(), snapshot.analyzers.clone(), log.clone()));
+        snapshot.endpoints.values().for_each(|endpoint| endpoint.rules.make_ready());
         let ingress = Arc::new(Ingress {
             live: ArcSwap::from_pointee(Live { snapshot, domains, examiner: Arc::clone(&examiner) as _ }),
             intake: Arc::clone(&dispatcher),

@@ -54,6 +54,7 @@ impl Service {
         if snapshot.relays != previous.relays {
             self.ingress.call_ahead.forget();
         }
+        snapshot.endpoints.values().for_each(|endpoint| endpoint.rules.make_ready());
         self.ingress.live.store(Arc::new(Live { snapshot, domains, examiner }));
         read_credentials(&self.ingress);
         // Said when it is true: who has read this line and connects is judged by the new configuration.

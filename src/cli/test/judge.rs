@@ -14,7 +14,7 @@ use crate::dns::Dns;
 use crate::examination::{Examine, Examiner, Subject};
 use crate::message::{Findings, Need};
 use crate::policy::{Effect, Policy};
-use crate::rules::{Otherwise, RuleSet};
+use crate::rules::{Otherwise, RuleSet, Rules};
 use crate::smtp::Address;
 use crate::telemetry::Log;
 use crate::trial::{self, Given, LookUps, Trial};
@@ -161,7 +161,7 @@ impl Examine for AnsweredByTest<'_> {
 /// Where a policy or a rule set is tested without an endpoint, nothing else has a say.
 fn bare_endpoint() -> JudgedEndpoint {
     let policy = Policy { name: "".into(), default: Effect::Allow, max_message_size: None, deny: Vec::new(), allow: Vec::new() };
-    let rules = RuleSet { name: "".into(), otherwise: Otherwise::Drop, rules: Vec::new() };
+    let rules = RuleSet { name: "".into(), otherwise: Otherwise::Drop, rules: Rules::default() };
     JudgedEndpoint {
         name: "".into(),
         used_by: UsedBy::Everybody,

@@ -141,7 +141,7 @@ async fn a_connection_from_before_a_reload_delivers_by_the_relays_of_now() {
 #[tokio::test(start_paused = true)]
 async fn a_recipient_that_is_dropped_after_a_step_has_one_outcome() {
     let rules = vec![setting::rule("", vec![setting::to("alpha", OnFailure::Bounce), Action::Drop])];
-    let rules = Arc::new(RuleSet { name: "deliver-then-drop".into(), otherwise: Otherwise::Reject, rules });
+    let rules = Arc::new(RuleSet { name: "deliver-then-drop".into(), otherwise: Otherwise::Reject, rules: rules.into() });
     for mode in [DeliveryMode::Inline, DeliveryMode::Queue] {
         let (folder, lines) = (setting::folder(), Lines::default());
         let setting = Setting::new(folder.path(), setting::usual(), &lines);

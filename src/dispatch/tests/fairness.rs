@@ -22,7 +22,7 @@ fn snapshot() -> Snapshot {
 /// Everybody goes to the relay that the address names.
 fn rules() -> std::sync::Arc<RuleSet> {
     let rules = ["dead", "slow", "fast"].map(|word| setting::rule(word, vec![setting::to(word, OnFailure::Bounce)]));
-    RuleSet { name: "by relay".into(), otherwise: Otherwise::Reject, rules: rules.into() }.into()
+    RuleSet { name: "by relay".into(), otherwise: Otherwise::Reject, rules: rules.into_iter().collect() }.into()
 }
 
 /// The words in the address make the next hop what it is: `hang` lets the attempt run into its deadline, `slow` takes a minute.

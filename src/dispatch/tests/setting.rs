@@ -172,7 +172,7 @@ pub(super) fn rule_set() -> Arc<RuleSet> {
         rule("anon", vec![anonymous, Action::Stop]),
         rule("", vec![to("alpha", OnFailure::Bounce)]),
     ];
-    Arc::new(RuleSet { name: "simulated".into(), otherwise: Otherwise::Reject, rules })
+    Arc::new(RuleSet { name: "simulated".into(), otherwise: Otherwise::Reject, rules: rules.into() })
 }
 
 /// A recipient with what its words ask for: `never`, `success` alone, `all`, and `named` for an ORCPT.

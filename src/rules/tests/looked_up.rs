@@ -69,7 +69,7 @@ pub(super) fn not(condition: Condition) -> Condition {
 }
 
 pub(super) fn set(rules: Vec<Rule>) -> RuleSet {
-    RuleSet { name: "inbound".into(), otherwise: Otherwise::Reject, rules }
+    RuleSet { name: "inbound".into(), otherwise: Otherwise::Reject, rules: rules.into() }
 }
 
 /// The needs as words, or the dispositions.

@@ -150,7 +150,7 @@ pub enum Event {
     Authenticated,
     /// AUTH was refused.
     AuthRefused(Reply),
-    /// Write the content through [`super::DotStuffer`], then call [`super::Client::content_sent`].
+    /// Write the content through [`super::WireForm::data`], then call [`super::Client::content_sent`].
     SendContent,
     /// Write the content through [`super::LastChunk`], then call [`super::Client::content_sent`].
     SendChunk,

@@ -4,14 +4,14 @@ use memchr::memchr2_iter;
 
 /// Watches a text that comes in pieces.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct LineEnds {
+pub struct LineEnds {
     /// The last octet was a CR.
     after_cr: bool,
 }
 
 impl LineEnds {
     /// Reads on; `false` when a CR or LF stands alone.
-    pub(super) fn read(&mut self, piece: &[u8]) -> bool {
+    pub fn read(&mut self, piece: &[u8]) -> bool {
         if piece.is_empty() {
             return true;
         }
@@ -30,7 +30,7 @@ impl LineEnds {
     }
 
     /// Whether the text may end here.
-    pub(super) fn is_complete(self) -> bool {
+    pub fn is_complete(self) -> bool {
         !self.after_cr
     }
 }

@@ -107,5 +107,5 @@ pub const MESSAGE_MEMORY_BYTES_MAX: usize = 1024 * 1024 * 1024;
 /// What a session reads at a time.
 pub const READ_BUFFER_BYTES: usize = 16 * 1024;
 /// What a session reads at a time of a message that goes into a file.
-/// Source: what the kernel has at a time of a client that sends without a pause; no idle session holds it.
+/// Source: a quarter of what is written to the file at a time; no idle session holds it.
 pub const LARGE_READ_BYTES: usize = 64 * 1024;

@@ -248,7 +248,7 @@ fn rules_services_and_signatures_see_all_of_it() {
     keys.publish(&dns);
     let clamd = daemons::clamd_taking("16M");
     let analyzers = format!(
-        "analyzers:\n  hook: {{ type: http, url: \"{0}/hook\", send: message, max_message_size: 16MiB, fields: {{ found: boolean }} }}\n  \
+        "domains: [acme.example]\nanalyzers:\n  hook: {{ type: http, url: \"{0}/hook\", send: message, max_message_size: 16MiB, fields: {{ found: boolean }} }}\n  \
          rspamd: {{ type: rspamd, url: \"{0}\", max_message_size: 16MiB }}\n  clamd: {{ type: clamav, address: \"{1}\", timeout: 60s, max_message_size: 16MiB }}",
         service.url(),
         clamd.address

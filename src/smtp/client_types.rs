@@ -152,7 +152,7 @@ pub enum Event {
     AuthRefused(Reply),
     /// Write the content through [`super::WireForm::data`], then call [`super::Client::content_sent`].
     SendContent,
-    /// Write the content through [`super::LastChunk`], then call [`super::Client::content_sent`].
+    /// Write the content through [`super::WireForm::last_chunk`], then call [`super::Client::content_sent`].
     SendChunk,
     /// Every recipient has its verdict.
     TransactionDone,

@@ -10,7 +10,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::{Body, Frame, SizeHint};
 use hyper::header::{HeaderValue, USER_AGENT};
 use hyper::{Request, Response};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -23,7 +24,9 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::sync::OnceCell;
 use tower_service::Service;
 
+use crate::blocks::Blocks;
 use crate::limits::{HTTP_IDLE_TIMEOUT, HTTP_RESPONSE_HEAD_BYTES_MAX};
+use crate::message::{Content, StoredError};
 
 /// How a client of HTTP behaves.
 #[derive(Clone, Debug, PartialEq)]
@@ -95,7 +98,39 @@ pub struct HttpClient {
     client: OnceCell<Inner>,
 }
 
-type Inner = Client<HttpsConnector<HttpConnector<Names>>, Full<Bytes>>;
+type Inner = Client<HttpsConnector<HttpConnector<Names>>, Outgoing>;
+
+/// The body of a request; what of it is stored is read while it goes out.
+struct Outgoing {
+    blocks: Blocks,
+    rest: u64,
+}
+
+impl Outgoing {
+    fn of(content: &Content) -> Self {
+        Self { blocks: Blocks::of(content), rest: u64::try_from(content.len()).unwrap_or(u64::MAX) }
+    }
+}
+
+impl Body for Outgoing {
+    type Data = Bytes;
+    type Error = StoredError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, StoredError>>> {
+        self.blocks.poll_next(cx).map_ok(|block| {
+            self.rest = self.rest.saturating_sub(u64::try_from(block.len()).unwrap_or(u64::MAX));
+            Frame::data(block)
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.rest)
+    }
+}
 
 impl HttpClient {
     /// No connection is made yet.
@@ -110,16 +145,16 @@ impl HttpClient {
 
     /// The answer to a request, whatever its status. It is sent a second time when a kept connection ends just when it is used
     /// again, unless it must not be made twice (`once`).
-    pub async fn send(&self, request: Request<Bytes>, once: bool) -> Result<Response<Bytes>, HttpError> {
+    pub async fn send<B: Into<Content>>(&self, request: Request<B>, once: bool) -> Result<Response<Bytes>, HttpError> {
         let late = |_| HttpError::new(format_args!("no answer within {} s", self.settings.timeout.as_secs()));
-        tokio::time::timeout(self.settings.timeout, self.exchange(request, once)).await.map_err(late)?
+        tokio::time::timeout(self.settings.timeout, self.exchange(request.map(Into::into), once)).await.map_err(late)?
     }
 
-    async fn exchange(&self, request: Request<Bytes>, once: bool) -> Result<Response<Bytes>, HttpError> {
+    async fn exchange(&self, request: Request<Content>, once: bool) -> Result<Response<Bytes>, HttpError> {
         let client = self.client.get_or_try_init(|| self.build()).await.map_err(HttpError::unsent)?;
         let (mut head, body) = request.into_parts();
         head.headers.entry(USER_AGENT).or_insert(HeaderValue::from_static("gateway"));
-        let send = || client.request(Request::from_parts(head.clone(), Full::new(body.clone())));
+        let send = || client.request(Request::from_parts(head.clone(), Outgoing::of(&body)));
         let response = match send().await {
             Err(error) if !once && was_closed(&error) => send().await,
             response => response,

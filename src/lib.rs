@@ -13,6 +13,7 @@ pub mod analysis;
 pub mod analyzers;
 pub mod authentication;
 pub mod aws;
+pub mod blocks;
 pub mod call_ahead;
 pub mod certificates;
 pub mod cli;

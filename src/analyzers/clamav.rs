@@ -12,8 +12,9 @@ use tokio::time::Instant;
 
 use super::gate::Gate;
 use super::{Subject, Trouble, analysis, trouble, within};
+use crate::blocks::Blocks;
 use crate::limits::{CLAMAV_CHUNK_BYTES, CLAMAV_REPLY_BYTES_MAX};
-use crate::message::{Analysis, FieldKind, FieldValue, Text};
+use crate::message::{Analysis, Content, FieldKind, FieldValue, Text};
 
 pub(super) const FIELDS: [(&str, FieldKind); 2] = [("infected", FieldKind::Boolean), ("signature", FieldKind::Text)];
 
@@ -52,7 +53,7 @@ impl Clamav {
     pub(super) async fn ask(&self, subject: &Subject<'_>, deadline: Instant) -> Result<Analysis, Trouble> {
         let original = subject.original.ok_or_else(|| trouble("there is no message yet"))?;
         within(original, self.config.message_bytes_max)?;
-        let message = original.bytes();
+        let message = &Content::from(original.data());
         let reply = self.gate.pass(deadline, async {
             let reply = match &self.config.address {
                 ClamdAddress::Tcp(host, port) => match TcpStream::connect((&**host, *port)).await {
@@ -75,7 +76,7 @@ impl Clamav {
 }
 
 /// Sends the message while listening: clamd answers before the end when it has enough.
-async fn converse(stream: impl AsyncRead + AsyncWrite, message: &[u8]) -> io::Result<Vec<u8>> {
+async fn converse(stream: impl AsyncRead + AsyncWrite, message: &Content) -> io::Result<Vec<u8>> {
     let (reader, writer) = tokio::io::split(stream);
     let (listen, speak) = (listen(reader), speak(writer, message));
     tokio::pin!(listen, speak);
@@ -111,11 +112,14 @@ async fn listen(reader: impl AsyncRead + Unpin) -> io::Result<Vec<u8>> {
 }
 
 /// `z` before the command: it ends with a zero, and so does the answer.
-async fn speak(mut writer: impl AsyncWrite + Unpin, message: &[u8]) -> io::Result<()> {
+async fn speak(mut writer: impl AsyncWrite + Unpin, message: &Content) -> io::Result<()> {
     writer.write_all(b"zINSTREAM\0").await?;
-    for chunk in message.chunks(CLAMAV_CHUNK_BYTES) {
-        let length = u32::try_from(chunk.len()).unwrap_or(u32::MAX).to_be_bytes();
-        writer.write_all_buf(&mut Buf::chain(length.as_slice(), chunk)).await?;
+    let mut blocks = Blocks::of(message);
+    while let Some(block) = blocks.next().await {
+        for chunk in block.map_err(io::Error::other)?.chunks(CLAMAV_CHUNK_BYTES) {
+            let length = u32::try_from(chunk.len()).unwrap_or(u32::MAX).to_be_bytes();
+            writer.write_all_buf(&mut Buf::chain(length.as_slice(), chunk)).await?;
+        }
     }
     writer.write_all(&0_u32.to_be_bytes()).await?;
     writer.flush().await

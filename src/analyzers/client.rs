@@ -11,6 +11,7 @@ use rustls::pki_types::CertificateDer;
 use super::{Trouble, trouble};
 use crate::http_client::{HttpClient, HttpSettings};
 use crate::limits::ANALYZER_RESPONSE_BYTES_MAX;
+use crate::message::Content;
 
 /// A service that is asked by HTTP.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,7 +40,7 @@ impl Service {
     }
 
     /// The body of the answer to a POST; any status but 200 is no answer.
-    pub(super) async fn post(&self, uri: &str, headers: &HeaderMap, body: Bytes) -> Result<Bytes, Trouble> {
+    pub(super) async fn post(&self, uri: &str, headers: &HeaderMap, body: Content) -> Result<Bytes, Trouble> {
         let uri: Uri = uri.parse().map_err(|error| trouble(format!("{uri}: {error}")))?;
         let mut request = Request::new(body);
         *request.method_mut() = hyper::Method::POST;

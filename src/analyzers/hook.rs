@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use serde::{Serialize, Serializer};
 use serde_json::Value as Json;
@@ -18,6 +19,7 @@ use tokio::time::Instant;
 use super::client::{HttpTarget, Service};
 use super::gate::Gate;
 use super::{Subject, Trouble, trouble, within};
+use crate::blocks::reading;
 use crate::limits::HOOK_TEXTS_MAX;
 use crate::message::{Analysis, FieldKind, FieldValue, MessageId, Original, Text, Verdict};
 
@@ -118,14 +120,22 @@ impl Hook {
         let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
         let answer = self.gate.pass(deadline, async {
             // Made when it is its turn, so that what waits holds no copy of its message.
-            let question = serde_json::to_vec(&question(subject, send)).map_err(|error| trouble(error.to_string()))?;
-            self.client.post(&self.config.target.url, &headers, question.into()).await
+            let whole = match subject.original {
+                Some(original) if send == HookSends::Message => {
+                    let data = original.data().clone();
+                    Some(reading(move || data.whole()).await.map_err(|error| trouble(error.to_string()))?)
+                }
+                _ => None,
+            };
+            let question = serde_json::to_vec(&question(subject, send, whole.as_deref())).map_err(|error| trouble(error.to_string()))?;
+            drop(whole);
+            self.client.post(&self.config.target.url, &headers, Bytes::from(question).into()).await
         });
         read(&answer.await?, &self.config.fields)
     }
 }
 
-fn question<'a>(subject: &Subject<'a>, send: HookSends) -> Question<'a> {
+fn question<'a>(subject: &Subject<'a>, send: HookSends, whole: Option<&'a [u8]>) -> Question<'a> {
     let Subject { hostname, id, session, envelope, original } = *subject;
     Question {
         version: 1,
@@ -144,7 +154,7 @@ fn question<'a>(subject: &Subject<'a>, send: HookSends) -> Question<'a> {
         message: original.map(|original| Message {
             size: original.len(),
             headers: (send != HookSends::Facts).then(|| header_fields(original)),
-            raw_base64: (send == HookSends::Message).then(|| Base64(original.bytes())),
+            raw_base64: whole.map(Base64),
         }),
     }
 }

@@ -65,7 +65,7 @@ impl Rspamd {
         let original = subject.original.ok_or_else(|| trouble("there is no message yet"))?;
         within(original, self.message_bytes_max)?;
         let headers = headers(subject);
-        let answer = self.gate.pass(deadline, self.client.post(&self.uri, &headers, original.bytes().clone())).await?;
+        let answer = self.gate.pass(deadline, self.client.post(&self.uri, &headers, original.data().into())).await?;
         read(&answer)
     }
 }

@@ -3,10 +3,13 @@
 use std::ops::Range;
 
 use aws_lc_rs::digest::{Context, SHA256};
-use mail_auth::common::headers::{Writable, Writer};
+use mail_auth::common::crypto::{HashContext, HashOutput};
+use mail_auth::common::headers::Writer;
 use mail_auth::dkim::Canonicalization;
+use mail_auth::dkim::canonicalize::BodyHasher;
 
-use crate::message::Original;
+use crate::limits::STORED_BLOCK_BYTES;
+use crate::message::{Original, Piece, StoredError};
 
 /// Appends a field as RFC 6376 §3.4.1 or §3.4.2 has it, with its line end.
 pub(super) fn push_field(out: &mut Vec<u8>, original: &Original, field: usize, form: Canonicalization) {
@@ -70,7 +73,7 @@ pub(super) struct BodyForm {
 }
 
 /// SHA-256 of a body in all forms that were asked for.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct BodyHashes {
     hashes: Vec<(BodyForm, BodyHash)>,
 }
@@ -85,8 +88,8 @@ pub(super) struct BodyHash {
 }
 
 impl BodyHashes {
-    /// Reads the body once for each canonicalization, however many lengths are asked for.
-    pub(super) fn of(body: &[u8], forms: &[BodyForm]) -> Self {
+    /// Reads the body once for each canonicalization, however many lengths are asked for; block by block, if it is stored.
+    pub(super) fn of(body: &Piece, forms: &[BodyForm]) -> Result<Self, StoredError> {
         let mut hashes = Vec::with_capacity(forms.len());
         for form in [Canonicalization::Simple, Canonicalization::Relaxed] {
             let wanted = || forms.iter().filter(|wanted| wanted.form == form);
@@ -96,7 +99,7 @@ impl BodyHashes {
             let mut lengths: Vec<u64> = wanted().filter_map(|wanted| wanted.length).collect();
             lengths.sort_unstable();
             lengths.dedup();
-            let hasher = hash(body, form, lengths);
+            let hasher = hash(body, form, lengths)?;
             let whole = digest_of(hasher.context.clone());
             for wanted in wanted() {
                 let hash = match wanted.length {
@@ -109,13 +112,13 @@ impl BodyHashes {
                 hashes.push((*wanted, hash));
             }
         }
-        Self { hashes }
+        Ok(Self { hashes })
     }
 
     /// The hash of a whole body in the relaxed form.
-    pub(super) fn relaxed(body: &[u8]) -> Option<[u8; 32]> {
+    pub(super) fn relaxed(body: &Piece) -> Option<[u8; 32]> {
         let form = BodyForm { form: Canonicalization::Relaxed, length: None };
-        Self::of(body, &[form]).get(form)?.digest
+        Self::of(body, &[form]).ok()?.get(form)?.digest
     }
 
     /// The hash in a form that was asked for.
@@ -124,20 +127,40 @@ impl BodyHashes {
     }
 }
 
-fn hash(body: &[u8], form: Canonicalization, lengths: Vec<u64>) -> Hasher {
+fn hash(body: &Piece, form: Canonicalization, lengths: Vec<u64>) -> Result<Hasher, StoredError> {
     let mut hasher = Hasher { context: Context::new(&SHA256), written: 0, lengths: lengths.into_iter().peekable(), taken: Vec::new() };
     hasher.write(b"");
-    let body = if form == Canonicalization::Relaxed { without_blank_tail(body) } else { body };
-    form.canonical_body(body, 0).write(&mut hasher);
-    hasher
+    let mut hasher = BodyHasher::new(hasher, form, 0);
+    let mut rest = if form == Canonicalization::Relaxed { without_blank_tail(body)? } else { body.len() };
+    for block in body.blocks() {
+        let block = block?;
+        hasher.write(block.get(..rest).unwrap_or(&block));
+        rest = rest.saturating_sub(block.len());
+        if rest == 0 {
+            break;
+        }
+    }
+    Ok(hasher.finish().0)
 }
 
-/// What remains of a body without its last lines of white space only (RFC 6376 §3.4.4); the canonicalization keeps some of them.
-fn without_blank_tail(body: &[u8]) -> &[u8] {
-    let Some(last) = body.iter().rposition(|byte| !matches!(byte, b' ' | b'\t' | b'\r' | b'\n')) else { return b"" };
-    let (_, tail) = body.split_at_checked(last).unwrap_or((body, b""));
-    let end = memchr::memchr(b'\n', tail).map_or(body.len(), |line_end| last.saturating_add(line_end).saturating_add(1));
-    body.get(..end).unwrap_or(body)
+/// Octets of a body without its last lines of white space only (RFC 6376 §3.4.4); the canonicalization keeps some of them.
+fn without_blank_tail(body: &Piece) -> Result<usize, StoredError> {
+    // Where the line ends that the last visible octet stands in, or begins all that is blank, is found from the end.
+    let (mut line_end, mut to) = (body.len(), body.len());
+    while to > 0 {
+        let from = to.saturating_sub(STORED_BLOCK_BYTES);
+        let block = body.read(from..to)?;
+        let visible = block.iter().rposition(|byte| !matches!(byte, b' ' | b'\t' | b'\r' | b'\n'));
+        let blank = block.get(visible.unwrap_or(0)..).unwrap_or_default();
+        if let Some(end) = memchr::memchr(b'\n', blank) {
+            line_end = from.saturating_add(visible.unwrap_or(0)).saturating_add(end).saturating_add(1);
+        }
+        if visible.is_some() {
+            return Ok(line_end);
+        }
+        to = from;
+    }
+    Ok(0)
 }
 
 /// Hashes what is written, and keeps the digests at some lengths on the way.
@@ -166,18 +189,32 @@ impl Writer for Hasher {
     }
 }
 
+impl HashContext for Hasher {
+    fn complete(self) -> HashOutput {
+        HashOutput::Digest(self.context.finish())
+    }
+}
+
 fn digest_of(context: Context) -> [u8; 32] {
     context.finish().as_ref().try_into().unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use Canonicalization::{Relaxed, Simple};
     use bytes::Bytes;
     use proptest::prelude::*;
 
     use super::*;
     use crate::authentication::tests::canonical_body;
+    use crate::message::Data;
+    use crate::message::stored::tests::Kept;
+
+    fn piece(body: &str) -> Piece {
+        Bytes::copy_from_slice(body.as_bytes()).into()
+    }
 
     fn sha256(bytes: &[u8]) -> [u8; 32] {
         aws_lc_rs::digest::digest(&SHA256, bytes).as_ref().try_into().unwrap()
@@ -229,7 +266,7 @@ mod tests {
             (" a  b\t\tc \td\r\n", " a b c d\r\n"),
             ("\ta b c\r\n", " a b c\r\n"),
         ] {
-            assert_eq!(BodyHashes::relaxed(body.as_bytes()), Some(sha256(canonical.as_bytes())), "{body:?}");
+            assert_eq!(BodyHashes::relaxed(&piece(body)), Some(sha256(canonical.as_bytes())), "{body:?}");
         }
     }
 
@@ -245,9 +282,25 @@ mod tests {
     }
 
     #[test]
+    fn a_stored_body_has_the_hash_of_one_in_memory() {
+        let blank = " \t\r\n\r\n".repeat(STORED_BLOCK_BYTES / 4);
+        for (pattern, cuts) in [("a \t b\r\n", 0..9), ("\r\n \r\n\r\nx \r\n", 0..14), ("\r\n \t\r\n\r\n", 0..9), (&blank, 3..7)] {
+            for cut in cuts {
+                let octets = Bytes::from(["x".repeat(STORED_BLOCK_BYTES - cut).as_str(), pattern].concat());
+                let stored = Data::stored(Bytes::new(), Arc::new(Kept(octets.clone()))).piece(0..octets.len());
+                for form in [Simple, Relaxed] {
+                    let forms = [BodyForm { form, length: None }, BodyForm { form, length: Some(STORED_BLOCK_BYTES as u64 + 2) }];
+                    let hashes = |body: &Piece| BodyHashes::of(body, &forms).unwrap().hashes;
+                    assert!(hashes(&stored) == hashes(&octets.clone().into()), "{form:?} {} at {cut}", pattern.len());
+                }
+            }
+        }
+    }
+
+    #[test]
     fn a_length_beyond_the_body_has_no_hash() {
         let form = |length| BodyForm { form: Simple, length: Some(length) };
-        let hashes = BodyHashes::of(b"ab\r\n", &[form(0), form(3), form(4), form(5), form(u64::MAX)]);
+        let hashes = BodyHashes::of(&piece("ab\r\n"), &[form(0), form(3), form(4), form(5), form(u64::MAX)]).unwrap();
         let shown = |length: u64, text: &[u8]| Some(BodyHash { digest: Some(sha256(text)), is_partial: length < 4 });
         assert_eq!(hashes.get(form(0)), shown(0, b""));
         assert_eq!(hashes.get(form(3)), shown(3, b"ab\r"));
@@ -266,7 +319,7 @@ mod tests {
             for form in [Simple, Relaxed] {
                 let expected = canonical_body(&body, form == Relaxed).into_bytes();
                 let (whole, some) = (BodyForm { form, length: None }, BodyForm { form, length: Some(length) });
-                let hashes = BodyHashes::of(body.as_bytes(), &[whole, some]);
+                let hashes = BodyHashes::of(&piece(&body), &[whole, some]).unwrap();
                 prop_assert_eq!(hashes.get(whole).unwrap().digest, Some(sha256(&expected)), "{:?} {:?}", form, body);
                 let signed = expected.get(..length as usize);
                 prop_assert_eq!(hashes.get(some).unwrap().digest, signed.map(sha256), "{:?} {:?} {}", form, body, length);

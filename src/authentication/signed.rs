@@ -46,15 +46,15 @@ impl<'o> Signed<'o> {
         self.hashes
             .get_or_init(|| async {
                 let forms = self.body_forms();
-                let body = self.original.bytes().slice(self.original.body_offset().min(self.original.len())..);
-                if body.len() <= BODY_HASH_INLINE_BYTES_MAX || forms.is_empty() {
-                    return BodyHashes::of(&body, &forms);
+                let body = self.original.body();
+                if (body.len() <= BODY_HASH_INLINE_BYTES_MAX && body.in_memory().is_some()) || forms.is_empty() {
+                    return self.original.noting(BodyHashes::of(&body, &forms));
                 }
                 let forms: Arc<[BodyForm]> = forms.into();
                 let (on_thread, its_forms) = (body.clone(), Arc::clone(&forms));
                 let hashed = tokio::task::spawn_blocking(move || BodyHashes::of(&on_thread, &its_forms)).await;
                 // A runtime that is going down takes no more such work.
-                hashed.unwrap_or_else(|_| BodyHashes::of(&body, &forms))
+                self.original.noting(hashed.unwrap_or_else(|_| BodyHashes::of(&body, &forms)))
             })
             .await
     }

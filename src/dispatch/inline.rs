@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::acceptance::Acceptance;
-use super::job::JobState;
+use super::job::{JobState, look_into_parts};
 use super::room::Tried;
 use super::take::{Judged, new_entry};
 use super::{Dispatcher, dsn};
@@ -50,6 +50,7 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
         for (place, step) in judged.plan.steps.iter().enumerate() {
             let mut state = judged.job(place, step);
             state.attempts = 1;
+            look_into_parts(&judged.envelope, &judged.original).await;
             let delivery = state.delivery(judged.id(), &snapshot.hostname, &judged.envelope, &judged.original);
             let report = smtp_relay::deliver(&self.next_hops, &snapshot, relay, &delivery, deadline).await;
             if let Tried::NotAtAll(wait) = Tried::of(&report, 1) {

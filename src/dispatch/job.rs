@@ -10,6 +10,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::dsn::Origin;
+use crate::blocks::reading;
 use crate::failure::Failure;
 use crate::message::{Content, Edits, MessageId, Original};
 use crate::relay::{Accepted, Attempt, Delivery};
@@ -290,7 +291,7 @@ impl JobState {
         };
         let Some(seal) = &self.seal else { return edits.render(original, envelope.trace.clone()) };
         let mut content = Content::from(seal.0.clone());
-        edits.render(original, envelope.trace.clone()).segments().iter().cloned().for_each(|segment| content.push(segment));
+        edits.render(original, envelope.trace.clone()).pieces().iter().cloned().for_each(|piece| content.push_piece(piece));
         content
     }
 
@@ -304,6 +305,15 @@ impl JobState {
                 Address::parse(&format!("postmaster@{hostname}"), false).map_or(ReversePath::Null, ReversePath::Address)
             }
         }
+    }
+}
+
+/// Has what [`JobState::delivery`] asks of a whole message found out, if it is stored, without holding up the runtime.
+pub(super) async fn look_into_parts(envelope: &StoredEnvelope, original: &Original) {
+    if envelope.smtputf8 && original.data().is_stored() {
+        let original = original.clone();
+        // What cannot be read is noted in it.
+        let _ = reading(move || Ok(original.has_8bit_part_header())).await;
     }
 }
 

@@ -34,13 +34,14 @@ use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::blocks::reading;
 use crate::config::{Endpoint, Snapshot};
 use crate::dmarc_reports::Collector;
 use crate::examination::{Examine, Sealing};
-use crate::message::{Envelope, Findings, MessageId, SessionFacts, SessionIds};
+use crate::message::{Data, Depository, Envelope, Findings, HeaderError, MessageId, Original, SessionFacts, SessionIds, StoredError};
 use crate::relay::NextHops;
 use crate::smtp::Reply;
-use crate::spool::{Spool, UnixMillis};
+use crate::spool::{Spool, SpoolError, UnixMillis};
 use crate::telemetry::Log;
 
 pub use acceptance::Acceptance;
@@ -68,13 +69,19 @@ pub struct Incoming {
     /// What was found out already, when a policy asked.
     pub findings: Findings,
     /// What stood between DATA and the final dot, decoded.
-    pub data: bytes::Bytes,
+    pub data: Data,
 }
 
 /// Whoever answers for a complete message: [`Dispatcher`] in service.
 pub trait Intake: Send + Sync + 'static {
     /// Judges a message and answers for it. A positive reply is a promise; see [`Acceptance`].
     fn take(self: &Arc<Self>, incoming: Incoming) -> impl Future<Output = Reply> + Send;
+
+    /// A place for the octets of a message that is too large for memory, or the reply that refuses it.
+    fn depository(&self) -> impl Future<Output = Result<Box<dyn Depository>, Reply>> + Send;
+
+    /// What a message is answered with whose octets could not be put there.
+    fn not_deposited(&self, error: &StoredError) -> Reply;
 
     /// Whether a message could not be stored just now, and none has been since.
     fn is_sick(&self) -> bool {
@@ -202,6 +209,16 @@ fn queue_time(at: UnixMillis) -> UnixMillis {
     let (queue, day) = (queue_millis(), unix_millis());
     // Nobody set the time of day by less than a second: one clock was read after the other.
     if queue.abs_diff(day) < 1000 { at } else { at.saturating_add(queue).saturating_sub(day) }
+}
+
+/// The message of an entry that was read back, with the index of its header.
+async fn read_header(data: Data) -> Result<Original, SpoolError> {
+    let read = |data| match Original::of(data) {
+        Err(HeaderError::Unread(error)) => Err(error),
+        read => Ok(read.map_err(|error| SpoolError::Corrupt(error.to_string().into()))),
+    };
+    let read = if data.is_stored() { reading(move || read(data)).await } else { read(data) };
+    read.unwrap_or_else(|error| Err(SpoolError::Io(error.to_string().into())))
 }
 
 /// Milliseconds since the epoch.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::gather::Member;
-use super::job::{JobState, Pending, StoredEnvelope, Unreadable};
+use super::job::{JobState, Pending, StoredEnvelope, Unreadable, look_into_parts};
 use super::lanes::Place;
 use super::room::{Room, Tried};
 use super::{Dispatcher, dsn, retry};
@@ -173,7 +173,7 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
         let stored = self.spool.read(claim.id.entry).await?;
         let envelope = StoredEnvelope::decode(&stored.envelope).map_err(corrupt)?;
         let state = JobState::decode(&claim.state).map_err(corrupt)?;
-        let original = Original::parse(stored.content).map_err(|error| SpoolError::Corrupt(error.to_string().into()))?;
+        let original = super::read_header(stored.content).await?;
         Ok((envelope, state, original))
     }
 
@@ -192,6 +192,7 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
         let id = claim.id.entry;
         let snapshot = self.snapshot.load_full();
         let aside = state.set_aside(self.now());
+        look_into_parts(envelope, original).await;
         let delivery = state.delivery(id, &snapshot.hostname, envelope, original);
         let deadline = Instant::now() + QUEUE_ATTEMPT_TIMEOUT;
         let report = smtp_relay::deliver(&self.next_hops, &snapshot, &state.relay, &delivery, deadline).await;

@@ -14,13 +14,14 @@ use super::job::{JobState, Pending, StoredEnvelope};
 use super::judge::judge;
 use super::srs::Returning;
 use super::{Dispatcher, Incoming, Intake, admit};
+use crate::blocks::reading;
 use crate::examination::ToSeal;
 use crate::failure::{Failure, Side};
 use crate::limits::{Limit, SPOOL_SICK_TIME};
-use crate::message::{Content, MessageId, Original, authentication_results, received, received_spf};
+use crate::message::{Content, Depository, MessageId, Original, StoredError, authentication_results, received, received_spf};
 use crate::relay::NextHops;
 use crate::rules::{Disposition, Plan, Step, StepAction};
-use crate::smtp::{Address, Reply, Status};
+use crate::smtp::{Address, NOT_ENOUGH_STORAGE, NOT_STORED, Reply, Status};
 use crate::spool::{NewEntry, NewJob, Spool, SpoolError, UnixMillis};
 use crate::telemetry::Event;
 
@@ -71,6 +72,19 @@ impl<S: Spool, N: NextHops> Intake for Dispatcher<S, N> {
         reply
     }
 
+    async fn depository(&self) -> Result<Box<dyn Depository>, Reply> {
+        // That there is a file does not show yet that the spool takes a message.
+        self.spool.depository().await.map_err(|error| {
+            self.note_storing(false);
+            self.refusal(&not_stored(error))
+        })
+    }
+
+    fn not_deposited(&self, error: &StoredError) -> Reply {
+        self.note_storing(false);
+        self.refusal(&admit::unread(error))
+    }
+
     fn is_sick(&self) -> bool {
         self.now() < self.spool_sick_until.load(Ordering::Relaxed)
     }
@@ -78,15 +92,14 @@ impl<S: Spool, N: NextHops> Intake for Dispatcher<S, N> {
 
 impl<S: Spool, N: NextHops> Dispatcher<S, N> {
     async fn accept(self: &Arc<Self>, mut incoming: Incoming) -> Result<Acceptance, Failure> {
-        let original = admit::read(std::mem::take(&mut incoming.data), &incoming.snapshot.hostname)
-            .inspect_err(|failure| self.report_unjudged(&incoming, failure))?;
+        let original = read(&mut incoming).await.inspect_err(|failure| self.report_unjudged(&incoming, failure))?;
         self.report_message(&incoming, &original);
         admit::refuse_loop(&original, &incoming.snapshot.hostname).inspect_err(|failure| self.report_unjudged(&incoming, failure))?;
         let returning = Returning::take_out(&mut incoming);
         let mut plan = if incoming.envelope.recipients.is_empty() { Plan::default() } else { judge(&mut incoming, &original).await? };
         returning.put_back(&mut incoming, &original, &mut plan);
         let envelope = Arc::new(stored_envelope(&incoming, &original, self.now()));
-        let judged = Judged { incoming, original: Arc::new(original), envelope, plan, seals: Vec::new(), sender: None };
+        let judged = Judged { incoming, original, envelope, plan, seals: Vec::new(), sender: None };
         self.report_matches(&judged);
         let seen = Seen::of(&judged);
         let result = self.carry_out(judged).await;
@@ -163,11 +176,30 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
 impl<S: Spool, N: NextHops> Dispatcher<S, N> {
     /// What the spool said to a message that was to be stored; it is remembered whether it could.
     pub(super) fn stored<T>(&self, result: Result<T, SpoolError>) -> Result<T, Failure> {
-        let sick_ms = u64::try_from(SPOOL_SICK_TIME.as_millis()).unwrap_or(0);
-        let until = if result.is_ok() { 0 } else { self.now().saturating_add(sick_ms) };
-        self.spool_sick_until.store(until, Ordering::Relaxed);
+        self.note_storing(result.is_ok());
         result.map_err(not_stored)
     }
+
+    fn note_storing(&self, is_good: bool) {
+        let sick_ms = u64::try_from(SPOOL_SICK_TIME.as_millis()).unwrap_or(0);
+        let until = if is_good { 0 } else { self.now().saturating_add(sick_ms) };
+        self.spool_sick_until.store(until, Ordering::Relaxed);
+    }
+
+    /// The reply to a message that is refused while it comes: the client learns that we failed, the operator why.
+    fn refusal(&self, failure: &Failure) -> Reply {
+        self.log.emit(&Event::Problem { what: "spool", detail: &failure.detail });
+        failure.reply.clone()
+    }
+}
+
+/// The message with its header read. Most of a stored message is not in memory, and its header may not be.
+async fn read(incoming: &mut Incoming) -> Result<Arc<Original>, Failure> {
+    let (data, hostname) = (std::mem::take(&mut incoming.data), Arc::clone(&incoming.snapshot.hostname));
+    if !data.is_stored() {
+        return admit::read(data, &hostname).map(Arc::new);
+    }
+    reading(move || Ok(admit::read(data, &hostname).map(Arc::new))).await.unwrap_or_else(|error| Err(admit::unread(&error)))
 }
 
 /// The message with these jobs, each due at its time.
@@ -175,7 +207,7 @@ pub(super) fn new_entry<'a>(judged: &Judged, jobs: impl Iterator<Item = (&'a Job
     NewEntry {
         id: judged.id(),
         envelope: judged.envelope.encode(),
-        content: Content::from(judged.original.bytes().clone()),
+        content: Content::from(judged.original.data()),
         jobs: jobs.map(|(state, due)| NewJob { lane: Arc::clone(&state.relay), due, state: state.encode() }).collect(),
     }
 }
@@ -196,10 +228,8 @@ fn rejections(plan: &Plan) -> Vec<Pending> {
 fn not_stored(error: SpoolError) -> Failure {
     let detail = error.to_string();
     match error {
-        SpoolError::Full => {
-            Failure::new(Side::Us, Reply::fixed(452, Status(4, 3, 1), "Not enough storage, try again later"), detail).by(Limit::SpoolFree)
-        }
-        _ => Failure::new(Side::Us, Reply::fixed(451, Status(4, 3, 0), "Could not be stored, try again later"), detail),
+        SpoolError::Full => Failure::new(Side::Us, NOT_ENOUGH_STORAGE, detail).by(Limit::SpoolFree),
+        _ => Failure::new(Side::Us, NOT_STORED, detail),
     }
 }
 

@@ -11,17 +11,19 @@ use tokio::time::timeout;
 
 use super::admission::{ClientPlace, TotalPlace};
 use super::found::Found;
-use super::memory::Share;
 use super::pressure::Level;
 use super::proxied::{Announcement, Client};
+use super::reception::Reception;
 use super::stream::{Handshake, Stream};
 use super::transaction::Transaction;
 use super::{Ingress, Live};
 use crate::certificates::client_certificate;
 use crate::config::{Endpoint, EndpointKind};
 use crate::dispatch::{Incoming, Intake, unix_millis};
-use crate::limits::{self, CLOSE_TIMEOUT, Limit, TLS_HANDSHAKE_TIMEOUT};
-use crate::message::{MessageId, SessionFacts, SessionId};
+use crate::limits::{
+    self, CLOSE_TIMEOUT, LARGE_READ_BYTES, Limit, MESSAGE_IN_MEMORY_BYTES_MAX, READ_BUFFER_BYTES, STORED_BLOCK_BYTES, TLS_HANDSHAKE_TIMEOUT,
+};
+use crate::message::{Data, Known, MessageId, SessionFacts, SessionId, Share, StoredError};
 use crate::smtp::{Event as Said, NOT_ENOUGH_MEMORY, Recipient, Reply, Session, SessionConfig, Status, Strain, limit_of};
 use crate::telemetry::Event;
 
@@ -61,6 +63,8 @@ pub(super) struct Connection<'i, D> {
     pub(super) wrong_logins: u32,
     session: Session,
     memory: Share,
+    /// The file of the message that is coming, if it is too large for memory.
+    reception: Option<Box<Reception>>,
     _total: TotalPlace,
     place: Option<ClientPlace>,
     levels: watch::Receiver<Level>,
@@ -98,6 +102,7 @@ impl<'i, D: Intake> Connection<'i, D> {
             place,
             levels,
             session: Session::new(Arc::new(config), Instant::now()),
+            reception: None,
             ingress,
             live,
             endpoint,
@@ -124,7 +129,14 @@ impl<'i, D: Intake> Connection<'i, D> {
         loop {
             match self.session.poll(Instant::now()) {
                 Said::NeedInput => {
-                    if !self.memory.resize(self.session.message_bytes_buffered()) {
+                    if self.holds_too_much()
+                        && let Err(reply) = Box::pin(self.put_away()).await
+                    {
+                        self.session.shed(reply);
+                        continue;
+                    }
+                    let stored = self.reception.as_ref().map_or(0, |reception| reception.bytes_held());
+                    if !self.memory.resize(self.session.message_bytes_buffered().saturating_add(stored)) {
                         self.session.shed(NOT_ENOUGH_MEMORY);
                         continue;
                     }
@@ -157,14 +169,23 @@ impl<'i, D: Intake> Connection<'i, D> {
                     self.session.answer(decision);
                 }
                 Said::Data => self.session.answer(Ok(())),
-                Said::Message { data } => {
+                Said::Message { data, taken } => {
                     if let Err(reason) = self.flush(&mut stream).await {
                         return reason;
                     }
                     // From here the message is accounted for until the last of those who hold its bytes lets go: a delivery may
                     // outlast the reply.
                     let share = std::mem::replace(&mut self.memory, self.ingress.memory.share());
-                    let reply = self.take(share.around(data)).await;
+                    // A message that was refused may have left one.
+                    let data = match self.reception.take().filter(|_| taken > 0) {
+                        // The session lets no bare line end pass.
+                        None => Ok(Data::from(share.around(data)).knowing(Known { has_whole_line_ends: true, is_ascii: None })),
+                        Some(reception) => Box::pin(reception.finish(data, share, self.ingress.memory.clone())).await,
+                    };
+                    let reply = match data {
+                        Ok(data) => self.take(data).await,
+                        Err(error) => self.not_deposited(&error),
+                    };
                     self.session.finish_message(reply);
                 }
                 Said::StartTls => {
@@ -205,6 +226,8 @@ impl<'i, D: Intake> Connection<'i, D> {
     async fn exchange(&mut self, stream: &mut Stream) -> Result<(), Reason> {
         self.flush(stream).await?;
         let deadline = self.session.deadline().into();
+        // What goes into a file comes in large pieces, and one wake-up for each is enough.
+        let room = if self.reception.is_some() { LARGE_READ_BYTES } else { READ_BUFFER_BYTES };
         if !self.told_to_end && self.ingress.draining.is_cancelled() {
             // Whoever sends without a pause must hear of the drain, too.
             self.told_to_end = true;
@@ -213,7 +236,7 @@ impl<'i, D: Intake> Connection<'i, D> {
         }
         tokio::select! {
             biased;
-            read = stream.read(self.session.input()) => match read {
+            read = stream.read(self.session.input(), room) => match read {
                 Ok(0) => Err("client closed"),
                 Ok(_) => Ok(()),
                 Err(_) => Err("connection lost"),
@@ -259,7 +282,39 @@ impl<'i, D: Intake> Connection<'i, D> {
         result
     }
 
-    async fn take(&mut self, data: bytes::Bytes) -> Reply {
+    /// Whether more of the message that is coming is in memory than is to be, or would be after the next read.
+    fn holds_too_much(&mut self) -> bool {
+        if self.reception.is_some() && self.session.message_bytes_taken() == 0 {
+            // The message is gone, or is only read to its end.
+            self.reception = None;
+        }
+        let most = if self.reception.is_some() { STORED_BLOCK_BYTES } else { MESSAGE_IN_MEMORY_BYTES_MAX };
+        self.session.message_bytes_held() > most.saturating_sub(LARGE_READ_BYTES)
+    }
+
+    /// Puts away what is too much for memory; the error refuses the message.
+    async fn put_away(&mut self) -> Result<(), Reply> {
+        let block = self.session.take_message_bytes();
+        match &mut self.reception {
+            Some(reception) => reception.append(block).await.map_err(|error| self.ingress.intake.not_deposited(&error)),
+            None => {
+                let depository = self.ingress.intake.depository().await?;
+                self.reception = Some(Box::new(Reception::new(depository, block)));
+                Ok(())
+            }
+        }
+    }
+
+    /// The reply to a message whose end could not be stored.
+    fn not_deposited(&mut self, error: &StoredError) -> Reply {
+        let reply = self.ingress.intake.not_deposited(error);
+        let message = self.transaction.take().map(|transaction| transaction.id);
+        let (limit, stage) = (limit_of(&reply), "session");
+        self.ingress.log.emit(&Event::Refused { session: self.id, message, stage, recipient: None, limit, reply: &reply });
+        reply
+    }
+
+    async fn take(&mut self, data: Data) -> Reply {
         let Some(transaction) = self.transaction.take() else {
             return Reply::fixed(503, Status(5, 5, 1), "No transaction");
         };

@@ -9,9 +9,9 @@ mod driver;
 mod found;
 mod listener;
 mod logins;
-mod memory;
 mod pressure;
 mod proxied;
+mod reception;
 mod recipients;
 mod sketch;
 mod stream;
@@ -20,13 +20,13 @@ mod tests;
 mod transaction;
 mod turned_away;
 
+pub use crate::message::MessageMemory;
 pub use admission::{Admission, ClientPlace, Refusal, TotalPlace};
 pub use answers::Stage;
 pub(crate) use answers::{RELAYING_DENIED, Ruling, known, may_relay, with_domain};
 pub use auth::look_at_credentials;
 pub use listener::Listeners;
 pub use logins::LoginFailures;
-pub use memory::MessageMemory;
 pub use pressure::{Level, Load};
 pub use turned_away::TurnedAway;
 

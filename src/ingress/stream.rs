@@ -27,15 +27,16 @@ pub(super) enum Stream {
 }
 
 impl Stream {
-    /// Appends what comes next; 0 is the end. An idle connection holds no buffer: room is made when there is something to read.
-    pub(super) async fn read(&mut self, input: &mut BytesMut) -> io::Result<usize> {
+    /// Appends what comes next; 0 is the end. An idle connection holds no buffer: room, as much as is said, is made when there is
+    /// something to read.
+    pub(super) async fn read(&mut self, input: &mut BytesMut, room: usize) -> io::Result<usize> {
         match self {
             Self::Plain(tcp) => loop {
                 if input.is_empty() {
                     *input = BytesMut::new();
                 }
                 tcp.readable().await?;
-                input.reserve(READ_BUFFER_BYTES);
+                input.reserve(room);
                 match tcp.try_read_buf(input) {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                     other => return other,

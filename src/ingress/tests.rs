@@ -23,10 +23,11 @@ use crate::call_ahead::Question;
 use crate::certificates::{Certificates, server_config};
 use crate::config::{DeliveryMode, Domains, Endpoint, EndpointFields, EndpointKind, EndpointTls, Limits};
 use crate::dispatch::Incoming;
-use crate::message::Findings;
+use crate::message::stored::tests::Heap;
+use crate::message::{Depository, Findings, StoredError};
 use crate::policy::{Effect, Policy, PolicyCondition, Statement};
 use crate::rules::{Folded, Otherwise, RuleSet, Rules, TextTest};
-use crate::smtp::{Address, Reply, Status};
+use crate::smtp::{Address, NOT_STORED, Reply, Status};
 use crate::telemetry::Format;
 
 mod proxied;
@@ -73,6 +74,14 @@ impl Intake for Gate {
             drop(tokio::spawn(held));
         }
         Reply::fixed(250, Status(2, 0, 0), "Taken")
+    }
+
+    async fn depository(&self) -> Result<Box<dyn Depository>, Reply> {
+        Ok(Box::new(Heap::default()))
+    }
+
+    fn not_deposited(&self, _: &StoredError) -> Reply {
+        NOT_STORED
     }
 }
 

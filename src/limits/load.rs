@@ -106,3 +106,6 @@ pub const ACCEPT_ERROR_PAUSE: Duration = Duration::from_millis(100);
 pub const MESSAGE_MEMORY_BYTES_MAX: usize = 1024 * 1024 * 1024;
 /// What a session reads at a time.
 pub const READ_BUFFER_BYTES: usize = 16 * 1024;
+/// What a session reads at a time of a message that goes into a file.
+/// Source: a quarter of what is written to the file at a time; no idle session holds it.
+pub const LARGE_READ_BYTES: usize = 64 * 1024;

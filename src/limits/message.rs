@@ -36,3 +36,12 @@ pub const RESULTS_VALUE_CHARS_MAX: usize = 400;
 /// Fields of one name that an ARC seal covers, from the bottom.
 /// Source: more are not seen in good mail, and each is a word in `h=`.
 pub const ARC_SIGNED_FIELDS_OF_A_NAME_MAX: usize = 20;
+/// What of a message is kept in memory while it comes; a larger one goes on in a file of the spool's folder.
+/// Source: as much as its header may have (`HEADER_BYTES_MAX`).
+pub const MESSAGE_IN_MEMORY_BYTES_MAX: usize = 1024 * 1024;
+/// What of a message in a file stays in memory: its beginning, which has the header of nearly every message; a larger header is read.
+/// Source: twice the header that a DSN returns of a message.
+pub const MESSAGE_HEAD_BYTES: usize = 128 * 1024;
+/// What is written to, or read from, the file of a message at a time.
+/// Source: what is handed to one write towards a next hop (`RELAY_WRITE_BYTES`); a session with such a message holds two.
+pub const STORED_BLOCK_BYTES: usize = 256 * 1024;

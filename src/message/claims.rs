@@ -187,7 +187,7 @@ mod tests {
         let view = View::new(&original);
         let seen: Vec<_> = view.header("Authentication-Results").iter().map(|text| text.plain().to_owned()).collect();
         assert_eq!(seen, ["b.example; spf=fail"]);
-        let out = view.edits().render(&original, bytes::Bytes::new()).to_vec();
+        let out = view.edits().render(&original, bytes::Bytes::new()).to_vec().unwrap();
         let lines: Vec<&str> = text.split_inclusive("\r\n").collect();
         assert_eq!(String::from_utf8(out).unwrap(), lines[2..5].concat() + &lines[6..].concat());
     }

@@ -1,16 +1,20 @@
 //! The attachments of a message, found by walking the MIME structure without decoding a body.
 //!
-//! Only the headers of parts are read, and no more than [`MIME_PARTS_MAX`] of them, so that the cost is one search through the
-//! message however it is built.
+//! A message that is stored is read block by block. Only the headers of parts are read, and no more than [`MIME_PARTS_MAX`] of them, so
+//! that the cost is one search through the message however it is built.
 
+use bytes::Bytes;
 use mail_parser::parsers::MessageStream;
 use mail_parser::{ContentType, HeaderValue};
 use memchr::memmem;
 
 use super::original::Header;
 use super::view::with_line_end;
-use super::{Original, Text};
-use crate::limits::{MIME_DEPTH_MAX, MIME_FIELD_BYTES_MAX, MIME_HEADERS_BYTES_MAX, MIME_PARTS_MAX};
+use super::{Data, Original, StoredError, Text};
+use crate::limits::{HEADER_BYTES_MAX, MIME_DEPTH_MAX, MIME_FIELD_BYTES_MAX, MIME_HEADERS_BYTES_MAX, MIME_PARTS_MAX, STORED_BLOCK_BYTES};
+
+/// What is read of a line that may be a delimiter: it has a boundary, which stood in a field, between its dashes.
+const MIME_DELIMITER_BYTES_READ: usize = MIME_FIELD_BYTES_MAX + 16;
 
 /// A part that is attached: said to be so, or with a file name, or neither text nor said to be inline nor part of a report.
 #[derive(Clone, Debug)]
@@ -23,34 +27,43 @@ pub struct Attachment {
     pub extension: Option<Text>,
 }
 
+/// What cannot be read is noted in the message.
 pub(super) fn attachments(original: &Original) -> Vec<Attachment> {
-    walk(original).found
+    original.noting(walk(original.data()).map(|walk| walk.found))
 }
 
 /// Whether the header of a part, not that of the message itself, has octets outside US-ASCII (RFC 6532 §3.2).
 pub(super) fn has_8bit_part_header(original: &Original) -> bool {
-    walk(original).has_8bit_part_header
+    original.noting(walk(original.data()).map(|walk| walk.has_8bit_part_header))
 }
 
-fn walk(original: &Original) -> Walk<'_> {
-    let mut walk =
-        Walk { bytes: original.bytes(), boundaries: Vec::new(), found: Vec::new(), parts: 0, header_bytes: 0, has_8bit_part_header: false };
-    walk.part(0);
-    let mut delimiters = memmem::find_iter(original.bytes(), b"\n--");
-    // Positions only grow: a delimiter inside a header that was read already is found again here, and rightly so, for it ends
-    // that part.
-    while !walk.boundaries.is_empty()
-        && walk.parts < MIME_PARTS_MAX
-        && walk.header_bytes < MIME_HEADERS_BYTES_MAX
-        && let Some(position) = delimiters.next()
-    {
-        walk.delimiter(position.saturating_add(1));
+fn walk(data: &Data) -> Result<Walk<'_>, StoredError> {
+    let mut walk = Walk { data, boundaries: Vec::new(), found: Vec::new(), parts: 0, header_bytes: 0, has_8bit_part_header: false };
+    walk.part(0)?;
+    let mut begin: usize = 0;
+    while !walk.is_over() {
+        let window = walk.window(begin, STORED_BLOCK_BYTES)?;
+        // Positions only grow: a delimiter inside a header that was read already is found again here, and rightly so, for it ends
+        // that part.
+        for position in memmem::find_iter(&window, b"\n--") {
+            if walk.is_over() {
+                break;
+            }
+            let start = position.saturating_add(1);
+            walk.delimiter(begin.saturating_add(start), window.get(start..).unwrap_or_default())?;
+        }
+        let end = begin.saturating_add(window.len());
+        if end >= data.len() {
+            break;
+        }
+        // What begins in the last octets is found in the next window.
+        begin = end.saturating_sub(2);
     }
-    walk
+    Ok(walk)
 }
 
 struct Walk<'a> {
-    bytes: &'a [u8],
+    data: &'a Data,
     /// From the outermost multipart to the innermost.
     boundaries: Vec<Box<[u8]>>,
     found: Vec<Attachment>,
@@ -60,20 +73,33 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
+    /// Whether nothing more can be found, or may be looked for.
+    fn is_over(&self) -> bool {
+        self.boundaries.is_empty() || self.parts >= MIME_PARTS_MAX || self.header_bytes >= MIME_HEADERS_BYTES_MAX
+    }
+
+    /// All that follows `start` if it is in memory; else so much of it.
+    fn window(&self, start: usize, length: usize) -> Result<Bytes, StoredError> {
+        match self.data.in_memory() {
+            Some(octets) => Ok(octets.slice(start.min(octets.len())..)),
+            None => self.data.read(start..start.saturating_add(length)),
+        }
+    }
+
     /// Reads the header of the part that begins at `start`, and of what a forwarded message has inside.
-    fn part(&mut self, start: usize) {
+    fn part(&mut self, start: usize) -> Result<(), StoredError> {
         let mut start = start;
         for _ in 0..MIME_DEPTH_MAX {
             self.parts = self.parts.saturating_add(1);
-            let Ok(header) = Header::scan(self.bytes, start) else {
+            let Some((bytes, header)) = self.header(start)? else {
                 // A header beyond the limits is that of a part nobody can read; it has used up what may be read.
                 self.header_bytes = MIME_HEADERS_BYTES_MAX;
-                return;
+                return Ok(());
             };
-            self.header_bytes = self.header_bytes.saturating_add(header.body_offset.saturating_sub(start));
-            self.has_8bit_part_header |= start > 0 && !self.bytes.get(start..header.end).unwrap_or_default().is_ascii();
-            let content_type = self.field(&header, b"Content-Type");
-            let disposition = self.field(&header, b"Content-Disposition");
+            self.header_bytes = self.header_bytes.saturating_add(header.body_offset);
+            self.has_8bit_part_header |= start > 0 && !bytes.get(..header.end).unwrap_or_default().is_ascii();
+            let content_type = field(&bytes, &header, b"Content-Type");
+            let disposition = field(&bytes, &header, b"Content-Disposition");
             let is_message = self.add(content_type.as_ref(), disposition.as_ref());
             if let Some(boundary) = content_type.as_ref().filter(|content| content.ctype() == "multipart").and_then(boundary)
                 && self.boundaries.len() < MIME_DEPTH_MAX
@@ -81,25 +107,66 @@ impl Walk<'_> {
                 self.boundaries.push(boundary);
             }
             if !is_message {
-                return;
+                return Ok(());
             }
-            start = header.body_offset;
+            start = start.saturating_add(header.body_offset);
+        }
+        Ok(())
+    }
+
+    /// The header that begins at `start`, and the octets that it is in; `None` if it is beyond the limits.
+    fn header(&self, start: usize) -> Result<Option<(Bytes, Header)>, StoredError> {
+        let rest = self.data.len().saturating_sub(start);
+        let mut length = MIME_FIELD_BYTES_MAX;
+        loop {
+            let bytes = self.window(start, length)?;
+            let Ok(header) = Header::scan(&bytes, 0) else { return Ok(None) };
+            if bytes.len() >= rest || length > HEADER_BYTES_MAX || !header.is_cut_off(&bytes) {
+                return Ok(Some((bytes, header)));
+            }
+            length = length.saturating_mul(8);
         }
     }
 
-    /// Handles a line that begins with `--` at `start`: the begin or the end of a part, if a boundary follows (RFC 2046 §5.1.1).
-    fn delimiter(&mut self, start: usize) {
-        let line = self.bytes.get(start..).unwrap_or_default();
+    /// Handles a line that begins with `--` at `start`, where `rest` begins: the begin or the end of a part, if a boundary follows
+    /// (RFC 2046 §5.1.1).
+    fn delimiter(&mut self, start: usize, rest: &[u8]) -> Result<(), StoredError> {
+        let end = memchr::memchr(b'\n', rest).map(|end| end.saturating_add(1));
+        let is_cut_off = end.is_none() && start.saturating_add(rest.len()) < self.data.len();
+        let longer = if is_cut_off { self.data.read(start..start.saturating_add(MIME_DELIMITER_BYTES_READ))? } else { Bytes::new() };
+        let line = if is_cut_off { &longer } else { rest.get(..end.unwrap_or(rest.len())).unwrap_or_default() };
         let line = line.get(..memchr::memchr(b'\n', line).map_or(line.len(), |end| end.saturating_add(1))).unwrap_or_default();
         let text = line.get(2..).unwrap_or_default().trim_ascii_end();
         let is_close = |boundary: &[u8]| text.strip_prefix(boundary) == Some(b"--");
         // The innermost multipart first; a delimiter of an outer one ends the inner ones.
-        let Some(depth) = self.boundaries.iter().rposition(|boundary| text == &**boundary || is_close(boundary)) else { return };
+        let Some(depth) = self.boundaries.iter().rposition(|boundary| text == &**boundary || is_close(boundary)) else { return Ok(()) };
         let begins_part = self.boundaries.get(depth).is_some_and(|boundary| text == &**boundary);
+        let Some(blank) = self.blank_rest(start.saturating_add(line.len()), line.ends_with(b"\n"))? else { return Ok(()) };
         self.boundaries.truncate(if begins_part { depth.saturating_add(1) } else { depth });
         if begins_part {
-            self.part(start.saturating_add(line.len()));
+            self.part(blank)?;
         }
+        Ok(())
+    }
+
+    /// Where the line behind a delimiter begins, nothing but white space being between; `None` if there is something else.
+    fn blank_rest(&self, from: usize, is_line_end: bool) -> Result<Option<usize>, StoredError> {
+        if is_line_end {
+            return Ok(Some(from));
+        }
+        let mut at = from;
+        for block in self.data.blocks(from..self.data.len()) {
+            let block = block?;
+            let end = memchr::memchr(b'\n', &block);
+            if !block.get(..end.unwrap_or(block.len())).unwrap_or_default().trim_ascii().is_empty() {
+                return Ok(None);
+            }
+            if let Some(end) = end {
+                return Ok(Some(at.saturating_add(end).saturating_add(1)));
+            }
+            at = at.saturating_add(block.len());
+        }
+        Ok(Some(at))
     }
 
     /// Records the part if it is an attachment; says whether it holds a message.
@@ -123,16 +190,16 @@ impl Walk<'_> {
         }
         is_message
     }
+}
 
-    fn field(&self, header: &Header, name: &[u8]) -> Option<ContentType<'static>> {
-        let slice = |range: std::ops::Range<usize>| self.bytes.get(range).unwrap_or_default();
-        let field = header.fields.iter().find(|field| slice(field.name.clone()).eq_ignore_ascii_case(name))?;
-        let value = slice(field.value.clone());
-        let value = with_line_end(value.get(..MIME_FIELD_BYTES_MAX).unwrap_or(value));
-        match MessageStream::new(&value).parse_content_type().into_owned() {
-            HeaderValue::ContentType(content) => Some(content),
-            _ => None,
-        }
+fn field(bytes: &[u8], header: &Header, name: &[u8]) -> Option<ContentType<'static>> {
+    let slice = |range: std::ops::Range<usize>| bytes.get(range).unwrap_or_default();
+    let field = header.fields.iter().find(|field| slice(field.name.clone()).eq_ignore_ascii_case(name))?;
+    let value = slice(field.value.clone());
+    let value = with_line_end(value.get(..MIME_FIELD_BYTES_MAX).unwrap_or(value));
+    match MessageStream::new(&value).parse_content_type().into_owned() {
+        HeaderValue::ContentType(content) => Some(content),
+        _ => None,
     }
 }
 
@@ -148,7 +215,11 @@ fn extension(name: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use super::super::stored::tests::Kept;
     use super::*;
+    use crate::message::Stored;
 
     fn found(message: &str) -> Vec<String> {
         let original = Original::parse(message.replace('\n', "\r\n").into()).expect("small");
@@ -228,6 +299,54 @@ epilogue
                 "ä.txt text/plain txt",
             ]
         );
+    }
+
+    /// Wherever a block ends: within a delimiter, its blanks, a header.
+    #[test]
+    fn a_stored_message_is_walked_through_as_one_in_memory() {
+        let blanks = " ".repeat(2 * MIME_DELIMITER_BYTES_READ);
+        let parts = format!(
+            "\r\n--b \t\r\nContent-Type: application/pdf; name=a.pdf\r\n\r\nx\r\n--b{blanks}x\r\n--b{blanks}\r\n\
+             Content-Type: image/png; name=\u{e4}.png\r\nX-Long: {}\r\n\r\n--b--{blanks}x\r\n--bx\r\n--b\r\n\
+             Content-Type: application/zip\r\n\r\n--b--\r\n--b\r\nContent-Type: application/gzip\r\n",
+            "y".repeat(3 * MIME_FIELD_BYTES_MAX)
+        );
+        let begin = "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n";
+        for cut in (0..120).chain((120..parts.len()).step_by(997)) {
+            let filler = "-".repeat(STORED_BLOCK_BYTES - begin.len() - cut);
+            let whole = Bytes::from([begin, &filler, &parts].concat());
+            let stored = Data::stored(whole.slice(..begin.len()), Arc::new(Kept(whole.clone())));
+            let (stored, original) = (Original::of(stored).expect("small"), Original::parse(whole).expect("small"));
+            let names = |original| attachments(original).iter().map(|found| found.media_type.plain().to_owned()).collect::<Vec<_>>();
+            assert_eq!(names(&stored), names(&original), "{cut}");
+            assert_eq!(names(&stored), ["application/pdf", "image/png", "application/zip"]);
+            assert!(stored.has_8bit_part_header() && stored.unread().is_none());
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_noted() {
+        let head = Bytes::from_static(b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n");
+        let original = Original::of(Data::stored(head.clone(), Arc::new(Kept(head)))).expect("small");
+        assert!(attachments(&original).is_empty() && original.unread().is_none());
+        let lost = Original::of(Data::stored(Bytes::from_static(b"Content-Type: multipart/mixed; boundary=b\r\n\r\n"), Arc::new(Lost)));
+        let lost = lost.expect("small");
+        assert!(attachments(&lost).is_empty());
+        assert_eq!(lost.unread(), Some(&StoredError::Failed("lost".into())));
+    }
+
+    /// Octets that are there no more.
+    #[derive(Debug)]
+    struct Lost;
+
+    impl Stored for Lost {
+        fn len(&self) -> usize {
+            1_000_000
+        }
+
+        fn read(&self, _: usize, _: usize) -> Result<Bytes, StoredError> {
+            Err(StoredError::Failed("lost".into()))
+        }
     }
 
     #[test]

@@ -1,22 +1,27 @@
 //! The message as it was received, with an index of its header fields.
 //!
-//! The bytes are looked at once and never changed; a field is a range of them. What follows the last field, the empty line
-//! included, is never interpreted here.
+//! The octets are looked at once and never changed; a field is a range of them. What follows the last field, the empty line
+//! included, is never interpreted here. The header is in memory, wherever the rest is.
 
 use std::fmt;
 use std::ops::Range;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use memchr::{memchr, memchr2};
 
-use crate::limits::{HEADER_BYTES_MAX, HEADER_FIELDS_MAX};
+use super::{Data, Piece, StoredError};
+use crate::limits::{HEADER_BYTES_MAX, HEADER_FIELDS_MAX, MESSAGE_HEAD_BYTES};
 
-/// A received message: bytes and header index.
+/// A received message: its octets and the index of its header.
 #[derive(Clone, Debug)]
 pub struct Original {
-    bytes: Bytes,
+    data: Data,
     header: Header,
     disbelieved: Vec<usize>,
+    /// Why somebody who looked at all of it did not see it. What he says of the message is not to be relied on.
+    unread: Arc<OnceLock<StoredError>>,
+    has_8bit_part_header: Arc<OnceLock<bool>>,
 }
 
 /// The header of a message or of one of its MIME parts.
@@ -41,12 +46,14 @@ pub struct Field {
 }
 
 /// Why a header is not taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HeaderError {
     /// More than [`HEADER_BYTES_MAX`].
     TooLarge,
     /// More than [`HEADER_FIELDS_MAX`].
     TooManyFields,
+    /// It is stored and cannot be read.
+    Unread(StoredError),
 }
 
 impl fmt::Display for HeaderError {
@@ -54,6 +61,7 @@ impl fmt::Display for HeaderError {
         match self {
             Self::TooLarge => write!(f, "The header is larger than {HEADER_BYTES_MAX} octets"),
             Self::TooManyFields => write!(f, "The header has more than {HEADER_FIELDS_MAX} fields"),
+            Self::Unread(error) => error.fmt(f),
         }
     }
 }
@@ -63,9 +71,19 @@ impl std::error::Error for HeaderError {}
 impl Original {
     /// Indexes the header. The header ends at an empty line, or, as in other MTAs, before the first line that is no field:
     /// what begins without a field is all body.
-    pub fn parse(bytes: Bytes) -> Result<Self, HeaderError> {
-        let header = Header::scan(&bytes, 0)?;
-        Ok(Self { bytes, header, disbelieved: Vec::new() })
+    pub fn parse(octets: Bytes) -> Result<Self, HeaderError> {
+        Self::of(octets.into())
+    }
+
+    /// The same of a message that may be stored. More of it is read when its header is not within its head.
+    pub fn of(mut data: Data) -> Result<Self, HeaderError> {
+        let mut header = Header::scan(data.head(), 0)?;
+        if data.is_stored() && header.is_cut_off(data.head()) {
+            // The largest header that is taken, and a line behind it.
+            data.read_head(HEADER_BYTES_MAX.saturating_add(MESSAGE_HEAD_BYTES)).map_err(HeaderError::Unread)?;
+            header = Header::scan(data.head(), 0)?;
+        }
+        Ok(Self { data, header, disbelieved: Vec::new(), unread: Arc::default(), has_8bit_part_header: Arc::default() })
     }
 
     /// The same with those Authentication-Results fields marked that claim to be of this host, which nobody but the client can have
@@ -82,18 +100,18 @@ impl Original {
     }
 
     /// All of it.
-    pub fn bytes(&self) -> &Bytes {
-        &self.bytes
+    pub fn data(&self) -> &Data {
+        &self.data
     }
 
     /// Octets.
     pub fn len(&self) -> usize {
-        self.bytes.len()
+        self.data.len()
     }
 
     /// Whether there is nothing.
     pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
+        self.data.is_empty()
     }
 
     /// The header fields, from the top.
@@ -113,12 +131,17 @@ impl Original {
 
     /// Whether the header must be closed by an empty line that is not there, before something is put above it.
     pub fn lacks_separator(&self) -> bool {
-        self.header.end == self.header.body_offset && self.header.body_offset < self.bytes.len()
+        self.header.end == self.header.body_offset && self.header.body_offset < self.data.len()
     }
 
-    /// A piece of the message; empty if there is no such piece.
+    /// A piece of the header; empty if there is no such piece.
     pub fn slice(&self, range: Range<usize>) -> &[u8] {
-        self.bytes.get(range).unwrap_or_default()
+        self.data.head().get(range).unwrap_or_default()
+    }
+
+    /// The body, wherever it is.
+    pub fn body(&self) -> Piece {
+        self.data.piece(self.body_offset()..self.len())
     }
 
     /// The name of a field.
@@ -146,14 +169,32 @@ impl Original {
         names_after_by(value, hostname.as_bytes())
     }
 
-    /// Whether there is an octet outside US-ASCII. Looks at the whole message.
+    /// Whether there is an octet outside US-ASCII. Looks at the whole message, unless it is known.
     pub fn has_8bit(&self) -> bool {
-        !self.bytes.is_ascii()
+        !self
+            .data
+            .is_ascii()
+            .unwrap_or_else(|| self.noting(self.data.blocks(0..self.len()).try_fold(true, |so_far, block| Ok(so_far && block?.is_ascii()))))
     }
 
-    /// Whether the header of a MIME part has an octet outside US-ASCII.
+    /// Whether the header of a MIME part has an octet outside US-ASCII. Looks at the whole message, once. If it cannot be read, it
+    /// may have.
     pub fn has_8bit_part_header(&self) -> bool {
-        self.has_8bit() && super::mime::has_8bit_part_header(self)
+        *self.has_8bit_part_header.get_or_init(|| self.has_8bit() && (super::mime::has_8bit_part_header(self) || self.unread().is_some()))
+    }
+
+    /// Why somebody who looked at all of the message did not see it: nothing that was found out by looking at all of it counts then.
+    pub fn unread(&self) -> Option<&StoredError> {
+        self.unread.get()
+    }
+
+    /// What came of looking at all of the message; an error is noted, see [`Self::unread`].
+    pub fn noting<T: Default>(&self, looked: Result<T, StoredError>) -> T {
+        looked.unwrap_or_else(|error| {
+            // The first one tells enough.
+            let _ = self.unread.set(error);
+            T::default()
+        })
     }
 
     fn received(&self) -> impl Iterator<Item = &[u8]> {
@@ -162,6 +203,11 @@ impl Original {
 }
 
 impl Header {
+    /// Whether octets behind these, of which it was read, could make it longer.
+    pub(super) fn is_cut_off(&self, bytes: &[u8]) -> bool {
+        self.end == self.body_offset && memchr2(b':', b'\n', rest(bytes, self.end)).is_none()
+    }
+
     /// Reads fields from `start` on.
     pub(super) fn scan(bytes: &[u8], start: usize) -> Result<Self, HeaderError> {
         let mut header = Self { fields: Vec::with_capacity(32), end: start, body_offset: start };
@@ -272,6 +318,7 @@ fn names_after_by(value: &[u8], hostname: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::stored::tests::Kept;
     use super::*;
 
     fn parse(text: &'static str) -> Original {
@@ -288,7 +335,7 @@ mod tests {
         assert_eq!(names(&original), ["Subject", "X"]);
         let values: Vec<_> = original.fields().iter().map(|field| original.value(field)).collect();
         assert_eq!(values, [&b" one\r\n two\r\n"[..], b" y\r\n"]);
-        assert_eq!(original.slice(original.body_offset()..original.len()), b"body: no field\r\n");
+        assert_eq!(original.data().read(original.body_offset()..original.len()).unwrap(), &b"body: no field\r\n"[..]);
         assert!(!original.lacks_separator());
     }
 
@@ -324,6 +371,28 @@ mod tests {
         assert_eq!(Original::parse(folded.into()).map(|_| ()), Err(HeaderError::TooLarge));
         let body = format!("A: b\r\n\r\n{}", "b: c\r\n".repeat(HEADER_BYTES_MAX));
         assert!(Original::parse(body.into()).is_ok());
+    }
+
+    #[test]
+    fn a_stored_message_is_read_as_one_in_memory() {
+        let head = format!("A: {}\r\nB: c\r\n d\r\n", "b".repeat(30));
+        let many = format!("{}\r\n\r\nbody\r\n", "C: d\r\n".repeat(50_000));
+        for text in [head.clone() + "\r\nbody\r\n", head.clone() + "no field\r\n", head.clone(), head + "no end", many, "\r\n".to_owned()] {
+            let whole = Bytes::from(text);
+            let expected = Original::parse(whole.clone());
+            for kept in (0..whole.len().min(80)).chain([whole.len()]) {
+                let data = Data::stored(whole.slice(..kept), Arc::new(Kept(whole.clone())));
+                let read = Original::of(data);
+                match (&read, &expected) {
+                    (Ok(read), Ok(expected)) => {
+                        assert_eq!((&read.header, read.header()), (&expected.header, expected.header()), "{kept}");
+                        assert_eq!(read.body().blocks().map(Result::unwrap).collect::<Vec<_>>().concat(), whole[expected.body_offset()..]);
+                    }
+                    (Err(error), Err(expected)) => assert_eq!(error, expected),
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
     }
 
     #[test]

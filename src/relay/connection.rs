@@ -13,10 +13,11 @@ use zeroize::Zeroize;
 use super::RelayLimits;
 use super::failures;
 use super::stream::Stream;
+use crate::blocks::{self, Blocks};
 use crate::failure::Failure;
 use crate::limits;
 use crate::message::{Content, TlsVersion};
-use crate::smtp::{Client, ClientEvent, DotStuffer, LastChunk, Stage, Transaction, Verdict};
+use crate::smtp::{Client, ClientEvent, Stage, Transaction, Verdict, WireForm};
 
 /// A connection to a next hop with its session.
 #[derive(Debug)]
@@ -102,10 +103,13 @@ impl Connection {
         loop {
             match event {
                 ClientEvent::SendContent | ClientEvent::SendChunk => {
-                    let sent = match event {
-                        ClientEvent::SendChunk => self.send_content(LastChunk::new(content), deadline, dot_sent).await?,
-                        _ => self.send_content(DotStuffer::new(content), deadline, dot_sent).await?,
+                    let form = match event {
+                        ClientEvent::SendChunk => {
+                            WireForm::last_chunk(content, blocks::ends_line(content).await.map_err(failures::unread)?)
+                        }
+                        _ => WireForm::data(),
                     };
+                    let sent = self.send_content(content, form, deadline, dot_sent).await?;
                     if sent == Sent::RefusedEarly {
                         return Ok(());
                     }
@@ -168,20 +172,34 @@ impl Connection {
     }
 
     /// Writes the content as slices of itself. A next hop that refuses while it is being written is heard before the end is sent.
-    async fn send_content(&mut self, pieces: impl Iterator<Item = Bytes>, deadline: Instant, dot_sent: &mut bool) -> Result<Sent, Failure> {
-        let mut pieces = pieces.peekable();
+    async fn send_content(
+        &mut self,
+        content: &Content,
+        mut form: WireForm,
+        deadline: Instant,
+        dot_sent: &mut bool,
+    ) -> Result<Sent, Failure> {
+        let mut blocks = Blocks::of(content);
         let mut batch: Vec<Bytes> = Vec::new();
-        while pieces.peek().is_some() {
+        while !form.is_done() {
             let mut bytes = 0_usize;
-            while batch.len() < limits::RELAY_WRITE_SLICES && bytes < limits::RELAY_WRITE_BYTES {
-                let Some(piece) = pieces.next() else { break };
-                bytes = bytes.saturating_add(piece.len());
-                batch.push(piece);
+            while batch.len() < limits::RELAY_WRITE_SLICES && bytes < limits::RELAY_WRITE_BYTES && !form.is_done() {
+                if let Some(piece) = form.next_piece() {
+                    bytes = bytes.saturating_add(piece.len());
+                    batch.push(piece);
+                    continue;
+                }
+                if let Some(block) = blocks.next().await {
+                    form.push(block.map_err(failures::unread)?);
+                }
+                if blocks.is_exhausted() {
+                    form.finish();
+                }
             }
             if self.refused_early().await? {
                 return Ok(Sent::RefusedEarly);
             }
-            *dot_sent = pieces.peek().is_none();
+            *dot_sent = form.is_done();
             while !batch.is_empty() {
                 if let Err(failure) = self.write_batch(&mut batch, deadline).await {
                     // Whoever closes in the middle has often said why.

@@ -20,9 +20,10 @@ use super::pool::Pool;
 use super::race::{Finish, race};
 use super::replies::{self, Meaning, Said};
 use super::{Accepted, Attempt, Delivery, DeliveryReport, Inner, Outcome, failures, groups};
+use crate::blocks;
 use crate::failure::{Failure, Side};
 use crate::limits;
-use crate::smtp::{Recipient, Reply, RequireTls, Stage, Status, Transaction, Verdict, line_ends_are_crlf};
+use crate::smtp::{Recipient, Reply, RequireTls, Stage, Status, Transaction, Verdict};
 
 pub(super) async fn deliver(inner: &Inner, pool: &Arc<Pool>, gate: &Arc<Gate>, delivery: &Delivery, deadline: Instant) -> DeliveryReport {
     let started = Instant::now();
@@ -74,9 +75,14 @@ impl<'a> Run<'a> {
 
 impl Run<'_> {
     async fn all(&mut self) {
-        if !line_ends_are_crlf(&self.delivery.content) {
+        let unsendable = match blocks::line_ends_are_crlf(&self.delivery.content).await {
+            Ok(true) => None,
+            Ok(false) => Some(local(failures::BARE_LINE_ENDS)),
+            Err(error) => Some(failures::unread(error)),
+        };
+        if let Some(failure) = unsendable {
             let everybody: Vec<usize> = (0..self.outcomes.len()).collect();
-            self.fail(&everybody, &Arc::new(local(failures::BARE_LINE_ENDS)));
+            self.fail(&everybody, &Arc::new(failure));
             return;
         }
         let limits = &self.pool.config.limits;

@@ -18,6 +18,7 @@ const TLS_ABSENT: Reply = Reply::fixed(451, Status(4, 7, 4), "TLS is required an
 const LOGIN: Reply = Reply::fixed(451, Status(4, 7, 0), "The gateway cannot log in at the next hop");
 const BUSY: Reply = Reply::fixed(451, Status(4, 4, 5), "All connections to the next hop are busy");
 const SETTINGS: Reply = Reply::fixed(451, Status(4, 3, 5), "The gateway's settings for the next hop do not work");
+const UNREAD: Reply = Reply::fixed(451, Status(4, 3, 0), "The message cannot be read from the spool");
 const HELD: Status = Status(4, 3, 2);
 const NO_ROOM: Reply = Reply::fixed(451, Status(4, 3, 2), "The limit of messages to the next hop is reached for now");
 const PAUSED: Reply = Reply::fixed(451, Status(4, 3, 2), "The next hop has asked for a pause");
@@ -73,6 +74,11 @@ pub(super) fn login(detail: impl Display) -> Failure {
 /// The token endpoint gives no token for now.
 pub(super) fn no_token(detail: impl Display) -> Failure {
     relay(LOGIN, detail)
+}
+
+/// The content is stored and cannot be read.
+pub(super) fn unread(detail: impl Display) -> Failure {
+    ours(UNREAD, detail)
 }
 
 pub(super) fn busy(detail: impl Display) -> Failure {

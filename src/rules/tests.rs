@@ -396,7 +396,7 @@ type SmallRule = (Vec<(u8, usize)>, Vec<(u8, usize)>);
 
 /// What one recipient gets when it is judged alone: deliveries of relay, address and message, and the end of its way.
 fn alone(rules: &[SmallRule], recipient: &str, original: &Original) -> (Vec<(String, String, String)>, String) {
-    let text = |edits: &Edits| String::from_utf8_lossy(&edits.render(original, Bytes::new()).to_vec()).into_owned();
+    let text = |edits: &Edits| String::from_utf8_lossy(&edits.render(original, Bytes::new()).to_vec().unwrap()).into_owned();
     let mut copies = vec![(recipient.to_owned(), Edits::default())];
     let (mut deliveries, mut dropped, mut kept) = (Vec::new(), None, false);
     for (number, (conditions, actions)) in rules.iter().enumerate() {
@@ -474,7 +474,7 @@ proptest! {
             let mut deliveries = Vec::new();
             for step in &plan.steps {
                 let StepAction::SmtpRelay { relay, .. } = &step.action;
-                let message = String::from_utf8_lossy(&step.edits.render(&world.original, Bytes::new()).to_vec()).into_owned();
+                let message = String::from_utf8_lossy(&step.edits.render(&world.original, Bytes::new()).to_vec().unwrap()).into_owned();
                 for found in step.recipients.iter().filter(|found| found.originals.contains(&place)) {
                     deliveries.push((relay.to_string(), found.address.to_string(), message.clone()));
                 }
@@ -513,7 +513,7 @@ proptest! {
             rules.push(rule("r", vec![Condition::Not(Box::new(Condition::Flag(Flag::HasAttachments, true)))], vec![relay("r")]));
             let body = world.original.slice(world.original.body_offset()..world.original.len()).to_vec();
             for step in world.evaluate(rules).steps {
-                let out = step.edits.render(&world.original, Bytes::from_static(b"T: t\r\n")).to_vec();
+                let out = step.edits.render(&world.original, Bytes::from_static(b"T: t\r\n")).to_vec().unwrap();
                 prop_assert!(out.ends_with(&body));
             }
         }

@@ -38,12 +38,27 @@ impl Chunks {
         self.body.bytes_buffered()
     }
 
+    /// Octets held.
+    pub fn bytes_held(&self) -> usize {
+        self.body.bytes_held()
+    }
+
+    /// Octets that [`Self::take`] gave away and that belong to the message; none once it is certain that it will be refused.
+    pub fn bytes_taken(&self) -> usize {
+        self.body.bytes_taken()
+    }
+
+    /// Gives away what is held; the message goes on where that ends.
+    pub fn take(&mut self) -> Vec<u8> {
+        self.body.take()
+    }
+
     /// The reply that refuses what has come so far: a chunk is answered when it has come whole.
     pub fn refusal(&self) -> Option<Reply> {
         self.body.refusal()
     }
 
-    /// The message after its last chunk, or the reply that refuses it.
+    /// What of the message was not taken before, after its last chunk; or the reply that refuses it.
     pub fn finish(mut self) -> Result<Vec<u8>, Reply> {
         if !self.line_ends.is_complete() {
             self.break_off();

@@ -150,9 +150,9 @@ pub enum Event {
     Authenticated,
     /// AUTH was refused.
     AuthRefused(Reply),
-    /// Write the content through [`super::DotStuffer`], then call [`super::Client::content_sent`].
+    /// Write the content through [`super::WireForm::data`], then call [`super::Client::content_sent`].
     SendContent,
-    /// Write the content through [`super::LastChunk`], then call [`super::Client::content_sent`].
+    /// Write the content through [`super::WireForm::last_chunk`], then call [`super::Client::content_sent`].
     SendChunk,
     /// Every recipient has its verdict.
     TransactionDone,

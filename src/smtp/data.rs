@@ -114,7 +114,22 @@ impl Decoder {
         self.body.bytes_buffered()
     }
 
-    /// The message, or the reply that refuses it.
+    /// Octets held.
+    pub fn bytes_held(&self) -> usize {
+        self.body.bytes_held()
+    }
+
+    /// Octets that [`Self::take`] gave away and that belong to the message; none once it is certain that it will be refused.
+    pub fn bytes_taken(&self) -> usize {
+        self.body.bytes_taken()
+    }
+
+    /// Gives away what is held; the message goes on where that ends.
+    pub fn take(&mut self) -> Vec<u8> {
+        self.body.take()
+    }
+
+    /// What of the message was not taken before, or the reply that refuses it.
     pub fn finish(self) -> Result<Vec<u8>, Reply> {
         self.body.finish()
     }

@@ -2,14 +2,14 @@
 
 /// Watches a text that comes in pieces.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct LineEnds {
+pub struct LineEnds {
     /// The last octet was a CR.
     after_cr: bool,
 }
 
 impl LineEnds {
     /// Reads on; `false` when a CR or LF stands alone.
-    pub(super) fn read(&mut self, piece: &[u8]) -> bool {
+    pub fn read(&mut self, piece: &[u8]) -> bool {
         let Some((last, others)) = piece.split_last() else { return true };
         let starts_well = piece.starts_with(b"\n") == self.after_cr;
         self.after_cr = *last == b'\r';
@@ -20,7 +20,7 @@ impl LineEnds {
     }
 
     /// Whether the text may end here.
-    pub(super) fn is_complete(self) -> bool {
+    pub fn is_complete(self) -> bool {
         !self.after_cr
     }
 }

@@ -22,6 +22,7 @@ pub fn limit_of(reply: &Reply) -> Option<Limit> {
         (&TOO_MANY_RECIPIENTS, Limit::Recipients),
         (&MESSAGE_TOO_LARGE, Limit::MessageSize),
         (&NOT_ENOUGH_MEMORY, Limit::MessageMemory),
+        (&NOT_ENOUGH_STORAGE, Limit::SpoolFree),
     ];
     REPLIES.iter().find(|(known, _)| *known == reply).map(|(_, limit)| *limit)
 }
@@ -125,6 +126,10 @@ pub(super) const REQUIRETLS_NEEDS_TLS: Reply = Reply::fixed(530, Status(5, 7, 10
 
 /// What a driver sheds a message with that it has no room for (RFC 3463 §3.4: 4.3.1 is a mail system that is full).
 pub const NOT_ENOUGH_MEMORY: Reply = Reply::fixed(452, Status(4, 3, 1), "Not enough memory, try again later");
+/// What a message gets that the spool has no space for.
+pub const NOT_ENOUGH_STORAGE: Reply = Reply::fixed(452, Status(4, 3, 1), "Not enough storage, try again later");
+/// What a message gets that the spool could not store for another reason.
+pub const NOT_STORED: Reply = Reply::fixed(451, Status(4, 3, 0), "Could not be stored, try again later");
 
 /// RFC 5321 §2.3.8 forbids CR and LF apart; only refusing them closes SMTP smuggling. Code and status are Postfix's; the
 /// 5.6.11 of Exchange is not registered.

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::{Claim, Instruction, JobId, JobView, NewEntry, NewJob, Spool, SpoolError, UnixMillis};
 use crate::limits::{SPOOL_DUE_AHEAD_MAX, SPOOL_KEY_BYTES_MAX, SPOOL_KEYS_MAX, SPOOL_VALUE_BYTES_MAX};
-use crate::message::{Content, MessageId};
+use crate::message::{Content, Data, Depository, MessageId, StoredError};
 
 /// The time at which the engine's clock stands.
 pub(crate) const NOW: UnixMillis = 1_700_000_000_000;
@@ -32,6 +32,7 @@ macro_rules! conformance_suite {
             values_have_limits, jobs_are_listed_by_id_page_by_page, a_due_time_can_be_moved, a_held_job_waits_for_its_release,
             a_dropped_job_is_gone, an_attempt_under_way_is_left_alone, instructions_survive_restarts_and_all_that_moves_records,
             a_job_is_dropped_or_claimed_but_not_both, a_job_is_not_stuck_behind_a_wrong_clock,
+            what_is_deposited_is_taken_over_or_gone, a_deposit_is_no_way_around_an_id, a_large_content_outlives_its_entry_for_who_reads_it,
         );
     };
     ($engine:expr; $($promise:ident),+ $(,)?) => {
@@ -65,6 +66,17 @@ fn content(parts: &[&[u8]]) -> Content {
     content
 }
 
+/// A message that came into a depository, in pieces.
+async fn deposited(spool: &impl Spool, octets: &[u8]) -> Data {
+    let mut depository: Box<dyn Depository> = spool.depository().await.unwrap();
+    octets.chunks(70_001).for_each(|piece| depository.append(piece).unwrap());
+    Data::stored(Bytes::copy_from_slice(&octets[..octets.len() / 9]), depository.finish().unwrap())
+}
+
+fn octets(length: usize, seed: u32) -> Vec<u8> {
+    (0..length).map(|at| ((at as u32).wrapping_mul(2_654_435_761) ^ seed).to_le_bytes()[1]).collect()
+}
+
 async fn claim_one(spool: &impl Spool, lane: &str) -> Claim {
     let claims = spool.claim(lane, NOW, 1).await.unwrap();
     assert_eq!(claims.len(), 1, "lane {lane}");
@@ -76,7 +88,7 @@ pub(crate) async fn an_entry_reads_back(engine: &impl Engine) {
     spool.append(entry(1, &["google"])).await.unwrap();
     let read = spool.read(id(1)).await.unwrap();
     assert_eq!(read.envelope, "envelope 1");
-    assert_eq!(read.content, entry(1, &[]).content.to_vec());
+    assert_eq!(read.content.whole().unwrap(), entry(1, &[]).content.to_vec().unwrap());
     let claim = claim_one(&*spool, "google").await;
     assert_eq!((claim.id, &*claim.lane, claim.attempt), (JobId { entry: id(1), job: 0 }, "google", 1));
     assert_eq!((claim.state, claim.stored_at), (Bytes::from("state 1.0"), NOW));
@@ -195,7 +207,7 @@ pub(crate) async fn a_restart_keeps_all_but_claims(engine: &impl Engine) {
     assert_eq!(claim_one(&*spool, "b").await.attempt, 2, "the attempt of the dead process counts");
     assert_eq!(claim_one(&*spool, "c").await.attempt, 1);
     assert_eq!(spool.finish(&b).await, Err(SpoolError::StaleClaim), "the token of the dead process is worth nothing");
-    assert_eq!(spool.read(id(1)).await.unwrap().content, entry(1, &[]).content.to_vec());
+    assert_eq!(spool.read(id(1)).await.unwrap().content.whole().unwrap(), entry(1, &[]).content.to_vec().unwrap());
 }
 
 pub(crate) async fn a_dead_process_has_no_claims(engine: &impl Engine) {
@@ -231,9 +243,9 @@ pub(crate) async fn finished_jobs_stay_finished(engine: &impl Engine) {
 
 pub(crate) async fn large_contents_and_states_survive(engine: &impl Engine) {
     let spool = engine.open().await;
-    let bytes: Vec<u8> = (0..600_000_u32).map(|n| n.to_le_bytes()[(n % 3) as usize]).collect();
+    let bytes: Vec<u8> = (0..3_000_000_u32).map(|n| n.to_le_bytes()[(n % 3) as usize]).collect();
     let state = Bytes::from(vec![b's'; 20_000]);
-    for (number, length) in [(1, 100_000), (2, 600_000), (3, 0)] {
+    for (number, length) in [(1, 100_000), (2, 3_000_000), (3, 0)] {
         let mut entry = entry(number, &["a"]);
         entry.content = content(&[&bytes[..length / 2], &bytes[length / 2..length]]);
         entry.jobs[0].state = state.clone();
@@ -244,8 +256,8 @@ pub(crate) async fn large_contents_and_states_survive(engine: &impl Engine) {
     spool.reschedule(&first, NOW + 1, Bytes::from(vec![b't'; 9_000])).await.unwrap();
     drop(spool);
     let spool = engine.open().await;
-    for (number, length) in [(1, 100_000), (2, 600_000), (3, 0)] {
-        assert!(spool.read(id(number)).await.unwrap().content == bytes[..length], "entry {number}");
+    for (number, length) in [(1, 100_000), (2, 3_000_000), (3, 0)] {
+        assert!(spool.read(id(number)).await.unwrap().content.whole().unwrap() == bytes[..length], "entry {number}");
     }
     let claims = spool.claim("a", NOW + 1, 9).await.unwrap();
     let states: Vec<_> = claims.iter().map(|claim| (claim.id.entry, claim.state.len(), claim.state[0])).collect();
@@ -537,4 +549,63 @@ pub(crate) async fn a_job_is_not_stuck_behind_a_wrong_clock(engine: &impl Engine
     assert_eq!(ids(spool.claim("a", latest - 1, 9).await.unwrap()), [job_of(2), job_of(3)]);
     assert_eq!(ids(spool.claim("a", u64::MAX, 9).await.unwrap()), [job_of(1)]);
     assert!(job(&*spool, 4).await.held);
+}
+
+pub(crate) async fn what_is_deposited_is_taken_over_or_gone(engine: &impl Engine) {
+    let spool = engine.open().await;
+    let contents: Vec<Vec<u8>> = [(100, 1), (300_000, 2), (2_500_000, 3)].map(|(length, seed)| octets(length, seed)).into();
+    for (number, content) in (0..).step_by(3).zip(&contents) {
+        let data = deposited(&*spool, content).await;
+        assert!(data.whole().unwrap() == *content && data.len() == content.len());
+        // As it came, with something before it, and of another one the middle alone.
+        let (mut whole, mut traced, mut middle) = (entry(number, &["a"]), entry(number + 1, &["a"]), entry(number + 2, &["a"]));
+        whole.content = Content::from(&data);
+        traced.content = Content::from(Bytes::from_static(b"Trace: here\r\n"));
+        traced.content.push_range(&data, 0..data.len());
+        middle.content = Content::default();
+        middle.content.push_range(&data, 20..data.len() - 20);
+        for entry in [whole, traced, middle] {
+            spool.append(entry).await.unwrap();
+        }
+    }
+    // Some that nobody takes over: one is given up while it comes, one is whole.
+    spool.depository().await.unwrap().append(b"not all of it").unwrap();
+    let gone = deposited(&*spool, b"all of it and no more").await;
+    assert_eq!(gone.read(4..6).unwrap(), "of");
+    let err = gone.blocks(0..9).map(|block: Result<Bytes, StoredError>| block.map(|block| block.len())).collect::<Vec<_>>();
+    assert_eq!(err, [Ok(9)]);
+    drop((spool, gone));
+    let spool = engine.open().await;
+    assert_eq!(spool.stats().await.unwrap().entries, 9);
+    for (number, content) in (0..).step_by(3).zip(&contents) {
+        let read = async |number| spool.read(id(number)).await.unwrap().content.whole().unwrap();
+        assert!(read(number).await == *content, "entry {number}");
+        assert!(read(number + 1).await == [b"Trace: here\r\n", &content[..]].concat(), "entry {number}");
+        assert!(read(number + 2).await == content[20..content.len() - 20], "entry {number}");
+    }
+}
+
+pub(crate) async fn a_deposit_is_no_way_around_an_id(engine: &impl Engine) {
+    let spool = engine.open().await;
+    let first = octets(400_000, 1);
+    let mut one = entry(1, &["a"]);
+    one.content = Content::from(&deposited(&*spool, &first).await);
+    spool.append(one).await.unwrap();
+    let mut other = entry(1, &["a"]);
+    other.content = Content::from(&deposited(&*spool, &octets(400_000, 2)).await);
+    assert!(spool.append(other).await.is_err());
+    assert!(spool.read(id(1)).await.unwrap().content.whole().unwrap() == first);
+}
+
+pub(crate) async fn a_large_content_outlives_its_entry_for_who_reads_it(engine: &impl Engine) {
+    let spool = engine.open().await;
+    let content = octets(2_000_000, 7);
+    let data = deposited(&*spool, &content).await;
+    let mut large = entry(1, &["a"]);
+    large.content = Content::from(&data);
+    let (_, claims) = spool.append_claimed(large).await.unwrap();
+    let read = spool.read(id(1)).await.unwrap().content;
+    spool.finish(&claims[0]).await.unwrap();
+    assert!(spool.read(id(1)).await.is_err());
+    assert!(read.whole().unwrap() == content && data.whole().unwrap() == content);
 }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::message::{Content, MessageId};
+use crate::message::{Content, Data, Depository, MessageId};
 
 /// Milliseconds since the Unix epoch.
 pub type UnixMillis = u64;
@@ -111,8 +111,9 @@ pub enum Instruction {
 pub struct StoredEntry {
     /// As stored.
     pub envelope: Bytes,
-    /// As stored, contiguous.
-    pub content: Bytes,
+    /// As stored, checked. Of a large one the beginning is in memory, and the rest is there as long as somebody holds it, whatever
+    /// becomes of the entry.
+    pub content: Data,
 }
 
 /// Proof that an entry is on stable storage. Only an engine makes one, after the sync that covers the entry.
@@ -170,7 +171,12 @@ pub struct SpoolStats {
 /// - After a start, a job that was due further ahead than [`SPOOL_DUE_AHEAD_MAX`](crate::limits::SPOOL_DUE_AHEAD_MAX) is due at once:
 ///   whatever the clock was when it was put off, no mail is stuck.
 /// - An entry disappears when its last job is finished, and never before.
+/// - What was put into a [`Depository`] of this spool is taken over by `append` when it is the whole content of an entry. Otherwise it is
+///   gone when nobody holds it, and after a start: it is on the disk for want of memory, and nobody was told that it is stored.
 pub trait Spool: Send + Sync + 'static {
+    /// A place for the octets of a message that is too large for memory while it comes.
+    fn depository(&self) -> impl Future<Output = Result<Box<dyn Depository>, SpoolError>> + Send;
+
     /// Stores a message with its jobs.
     fn append(&self, entry: NewEntry) -> impl Future<Output = Result<Receipt, SpoolError>> + Send;
 

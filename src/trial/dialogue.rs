@@ -212,7 +212,7 @@ impl<'t> Client<'t> {
                     self.session.answer(decision);
                 }
                 Event::Data => self.session.answer(Ok(())),
-                Event::Message { data } => {
+                Event::Message { data, .. } => {
                     self.message = Some(data);
                     break;
                 }

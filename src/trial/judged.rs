@@ -55,7 +55,7 @@ impl Judged {
 
 pub(super) async fn judge(client: &mut Client<'_>, message: Bytes) -> Judged {
     let hostname = Arc::clone(&client.rulebook.hostname);
-    let original = match admit::read(message, &hostname) {
+    let original = match admit::read(message.into(), &hostname) {
         Ok(original) => Arc::new(original),
         Err(failure) => return Judged::refused(failure.reply),
     };

@@ -32,14 +32,17 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("http", &["limits"]),
     // What orders mean is not its business.
     ("control", &["limits"]),
-    ("http_client", &["limits"]),
+    // Stored contents are read on threads for such work, whoever sends them.
+    ("blocks", &["message", "smtp", "limits"]),
+    // What goes out may be a message, of which most is stored.
+    ("http_client", &["blocks", "message", "limits"]),
     ("secrets", &["aws", "refreshed", "telemetry", "limits"]),
     // One resolver for all; what was asked is told in a type of `message`.
     ("dns", &["message", "limits"]),
-    ("relay", &["dns", "http_client", "secrets", "telemetry", "failure", "message", "smtp", "limits"]),
+    ("relay", &["blocks", "dns", "http_client", "secrets", "telemetry", "failure", "message", "smtp", "limits"]),
     ("spool", &["telemetry", "message", "limits"]),
     ("authentication", &["dns", "message", "smtp", "limits"]),
-    ("analyzers", &["dns", "http_client", "message", "smtp", "limits"]),
+    ("analyzers", &["blocks", "dns", "http_client", "message", "smtp", "limits"]),
     // Destinations are asked for in DNS; the dispatcher sends, behind a trait.
     ("daily_reports", &["dns", "telemetry", "smtp", "limits"]),
     ("dmarc_reports", &["daily_reports", "dns", "telemetry", "message", "smtp", "limits"]),
@@ -74,6 +77,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "dispatch",
         &[
             "actions",
+            "blocks",
             // Orders about the queue, behind a trait.
             "control",
             "daily_reports",

@@ -115,6 +115,11 @@ pub const MARKER: &str = "HARMLESS-MARKER-OF-A-SIGNATURE";
 
 /// clamd with one signature of our own, on TCP and on the socket `clamd.ctl`; it takes streams of 1 MiB.
 pub fn clamd() -> Daemon {
+    clamd_taking("1M")
+}
+
+/// The same, which takes messages of this size.
+pub fn clamd_taking(most: &str) -> Daemon {
     let (folder, address) = (open_folder(), free_address());
     let root = folder.path().display().to_string();
     std::fs::create_dir(folder.path().join("db")).unwrap();
@@ -123,7 +128,7 @@ pub fn clamd() -> Daemon {
     let (ip, port) = (address.ip(), address.port());
     let config = format!(
         "DatabaseDirectory {root}/db\nLocalSocket {root}/clamd.ctl\nTCPAddr {ip}\nTCPSocket {port}\nForeground true\n\
-         StreamMaxLength 1M\nMaxThreads 4\nOfficialDatabaseOnly false\n"
+         StreamMaxLength {most}\nMaxThreads 4\nOfficialDatabaseOnly false\n"
     );
     std::fs::write(folder.path().join("clamd.conf"), config).unwrap();
     let arguments = [format!("--config-file={root}/clamd.conf")];

@@ -210,7 +210,7 @@ fn sealed_by_us(keys: &Keys, message: &[u8], edits: &Edits, result: ArcResult, i
     match sealer.seal(&original, edits, BodyHash::of(&original), Some(&verdict)) {
         Sealed::Fields(fields) => {
             assert_eq!(*asked.borrow(), 2);
-            Ok([&fields[..], &edits.render(&original, Bytes::new()).to_vec()].concat())
+            Ok([&fields[..], &edits.render(&original, Bytes::new()).to_vec().expect("it is in memory")].concat())
         }
         Sealed::Unsealed(unsealed) => Err(unsealed),
         Sealed::Failed => panic!("the key does not sign"),

@@ -28,6 +28,7 @@ mod fields;
 mod held;
 mod hostile;
 mod inline;
+mod large;
 mod laziness;
 mod limits;
 mod mtas;

@@ -82,7 +82,7 @@ pub struct BodyHash(Option<[u8; 32]>);
 impl BodyHash {
     /// Reads the whole body once.
     pub fn of(original: &Original) -> Self {
-        Self(BodyHashes::relaxed(original.slice(original.body_offset()..original.len())))
+        Self(BodyHashes::relaxed(&original.body()))
     }
 }
 

@@ -35,12 +35,12 @@ async fn signatures() {
     ] {
         let sound = message(name);
         assert_eq!(results(&sound).await, [(expected, reason.to_owned())], "{name}");
-        let changed = original(&String::from_utf8_lossy(sound.bytes()).replace("Subject: ", "Subject: x"));
+        let changed = original(&String::from_utf8_lossy(sound.data().head()).replace("Subject: ", "Subject: x"));
         let expected = if expected == Pass { Fail } else { expected };
         assert_eq!(results(&changed).await[0].0, expected, "{name}");
     }
     assert_eq!(results(&message("two_signatures")).await, vec![(Pass, String::new()); 2]);
-    let longer = original(&(String::from_utf8_lossy(message("rsa_2048_length").bytes()).into_owned() + "Buy!\r\n"));
+    let longer = original(&(String::from_utf8_lossy(message("rsa_2048_length").data().head()).into_owned() + "Buy!\r\n"));
     assert_eq!(results(&longer).await, [(Pass, "content follows the signed part of the body (l=)".to_owned())]);
 }
 
@@ -51,7 +51,7 @@ async fn a_chain() {
     assert_eq!((found.result, found.instances, &*found.reason), (ArcResult::Pass, 2, ""));
     assert_eq!(found.sealers.join(" "), "example.com example.com");
     for (from, to) in [("Hello", "Hallo"), ("ARC-Authentication-Results: i=1; mx", "ARC-Authentication-Results: i=1; my")] {
-        let changed = original(&String::from_utf8_lossy(sound.bytes()).replacen(from, to, 1));
+        let changed = original(&String::from_utf8_lossy(sound.data().head()).replacen(from, to, 1));
         let found = arc::examine(&keys(), &Signed::parse(&changed), NOW).await;
         assert_eq!((found.result, found.is_temporary), (ArcResult::Fail, false), "{from}");
     }
@@ -61,7 +61,7 @@ async fn a_chain() {
 #[tokio::test]
 #[ignore = "a measurement"]
 async fn what_one_signature_costs() {
-    let text = String::from_utf8_lossy(message("rsa_2048_relaxed_relaxed").bytes()).into_owned();
+    let text = String::from_utf8_lossy(message("rsa_2048_relaxed_relaxed").data().head()).into_owned();
     let (header, body) = text.split_once("\r\n\r\n").unwrap();
     // 5 KiB of body, whose hash is computed and then found different only after the key was asked for: both halves are timed apart.
     let large =

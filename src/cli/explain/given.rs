@@ -96,7 +96,7 @@ pub(super) fn known(args: &Args, rulebook: &Rulebook, endpoint: &JudgedEndpoint)
         analysis(text, rulebook, &mut findings)?;
         tell("analysis", text.clone(), None);
     }
-    let content = original.bytes().clone();
+    let content = original.data().head().clone();
     let given = Given { session, envelope, content, findings, declared_size: args.size, accepted_domains: None };
     Ok(Known { given, told, assumptions })
 }

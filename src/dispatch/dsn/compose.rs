@@ -196,8 +196,13 @@ fn returned(report: &Report<'_>) -> Returned {
     if terms.require_tls {
         return Returned::Header(naming_fields(original));
     }
-    if *kind == Kind::Failed && terms.ret == Some(Return::Full) && original.len() <= DSN_MESSAGE_BYTES_MAX {
-        return Returned::Whole(original.bytes().to_vec());
+    // A message that is stored is larger than that.
+    if *kind == Kind::Failed
+        && terms.ret == Some(Return::Full)
+        && original.len() <= DSN_MESSAGE_BYTES_MAX
+        && let Some(octets) = original.data().in_memory()
+    {
+        return Returned::Whole(octets.to_vec());
     }
     Returned::Header(whole_fields(original.header()).to_vec())
 }

@@ -11,7 +11,6 @@ use crate::control::{Done, Filter};
 use crate::dispatch::job::{JobState, StoredEnvelope};
 use crate::dispatch::{Dispatcher, dsn};
 use crate::limits::CONTROL_CHANGES_MAX;
-use crate::message::Original;
 use crate::relay::{NextHops, Readiness};
 use crate::spool::{Instruction, Spool, SpoolError};
 use crate::telemetry::Event;
@@ -167,7 +166,7 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
         let corrupt = |why: String| SpoolError::Corrupt(why.into());
         let stored = self.spool.read(id).await?;
         let envelope = StoredEnvelope::decode(&stored.envelope).map_err(|error| corrupt(error.0))?;
-        let original = Original::parse(stored.content).map_err(|error| corrupt(error.to_string()))?;
+        let original = crate::dispatch::read_header(stored.content).await?;
         let state = state.ok_or_else(|| corrupt("the job's state".to_owned()))?;
         let entries = dsn::entries(&envelope, dsn::Kind::Failed, &state.recipients, None);
         self.notify(id, &envelope, &original, dsn::Kind::Failed, entries).await?;

@@ -10,15 +10,15 @@ mod stats;
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use futures_util::StreamExt;
 
 use self::sieve::{Found, Sieve, Walk, Which};
 use super::Dispatcher;
 use super::job::StoredEnvelope;
+use crate::blocks::Blocks;
 use crate::control::{Answer, Answers, Command, Done, Filter, MessageShown, Octets, Operate};
 use crate::limits::{CONTROL_CHANGES_MAX, CONTROL_CONTENT_BYTES};
-use crate::message::Original;
+use crate::message::{Content, Data};
 use crate::relay::NextHops;
 use crate::spool::{Spool, SpoolError, UnixMillis};
 
@@ -110,8 +110,12 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
             Err(error) => return Err(error.into()),
         };
         if content {
-            for piece in stored.content.chunks(CONTROL_CONTENT_BYTES) {
-                let _ = answers.send(Answer::Content(Octets(piece.to_vec()))).await;
+            let mut blocks = Blocks::of(&Content::from(&stored.content));
+            while let Some(block) = blocks.next().await {
+                let block = block.map_err(|error| Trouble(error.to_string()))?;
+                for piece in block.chunks(CONTROL_CONTENT_BYTES) {
+                    let _ = answers.send(Answer::Content(Octets(piece.to_vec()))).await;
+                }
             }
             return Ok(count.done);
         }
@@ -126,7 +130,7 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
             bytes: u64::try_from(stored.content.len()).unwrap_or(u64::MAX),
             config: envelope.config.to_string(),
             jobs: jobs.iter().map(|found| shown::job(found, now)).collect(),
-            header: header(stored.content),
+            header: header(stored.content).await,
         };
         let _ = answers.send(Answer::Message(Box::new(shown))).await;
         Ok(count.done)
@@ -134,8 +138,8 @@ impl<S: Spool, N: NextHops> Dispatcher<S, N> {
 }
 
 /// As far as it can be told from the body.
-fn header(content: Bytes) -> String {
-    let Ok(original) = Original::parse(content) else { return String::new() };
+async fn header(content: Data) -> String {
+    let Ok(original) = crate::dispatch::read_header(content).await else { return String::new() };
     let fields = original.fields().iter().map(|field| String::from_utf8_lossy(original.slice(field.whole.clone())).into_owned());
     fields.collect()
 }

@@ -16,7 +16,7 @@ use crate::telemetry::Lines;
 fn decided(mode: DeliveryMode, recipients: &[&str]) -> String {
     let snapshot = Arc::new(setting::usual());
     let incoming = setting::incoming(1, "s@sender.example", recipients, &snapshot, &setting::endpoint(setting::rule_set(), mode));
-    let original = Original::parse(incoming.data.clone()).unwrap();
+    let original = Original::of(incoming.data.clone()).unwrap();
     match decide(&setting::plan(&incoming, &original), mode) {
         Decision::Refuse(reply) => format!("refuse {}", reply.code),
         Decision::Drop(_) => "drop".to_owned(),

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 
 use super::Random;
-use crate::message::MessageId;
+use crate::message::{Depository, MessageId};
 use crate::spool::{
     Claim, Instruction, JobId, JobView, LocalSpool, NewEntry, Receipt, Spool, SpoolError, SpoolStats, StoredEntry, UnixMillis,
 };
@@ -95,6 +95,10 @@ impl Faulty {
 }
 
 impl Spool for Faulty {
+    async fn depository(&self) -> Result<Box<dyn Depository>, SpoolError> {
+        self.run("depository", |inner| async move { inner.depository().await }).await
+    }
+
     async fn append(&self, entry: NewEntry) -> Result<Receipt, SpoolError> {
         self.run("append", |inner| async move { inner.append(entry).await }).await
     }

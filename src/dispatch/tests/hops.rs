@@ -96,7 +96,7 @@ impl Hops {
             parameters: parameters.clone(),
             terms: delivery.terms.clone(),
             smtputf8: delivery.smtputf8,
-            content: String::from_utf8_lossy(&delivery.content.to_vec()).into_owned(),
+            content: String::from_utf8_lossy(&delivery.content.to_vec().unwrap()).into_owned(),
             at,
         });
         if has("lost") && attempt <= 1 {

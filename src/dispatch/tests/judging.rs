@@ -35,7 +35,7 @@ async fn no_client_waits_for_ever() {
     Arc::get_mut(&mut endpoint).expect("nobody else has it").fields.authentication_results = true;
     let mut incoming = setting::incoming(1, "s@sender.example", &["ok@here.example"], &snapshot, &endpoint);
     incoming.examiner = Arc::new(Endless);
-    let original = Original::parse(incoming.data.clone()).unwrap();
+    let original = std::sync::Arc::new(Original::of(incoming.data.clone()).unwrap());
     let began = Instant::now();
     let failure = judge(&mut incoming, &original).await.unwrap_err();
     assert_eq!((failure.reply.code, began.elapsed()), (451, LOOK_UPS_PATIENCE));

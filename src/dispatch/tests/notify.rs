@@ -191,7 +191,7 @@ async fn smtputf8_is_needed_by_what_goes_out() {
         let setting = Setting::new(folder.path(), setting::usual(), &Lines::default());
         let mut incoming = incoming(&setting, DeliveryMode::Queue, &[recipient]);
         incoming.envelope.smtputf8 = declared;
-        incoming.data = message.into();
+        incoming.data = message.to_owned().into();
         assert_eq!(setting.take(incoming).await.code, 250);
         setting.settle().await;
         let taken = taken(&setting, "alpha");

@@ -109,7 +109,7 @@ async fn a_state_that_cannot_be_read_waits_and_is_reported() {
     let broken = NewEntry {
         id: MessageId { number: 99, ..whole.id },
         envelope: "{}".into(),
-        content: whole.data.clone().into(),
+        content: (&whole.data).into(),
         jobs: vec![job("alpha", "{\"version\":7}"), job("elsewhere", "")],
     };
     setting.spool.append(broken).await.unwrap();
@@ -179,7 +179,7 @@ async fn spooled(setting: &Setting, number: u32, recipient: &str, wait_ms: u64) 
     NewEntry {
         id,
         envelope: stored.envelope,
-        content: stored.content.into(),
+        content: (&stored.content).into(),
         jobs: vec![NewJob { lane: claim.lane, due: (setting.clock)() + wait_ms, state: claim.state }],
     }
 }

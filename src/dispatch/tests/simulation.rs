@@ -172,7 +172,7 @@ impl World {
         let (original, plan) = message.plan(&self.snapshot);
         for step in &plan.steps {
             let StepAction::SmtpRelay { relay, .. } = &step.action;
-            let content = step.edits.render(&original, bytes::Bytes::new()).to_vec();
+            let content = step.edits.render(&original, bytes::Bytes::new()).to_vec().unwrap();
             let content = String::from_utf8(content).unwrap();
             for recipient in &step.recipients {
                 let key = (message.id, relay.to_string(), recipient.address.to_string());
@@ -273,7 +273,7 @@ impl Message {
 
     fn plan(&self, snapshot: &Arc<Snapshot>) -> (Original, Plan) {
         let incoming = self.incoming(snapshot);
-        let original = Original::parse(incoming.data.clone()).unwrap();
+        let original = Original::of(incoming.data.clone()).unwrap();
         let plan = setting::plan(&incoming, &original);
         (original, plan)
     }

@@ -81,7 +81,7 @@ impl Run<'_> {
         let Some(Auth::OAuth(oauth)) = &config.auth else {
             return Err(Arc::new(failures::settings("a relay of kind `graph` needs `oauth`")));
         };
-        let message = Bytes::from(refusals::message(self.delivery, config.limits.message_bytes).map_err(Arc::new)?);
+        let message = Bytes::from(refusals::message(self.delivery, config.limits.message_bytes).await.map_err(Arc::new)?);
         if let Some(failure) = self.pool.graph.pause() {
             return Err(failure);
         }

@@ -6,10 +6,11 @@ use std::fmt::Display;
 use bytes::Bytes;
 
 use super::super::{Delivery, failures};
+use crate::blocks;
 use crate::failure::{Failure, Side};
 use crate::limits::GRAPH_MESSAGE_BYTES_MAX;
 use crate::message::{Original, fold, stated_recipients};
-use crate::smtp::{Reply, ReversePath, Status, line_ends_are_crlf};
+use crate::smtp::{Reply, ReversePath, Status};
 
 const TOO_LARGE: Reply = Reply::fixed(552, Status(5, 3, 4), "The message is too large for Microsoft Graph");
 const OTHER_RECIPIENTS: Reply =
@@ -17,12 +18,12 @@ const OTHER_RECIPIENTS: Reply =
 const NO_SENDER: Reply = Reply::fixed(550, Status(5, 3, 3), "Microsoft Graph cannot send a message with an empty return path");
 
 /// The message in one piece, if it may go. `most` is the relay's own limit.
-pub(super) fn message(delivery: &Delivery, most: Option<u64>) -> Result<Vec<u8>, Failure> {
+pub(super) async fn message(delivery: &Delivery, most: Option<u64>) -> Result<Vec<u8>, Failure> {
     let most = most.and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX).min(GRAPH_MESSAGE_BYTES_MAX);
     if delivery.content.len() > most {
         return Err(refused(TOO_LARGE, format_args!("{} octets; at most {most} are taken", delivery.content.len())));
     }
-    if !line_ends_are_crlf(&delivery.content) {
+    if !blocks::line_ends_are_crlf(&delivery.content).await.map_err(failures::unread)? {
         return Err(refused(failures::BARE_LINE_ENDS, ""));
     }
     if delivery.must_have_tls() {
@@ -32,7 +33,7 @@ pub(super) fn message(delivery: &Delivery, most: Option<u64>) -> Result<Vec<u8>,
     if delivery.reverse_path == ReversePath::Null {
         return Err(refused(NO_SENDER, "the next hop would see the mailbox as the sender"));
     }
-    let message = delivery.content.to_vec();
+    let message = blocks::whole(&delivery.content).await.map_err(failures::unread)?;
     let header = Bytes::from(message);
     recipients(delivery, &header)?;
     // Nobody else holds it any more, so this is no copy.

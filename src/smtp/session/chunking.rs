@@ -117,10 +117,11 @@ impl Session {
             }
             return self.reply(&Reply::new(250, Some(Status(2, 0, 0)), format!("{bytes} octets received")));
         }
+        let taken = chunks.as_ref().map_or(0, |chunks| chunks.bytes_taken());
         match chunks.map_or(Ok(Vec::new()), |chunks| chunks.finish()) {
             Ok(message) => {
                 self.state = State::Message;
-                Some(Event::Message { data: Bytes::from(message) })
+                Some(Event::Message { data: Bytes::from(message), taken })
             }
             Err(reply) => {
                 self.drop_transaction();

@@ -98,8 +98,11 @@ pub enum Event {
     Data,
     /// The whole message, decoded; [`Session::finish_message`] answers it.
     Message {
-        /// The content as the client meant it.
+        /// The content as the client meant it, behind what [`Session::take_message_bytes`] gave away. In all of it, CR and LF stand
+        /// together or not at all.
         data: Bytes,
+        /// Octets that were given away. If there are none, what was given away before belongs to a message that was refused.
+        taken: usize,
     },
     /// The output holds the 220. The driver writes it, gives what is left in the input to the TLS handshake, then calls
     /// [`Session::tls_established`].
@@ -360,6 +363,33 @@ impl Session {
             return decoder.bytes_buffered();
         }
         self.transaction.as_ref().and_then(|transaction| transaction.chunks.as_ref()).map_or(0, |chunks| chunks.bytes_buffered())
+    }
+
+    /// Octets of the message under way that are held.
+    pub fn message_bytes_held(&self) -> usize {
+        if let State::Data(decoder) = &self.state {
+            return decoder.bytes_held();
+        }
+        self.transaction.as_ref().and_then(|transaction| transaction.chunks.as_ref()).map_or(0, |chunks| chunks.bytes_held())
+    }
+
+    /// Octets of the message under way that were given away and are still wanted: none when there is no such message, or when it will
+    /// be refused.
+    pub fn message_bytes_taken(&self) -> usize {
+        if let State::Data(decoder) = &self.state {
+            return decoder.bytes_taken();
+        }
+        self.transaction.as_ref().and_then(|transaction| transaction.chunks.as_ref()).map_or(0, |chunks| chunks.bytes_taken())
+    }
+
+    /// Gives away what is held of the message under way, so that it need not be in memory: what comes of it later, [`Event::Message`]
+    /// at the latest, goes on behind it.
+    pub fn take_message_bytes(&mut self) -> Bytes {
+        if let State::Data(decoder) = &mut self.state {
+            return decoder.take().into();
+        }
+        let chunks = self.transaction.as_mut().and_then(|transaction| transaction.chunks.as_mut());
+        chunks.map_or_else(Bytes::new, |chunks| chunks.take().into())
     }
 
     /// When to poll again although nothing has come: the session then ends with 421.

@@ -73,8 +73,9 @@ impl Session {
             return self.need_input(now);
         }
         let State::Data(decoder) = mem::replace(&mut self.state, State::Message) else { return None };
+        let taken = decoder.bytes_taken();
         match decoder.finish() {
-            Ok(message) => Some(Event::Message { data: Bytes::from(message) }),
+            Ok(message) => Some(Event::Message { data: Bytes::from(message), taken }),
             Err(reply) => {
                 self.state = State::Command;
                 self.restart_clock(now);

@@ -54,7 +54,7 @@ impl Driver {
                 Event::Rcpt { address, .. } => self.session.answer(decide(address.as_str())),
                 Event::Data => self.session.answer(Ok(())),
                 Event::Auth { login } => self.session.answer(auth::decide(login)),
-                Event::Message { data } => {
+                Event::Message { data, .. } => {
                     let reply = if data.starts_with(b"Subject: no") { no() } else { Reply::fixed(250, Status(2, 0, 0), "Taken") };
                     self.session.finish_message(reply);
                 }
@@ -113,7 +113,7 @@ fn shown(event: &Event) -> String {
             text.extend(original.as_ref().map(|original| format!(" ORCPT={}", original.for_rcpt(true))));
             text
         }
-        Event::Message { data } => format!("Message {}", data.escape_ascii()),
+        Event::Message { data, .. } => format!("Message {}", data.escape_ascii()),
         Event::Data => "Data".into(),
         Event::StartTls => "StartTls".into(),
         Event::Reset => "Reset".into(),

@@ -27,6 +27,8 @@ pub(super) enum Op<'a> {
     Truncate(&'a Path, u64),
     /// A file's name taken away.
     Remove(&'a Path),
+    /// A second name for a file.
+    Link(&'a Path, &'a Path),
     /// `fsync` of a folder: names created and taken away in it.
     SyncDir(&'a Path),
 }
@@ -59,7 +61,14 @@ pub(super) trait Faults: Send + Sync {
 #[derive(Clone, Default)]
 pub(super) struct Disk(Option<Arc<dyn Faults>>);
 
+impl std::fmt::Debug for Disk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Disk")
+    }
+}
+
 /// An open file.
+#[derive(Debug)]
 pub(super) struct DiskFile {
     file: File,
     path: PathBuf,
@@ -117,6 +126,12 @@ impl Disk {
     pub(super) fn remove(&self, path: &Path) -> io::Result<()> {
         self.ask(Op::Remove(path))?;
         std::fs::remove_file(path)
+    }
+
+    /// Gives a file a second name; one that exists is an error.
+    pub(super) fn link(&self, path: &Path, other: &Path) -> io::Result<()> {
+        self.ask(Op::Link(path, other))?;
+        std::fs::hard_link(path, other)
     }
 
     /// Makes the names of a folder durable.
@@ -193,6 +208,11 @@ impl DiskFile {
         let mut buffer = vec![0; bytes];
         self.file.read_exact_at(&mut buffer, offset)?;
         Ok(buffer)
+    }
+
+    /// Its size.
+    pub(super) fn bytes(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
     }
 
     /// Reads the whole file.

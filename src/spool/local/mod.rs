@@ -4,6 +4,7 @@
 //! lock                    held by the one process that has the spool open
 //! segments/0000000001.log records: entries with small contents, claims, outcomes
 //! bodies/ID               large contents, one file each
+//! incoming/N              messages that are too large for memory, while they come
 //! damaged/                copies of what did not check out
 //! ```
 //!
@@ -17,6 +18,7 @@
 mod body;
 mod committer;
 mod compaction;
+mod incoming;
 mod index;
 mod io;
 mod log;
@@ -40,13 +42,14 @@ pub use self::recovery::OpenReport;
 
 use self::body::BodyFile;
 use self::committer::{Append, Command, End, Outcome, PreparedJob, PreparedState, Remember};
+use self::incoming::Incoming;
 use self::index::{EntrySeed, State, Taken};
 use self::io::Disk;
 use self::record::{Body, EntryRecord, JobRecord, Record, Standing};
 use self::shared::{Folders, Handed, Shared, Sizes, failed};
 use super::{Claim, Instruction, JobId, JobView, NewEntry, Receipt, Spool, SpoolError, SpoolStats, StoredEntry, UnixMillis};
 use crate::limits::{SPOOL_LIST_STEP, SPOOL_RECORD_BYTES_MAX};
-use crate::message::MessageId;
+use crate::message::{Depository, MessageId, Piece};
 
 /// A spool in a folder of the local file system.
 pub struct LocalSpool {
@@ -112,9 +115,9 @@ impl LocalSpool {
 
     async fn store(&self, entry: NewEntry, claimed: bool) -> Result<Handed, SpoolError> {
         check(&entry, self.shared.sizes)?;
-        let body = if entry.content.len() > self.shared.sizes.inline_bytes_max {
+        let body = if entry.content.len() > self.shared.sizes.inline_bytes_max || entry.content.is_stored() {
             let (shared, id, content) = (self.shared.clone(), entry.id, entry.content.clone());
-            Some(blocking(move || BodyFile::write(&shared, id, &content)).await?)
+            Some(blocking(move || BodyFile::store(&shared, id, &content)).await?)
         } else {
             None
         };
@@ -149,7 +152,8 @@ impl LocalSpool {
             jobs: jobs.collect(),
             content: &[],
         };
-        let content = if body.is_some() { Vec::new() } else { entry.content.segments().to_vec() };
+        let content =
+            if body.is_some() { Vec::new() } else { entry.content.pieces().iter().filter_map(Piece::in_memory).cloned().collect() };
         let (record, offsets) = record::encode_entry(false, &record, content);
         let memory_bytes_max = self.shared.sizes.state_memory_bytes_max;
         let jobs = entry.jobs.iter().zip(offsets).map(|(job, offset)| PreparedJob {
@@ -188,6 +192,11 @@ impl LocalSpool {
 }
 
 impl Spool for LocalSpool {
+    async fn depository(&self) -> Result<Box<dyn Depository>, SpoolError> {
+        let shared = self.shared.clone();
+        blocking(move || Ok(Box::new(Incoming::create(&shared)?) as Box<dyn Depository>)).await
+    }
+
     async fn append(&self, entry: NewEntry) -> Result<Receipt, SpoolError> {
         self.store(entry, false).await.map(|_| Receipt(()))
     }
@@ -221,7 +230,7 @@ impl Spool for LocalSpool {
                 // The last job may have ended meanwhile, and the body with it.
                 Some(body) => body::read(&shared, id, body)
                     .map_err(|error| if shared.index().entry(id).is_some() { error } else { SpoolError::StaleClaim })?,
-                None => content,
+                None => content.into(),
             };
             Ok(StoredEntry { envelope, content })
         })

@@ -44,7 +44,7 @@ pub(super) struct Recovered {
 /// Creates the folders if needed and takes the lock.
 pub(super) fn lock(disk: &Disk, folders: &Folders) -> Result<std::fs::File, SpoolError> {
     let create = || {
-        for path in [&folders.root, &folders.segments, &folders.bodies, &folders.damaged] {
+        for path in [&folders.root, &folders.segments, &folders.bodies, &folders.incoming, &folders.damaged] {
             disk.create_dir(path)?;
         }
         disk.sync_dir(&folders.root)?;
@@ -68,6 +68,7 @@ pub(super) fn recover(disk: &Disk, folders: &Folders, sizes: Sizes, now: UnixMil
     })?;
     recovery.index.settle(now, now.saturating_add(u64::try_from(SPOOL_DUE_AHEAD_MAX.as_millis()).unwrap_or(u64::MAX)));
     recovery.bodies().map_err(|error| failed("reading the bodies' folder", &error))?;
+    recovery.incoming().map_err(|error| failed("emptying the folder of what is coming", &error))?;
     let Recovery { index, mut report, .. } = recovery;
     (report.entries, report.jobs) = (index.entries(), index.jobs());
     Ok(Recovered { index, next_segment, report })
@@ -224,6 +225,15 @@ impl Recovery<'_> {
         // A record's length is 32 bits.
         let bytes = u32::try_from(state.len()).unwrap_or(u32::MAX);
         State::Disk { file: file.clone(), offset, bytes, crc: crc32fast::hash(state) }
+    }
+
+    /// Removes what was coming when the process before ended: nobody was told that it is stored.
+    fn incoming(&self) -> io::Result<()> {
+        // A name that is no number is not ours to remove.
+        for name in self.disk.list(&self.folders.incoming)?.iter().filter(|name| name.parse::<u64>().is_ok()) {
+            self.disk.remove(&self.folders.incoming.join(name))?;
+        }
+        Ok(())
     }
 
     /// Removes contents that no entry refers to, and reports entries whose content is not there.

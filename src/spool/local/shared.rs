@@ -21,6 +21,8 @@ pub(super) struct Sizes {
     pub(super) segment_bytes: u64,
     pub(super) free_bytes_min: u64,
     pub(super) state_memory_bytes_max: usize,
+    /// A larger content is not read into memory.
+    pub(super) content_memory_bytes_max: usize,
 }
 
 impl Default for Sizes {
@@ -30,6 +32,7 @@ impl Default for Sizes {
             segment_bytes: limits::SPOOL_SEGMENT_BYTES,
             free_bytes_min: limits::SPOOL_FREE_BYTES_MIN,
             state_memory_bytes_max: limits::SPOOL_STATE_MEMORY_BYTES_MAX,
+            content_memory_bytes_max: limits::MESSAGE_IN_MEMORY_BYTES_MAX,
         }
     }
 }
@@ -42,6 +45,8 @@ pub(super) struct Shared {
     pub(super) changed: Notify,
     index: Mutex<Index>,
     damaged: AtomicU64,
+    /// Number of the last file in the folder for what is coming.
+    incoming: AtomicU64,
 }
 
 /// The spool's folders.
@@ -50,12 +55,14 @@ pub(super) struct Folders {
     pub(super) root: PathBuf,
     pub(super) segments: PathBuf,
     pub(super) bodies: PathBuf,
+    pub(super) incoming: PathBuf,
     pub(super) damaged: PathBuf,
 }
 
 impl Folders {
     pub(super) fn new(root: &Path) -> Self {
-        Self { root: root.to_owned(), segments: root.join("segments"), bodies: root.join("bodies"), damaged: root.join("damaged") }
+        let [segments, bodies, incoming, damaged] = ["segments", "bodies", "incoming", "damaged"].map(|name| root.join(name));
+        Self { root: root.to_owned(), segments, bodies, incoming, damaged }
     }
 
     pub(super) fn segment(&self, number: u64) -> PathBuf {
@@ -69,7 +76,15 @@ impl Folders {
 
 impl Shared {
     pub(super) fn new(disk: Disk, folders: Folders, sizes: Sizes, index: Index) -> Self {
-        Self { disk, folders, sizes, changed: Notify::new(), index: Mutex::new(index), damaged: AtomicU64::new(0) }
+        Self {
+            disk,
+            folders,
+            sizes,
+            changed: Notify::new(),
+            index: Mutex::new(index),
+            damaged: AtomicU64::new(0),
+            incoming: AtomicU64::new(0),
+        }
     }
 
     /// The index. Held for memory operations only, never across I/O or an await.
@@ -80,6 +95,11 @@ impl Shared {
     /// Records found damaged since the spool was opened.
     pub(super) fn damaged(&self) -> u64 {
         self.damaged.load(Ordering::Relaxed)
+    }
+
+    /// A name for what is coming, of which the start left none.
+    pub(super) fn next_incoming(&self) -> PathBuf {
+        self.folders.incoming.join(self.incoming.fetch_add(1, Ordering::Relaxed).to_string())
     }
 
     /// Whether new mail is to be refused.

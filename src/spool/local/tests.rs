@@ -12,7 +12,8 @@ use super::io::Disk;
 use super::{LocalSpool, OpenReport, Sizes};
 
 /// Sizes at which a few entries fill a segment, get a body file and have states on disk.
-const SMALL: Sizes = Sizes { inline_bytes_max: 512, segment_bytes: 4096, free_bytes_min: 0, state_memory_bytes_max: 12 };
+const SMALL: Sizes =
+    Sizes { inline_bytes_max: 512, segment_bytes: 4096, free_bytes_min: 0, state_memory_bytes_max: 12, content_memory_bytes_max: 1000 };
 
 fn open(path: &Path, disk: Disk) -> (Arc<LocalSpool>, OpenReport) {
     let (spool, report) = LocalSpool::open_on(disk, path, SMALL, || NOW).unwrap();

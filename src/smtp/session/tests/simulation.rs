@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use self::script::script;
 use super::*;
 use crate::random::{Random, seeds};
-use crate::smtp::{DotStuffer, Status, auth_encodings};
+use crate::smtp::{Status, WireForm, auth_encodings};
 
 const SEEDS: u64 = 4000;
 const IDLE: Duration = Duration::from_secs(300);
@@ -326,6 +326,8 @@ struct World {
     question: Option<Result<(), Reply>>,
     output: Vec<u8>,
     messages: Vec<Vec<u8>>,
+    /// What was taken of the message that is coming.
+    put_away: Vec<u8>,
     closed: bool,
     timed_out: bool,
 }
@@ -351,9 +353,9 @@ impl World {
         session.greet();
         let script = script(&mut random, asks_for_login);
         let model = Model { asks_for_login, codes: vec![220], ..Model::default() };
-        let (wire, under_way, output, messages) = Default::default();
+        let (wire, under_way, output, messages, put_away) = Default::default();
         let (content, question, closed, timed_out) = (None, None, false, false);
-        Self { random, session, now, model, script, content, wire, under_way, question, output, messages, closed, timed_out }
+        Self { random, session, now, model, script, content, wire, under_way, question, output, messages, put_away, closed, timed_out }
     }
 
     fn run(mut self) {
@@ -432,7 +434,10 @@ impl World {
         loop {
             let event = self.session.poll(self.now);
             let mood = match event {
-                Event::NeedInput => break,
+                Event::NeedInput => {
+                    self.put_away();
+                    break;
+                }
                 Event::Close => {
                     self.closed = true;
                     break;
@@ -442,8 +447,12 @@ impl World {
                 Event::Rcpt { address, .. } => Mood::of(address.as_str()),
                 Event::Auth { login } => Mood::of(&login.username),
                 Event::Data => Mood::Yes,
-                Event::Message { data } => {
-                    self.messages.push(data.to_vec());
+                Event::Message { data, taken } => {
+                    if taken == 0 {
+                        self.put_away.clear();
+                    }
+                    assert_eq!(self.put_away.len(), taken);
+                    self.messages.push([std::mem::take(&mut self.put_away), data.to_vec()].concat());
                     self.session.finish_message(Reply::fixed(250, Status(2, 0, 0), "Taken"));
                     continue;
                 }
@@ -468,11 +477,24 @@ impl World {
         }
     }
 
+    /// As a driver does with what is too much for memory.
+    fn put_away(&mut self) {
+        if self.session.message_bytes_taken() == 0 {
+            self.put_away.clear();
+        }
+        if self.random.percent(20) {
+            self.put_away.extend(self.session.take_message_bytes());
+        }
+    }
+
     /// The client sees the 354 that it waits for.
     fn read_replies(&mut self) {
         if self.content.is_some() && self.output.ends_with(b"354 End data with <CR><LF>.<CR><LF>\r\n") {
             let content = self.content.take().unwrap_or_default();
-            let wire = DotStuffer::new(&Bytes::copy_from_slice(&content).into()).collect::<Vec<Bytes>>().concat();
+            let mut form = WireForm::data();
+            form.push(Bytes::copy_from_slice(&content));
+            form.finish();
+            let wire = std::iter::from_fn(|| form.next_piece()).collect::<Vec<Bytes>>().concat();
             self.send(None, content, &wire);
         }
     }

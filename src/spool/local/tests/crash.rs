@@ -12,7 +12,7 @@ use super::super::super::{Claim, Instruction, JobId, NewEntry, NewJob, Spool};
 use super::super::{LocalSpool, SpoolError};
 use super::SMALL;
 use super::faults::SickDisk;
-use crate::message::Content;
+use crate::message::{Content, Data};
 use crate::random::Random;
 
 const LANE: &str = "relay";
@@ -63,6 +63,25 @@ impl World {
         }
     }
 
+    /// An entry whose content came into a file, if it could.
+    async fn deposited(&mut self, spool: &LocalSpool) -> NewEntry {
+        let mut entry = self.entry();
+        let content = entry.content.clone();
+        let stored = async {
+            let mut depository = spool.depository().await.ok()?;
+            for block in content.blocks() {
+                depository.append(&block.unwrap()).ok()?;
+            }
+            depository.finish().ok()
+        };
+        if self.random.index(3) > 0
+            && let Some(stored) = stored.await
+        {
+            entry.content = Content::from(&Data::stored(Bytes::new(), stored));
+        }
+        entry
+    }
+
     fn appended(&mut self, entry: &NewEntry, good: bool, claimed: bool) {
         for (job, number) in entry.jobs.iter().zip(0..) {
             let expected = Expected {
@@ -80,13 +99,13 @@ impl World {
     async fn step(&mut self, spool: &Arc<LocalSpool>) {
         match self.random.index(9) {
             0 => {
-                let entry = self.entry();
+                let entry = self.deposited(spool).await;
                 let result = spool.append_claimed(entry.clone()).await;
                 self.appended(&entry, result.is_ok(), true);
                 self.held.extend(result.into_iter().flat_map(|(_, claims)| claims));
             }
             1 => {
-                let entries = [self.entry(), self.entry(), self.entry()];
+                let entries = [self.entry(), self.deposited(spool).await, self.entry()];
                 let append = |entry: &NewEntry| spool.append(entry.clone());
                 let (a, b, c) = tokio::join!(append(&entries[0]), append(&entries[1]), append(&entries[2]));
                 for (entry, result) in entries.iter().zip([a, b, c]) {
@@ -205,7 +224,8 @@ impl World {
             let read = spool.read(claim.id.entry).await.unwrap();
             let number = (claim.id.entry.to_u128() & 0xffff_ffff) as u32;
             assert_eq!(read.envelope, format!("envelope {number}"));
-            assert!(read.content == expected_content(number, read.content.len()).to_vec(), "seed {seed}: content of {number}");
+            let expected = expected_content(number, read.content.len()).to_vec().unwrap();
+            assert!(read.content.whole().unwrap() == expected, "seed {seed}: content of {number}");
         }
         for (id, expected) in &mut self.jobs {
             assert!(!expected.required || seen.contains(id), "seed {seed}: {id:?} is lost");

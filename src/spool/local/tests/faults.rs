@@ -141,6 +141,13 @@ impl Faults for SickDisk {
                     state.names.insert(path.to_owned(), Some(content));
                 }
             }
+            Op::Link(path, other) => {
+                for lengths in [&mut state.written, &mut state.synced] {
+                    let length = lengths.get(path).copied().unwrap_or(0);
+                    lengths.insert(other.to_owned(), length);
+                }
+                state.names.insert(other.to_owned(), None);
+            }
             Op::SyncDir(folder) => state.names.retain(|path, _| path.parent() != Some(folder)),
         }
         match (op, short) {

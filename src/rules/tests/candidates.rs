@@ -68,7 +68,7 @@ impl Shared {
             3 => TextTest::EndsWith(texts()),
             4 => TextTest::Contains(texts()),
             5 => TextTest::Matches(words.iter().map(|word| regex(&regex::escape(WORDS[word % WORDS.len()])).expect("valid")).collect()),
-            6 => TextTest::Exists(words.len() % 2 == 0),
+            6 => TextTest::Exists(words.len().is_multiple_of(2)),
             _ => TextTest::InList(words.iter().map(|word| Arc::clone(&self.lists[word % self.lists.len()])).collect()),
         }
     }

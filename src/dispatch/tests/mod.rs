@@ -12,6 +12,7 @@ mod queueing;
 mod reports;
 mod setting;
 mod simulation;
+mod state;
 mod wordy;
 
 use crate::random::Random;

@@ -42,7 +42,7 @@ fn talk(config: &Arc<SessionConfig>, pieces: &[Vec<u8>], said: &mut Vec<u8>) -> 
                 session.input().extend_from_slice(pieces.next().expect("the client says QUIT"));
             }
             Event::Helo { .. } | Event::Mail { .. } | Event::Rcpt { .. } | Event::Data => session.answer(Ok(())),
-            Event::Message { data } => {
+            Event::Message { data, .. } => {
                 assert!(black_box(data).len() > BYTES / 2);
                 messages += 1;
                 session.finish_message(Reply::fixed(250, Status(2, 0, 0), "Taken"));

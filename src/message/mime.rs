@@ -230,6 +230,54 @@ mod tests {
             .collect()
     }
 
+    /// Wherever a block ends: within a delimiter, its blanks, a header.
+    #[test]
+    fn a_stored_message_is_walked_through_as_one_in_memory() {
+        let blanks = " ".repeat(2 * MIME_DELIMITER_BYTES_READ);
+        let parts = format!(
+            "\r\n--b \t\r\nContent-Type: application/pdf; name=a.pdf\r\n\r\nx\r\n--b{blanks}x\r\n--b{blanks}\r\n\
+             Content-Type: image/png; name=\u{e4}.png\r\nX-Long: {}\r\n\r\n--b--{blanks}x\r\n--bx\r\n--b\r\n\
+             Content-Type: application/zip\r\n\r\n--b--\r\n--b\r\nContent-Type: application/gzip\r\n",
+            "y".repeat(3 * MIME_FIELD_BYTES_MAX)
+        );
+        let begin = "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n";
+        for cut in (0..120).chain((120..parts.len()).step_by(997)) {
+            let filler = "-".repeat(STORED_BLOCK_BYTES - begin.len() - cut);
+            let whole = Bytes::from([begin, &filler, &parts].concat());
+            let stored = Data::stored(whole.slice(..begin.len()), Arc::new(Kept(whole.clone())));
+            let (stored, original) = (Original::of(stored).expect("small"), Original::parse(whole).expect("small"));
+            let names = |original| attachments(original).iter().map(|found| found.media_type.plain().to_owned()).collect::<Vec<_>>();
+            assert_eq!(names(&stored), names(&original), "{cut}");
+            assert_eq!(names(&stored), ["application/pdf", "image/png", "application/zip"]);
+            assert!(stored.has_8bit_part_header() && stored.unread().is_none());
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_noted() {
+        let head = Bytes::from_static(b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n");
+        let original = Original::of(Data::stored(head.clone(), Arc::new(Kept(head)))).expect("small");
+        assert!(attachments(&original).is_empty() && original.unread().is_none());
+        let lost = Original::of(Data::stored(Bytes::from_static(b"Content-Type: multipart/mixed; boundary=b\r\n\r\n"), Arc::new(Lost)));
+        let lost = lost.expect("small");
+        assert!(attachments(&lost).is_empty());
+        assert_eq!(lost.unread(), Some(&StoredError::Failed("lost".into())));
+    }
+
+    /// Octets that are there no more.
+    #[derive(Debug)]
+    struct Lost;
+
+    impl Stored for Lost {
+        fn len(&self) -> usize {
+            1_000_000
+        }
+
+        fn read(&self, _: usize, _: usize) -> Result<Bytes, StoredError> {
+            Err(StoredError::Failed("lost".into()))
+        }
+    }
+
     #[test]
     fn only_the_headers_of_parts_count_as_part_headers() {
         for (message, expected) in [
@@ -299,54 +347,6 @@ epilogue
                 "ä.txt text/plain txt",
             ]
         );
-    }
-
-    /// Wherever a block ends: within a delimiter, its blanks, a header.
-    #[test]
-    fn a_stored_message_is_walked_through_as_one_in_memory() {
-        let blanks = " ".repeat(2 * MIME_DELIMITER_BYTES_READ);
-        let parts = format!(
-            "\r\n--b \t\r\nContent-Type: application/pdf; name=a.pdf\r\n\r\nx\r\n--b{blanks}x\r\n--b{blanks}\r\n\
-             Content-Type: image/png; name=\u{e4}.png\r\nX-Long: {}\r\n\r\n--b--{blanks}x\r\n--bx\r\n--b\r\n\
-             Content-Type: application/zip\r\n\r\n--b--\r\n--b\r\nContent-Type: application/gzip\r\n",
-            "y".repeat(3 * MIME_FIELD_BYTES_MAX)
-        );
-        let begin = "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n";
-        for cut in (0..120).chain((120..parts.len()).step_by(997)) {
-            let filler = "-".repeat(STORED_BLOCK_BYTES - begin.len() - cut);
-            let whole = Bytes::from([begin, &filler, &parts].concat());
-            let stored = Data::stored(whole.slice(..begin.len()), Arc::new(Kept(whole.clone())));
-            let (stored, original) = (Original::of(stored).expect("small"), Original::parse(whole).expect("small"));
-            let names = |original| attachments(original).iter().map(|found| found.media_type.plain().to_owned()).collect::<Vec<_>>();
-            assert_eq!(names(&stored), names(&original), "{cut}");
-            assert_eq!(names(&stored), ["application/pdf", "image/png", "application/zip"]);
-            assert!(stored.has_8bit_part_header() && stored.unread().is_none());
-        }
-    }
-
-    #[test]
-    fn what_cannot_be_read_is_noted() {
-        let head = Bytes::from_static(b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n");
-        let original = Original::of(Data::stored(head.clone(), Arc::new(Kept(head)))).expect("small");
-        assert!(attachments(&original).is_empty() && original.unread().is_none());
-        let lost = Original::of(Data::stored(Bytes::from_static(b"Content-Type: multipart/mixed; boundary=b\r\n\r\n"), Arc::new(Lost)));
-        let lost = lost.expect("small");
-        assert!(attachments(&lost).is_empty());
-        assert_eq!(lost.unread(), Some(&StoredError::Failed("lost".into())));
-    }
-
-    /// Octets that are there no more.
-    #[derive(Debug)]
-    struct Lost;
-
-    impl Stored for Lost {
-        fn len(&self) -> usize {
-            1_000_000
-        }
-
-        fn read(&self, _: usize, _: usize) -> Result<Bytes, StoredError> {
-            Err(StoredError::Failed("lost".into()))
-        }
     }
 
     #[test]

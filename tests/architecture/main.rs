@@ -186,8 +186,9 @@ const ARROWS: &[(&str, &[&str])] = &[
 
 /// Arrows against the order, each for the one type that it names.
 const TYPES_ONLY: &[(&str, &str, &str)] = &[
-    // What DATA carries: a list of shared bytes that knows nothing of messages.
+    // What DATA carries: a list of shared bytes that knows nothing of messages, and why such bytes could not be read.
     ("smtp", "message", "Content"),
+    ("smtp", "message", "StoredError"),
 ];
 
 /// Rooms whose answers depend on their arguments alone.

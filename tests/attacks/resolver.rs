@@ -64,7 +64,7 @@ fn two_hundred_messages_that_wait_hold_up_nobody() {
         // Nothing hangs on the verdicts here but the words of a field.
         waiting.join().expect("a reply").expect("250 ");
     }
-    let verdicts = gateway.events(judged);
+    let verdicts = gateway.wait_events(WAITING, judged);
     assert_eq!(verdicts.len(), WAITING);
     assert!(verdicts.iter().all(|event| event["spf"]["result"] == "temperror" && event["dmarc"]["result"] == "temperror"));
     let longest = verdicts.iter().filter_map(|event| event["duration_ms"].as_u64()).max();
@@ -95,7 +95,7 @@ fn a_message_with_silent_names_does_not_hold_up_others_that_ask() {
     for _ in 0..20 {
         Client::hello(gateway.address()).send(ALICE, &[BOB], &mail::small("live")).expect("250 ");
     }
-    let judged = gateway.events(|event| event["event"] == "verdicts");
+    let judged = gateway.wait_events(20, |event| event["event"] == "verdicts");
     assert!(judged.iter().all(|event| event["spf"]["result"] == "pass") && judged.len() == 20, "{judged:?}");
     for neighbour in neighbours {
         neighbour.join().expect("a reply").expect("250 ");

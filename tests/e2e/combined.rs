@@ -150,7 +150,7 @@ with smtplib.SMTP_SSL('localhost', int(port), context=ssl.create_default_context
         assert!(output.status.success(), "{}", mail::text(&output.stdout));
     }
     assert_eq!(sink.wait_taken(3).len(), 3);
-    let logins = gateway.events(|event| event["event"] == "login" && event["result"] == "accepted");
+    let logins = gateway.wait_events(3, |event| event["event"] == "login" && event["result"] == "accepted");
     assert_eq!(logins.len(), 3, "{logins:?}");
 }
 

@@ -33,24 +33,14 @@ impl Chunks {
         self.body.shed(reply);
     }
 
-    /// Memory held for the message.
-    pub fn bytes_buffered(&self) -> usize {
-        self.body.bytes_buffered()
+    /// What has come so far.
+    pub(super) fn body(&self) -> &Body {
+        &self.body
     }
 
-    /// Octets held.
-    pub fn bytes_held(&self) -> usize {
-        self.body.bytes_held()
-    }
-
-    /// Octets that [`Self::take`] gave away and that belong to the message; none once it is certain that it will be refused.
-    pub fn bytes_taken(&self) -> usize {
-        self.body.bytes_taken()
-    }
-
-    /// Gives away what is held; the message goes on where that ends.
-    pub fn take(&mut self) -> Vec<u8> {
-        self.body.take()
+    /// The same, to have some of it given away.
+    pub(super) fn body_mut(&mut self) -> &mut Body {
+        &mut self.body
     }
 
     /// The reply that refuses what has come so far: a chunk is answered when it has come whole.

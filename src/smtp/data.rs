@@ -109,24 +109,14 @@ impl Decoder {
         self.body.shed(reply);
     }
 
-    /// Memory held for the message.
-    pub fn bytes_buffered(&self) -> usize {
-        self.body.bytes_buffered()
+    /// What has come so far.
+    pub(super) fn body(&self) -> &Body {
+        &self.body
     }
 
-    /// Octets held.
-    pub fn bytes_held(&self) -> usize {
-        self.body.bytes_held()
-    }
-
-    /// Octets that [`Self::take`] gave away and that belong to the message; none once it is certain that it will be refused.
-    pub fn bytes_taken(&self) -> usize {
-        self.body.bytes_taken()
-    }
-
-    /// Gives away what is held; the message goes on where that ends.
-    pub fn take(&mut self) -> Vec<u8> {
-        self.body.take()
+    /// The same, to have some of it given away.
+    pub(super) fn body_mut(&mut self) -> &mut Body {
+        &mut self.body
     }
 
     /// What of the message was not taken before, or the reply that refuses it.
@@ -247,12 +237,12 @@ mod tests {
     #[test]
     fn a_shed_message_holds_no_memory() {
         let mut decoder = Decoder::new(1000, Some(500));
-        assert_eq!(decoder.bytes_buffered(), 0);
+        assert_eq!(decoder.body().bytes_buffered(), 0);
         decoder.decode(b"abc\r\n");
-        assert_eq!(decoder.bytes_buffered(), 500);
+        assert_eq!(decoder.body().bytes_buffered(), 500);
         decoder.shed(Reply::new(452, None, "full"));
         decoder.decode(b"abc\r\n.\r\n");
-        assert_eq!(decoder.bytes_buffered(), 0);
+        assert_eq!(decoder.body().bytes_buffered(), 0);
         assert_eq!(decoder.finish(), Err(Reply::new(452, None, "full")));
     }
 
@@ -260,16 +250,16 @@ mod tests {
     fn memory_follows_what_has_come_and_not_what_was_promised() {
         let mut decoder = Decoder::new(u64::MAX, Some(u64::MAX));
         decoder.decode(b"a");
-        assert!(decoder.bytes_buffered() <= MESSAGE_RESERVE_BYTES_MAX);
+        assert!(decoder.body().bytes_buffered() <= MESSAGE_RESERVE_BYTES_MAX);
         let mut decoder = Decoder::new(1_000_000, Some(700_000));
         let piece = [b'a'; 1000];
         for _ in 0..700 {
             decoder.decode(&piece);
         }
-        assert_eq!(decoder.bytes_buffered(), 700_000);
+        assert_eq!(decoder.body().bytes_buffered(), 700_000);
         for _ in 0..300 {
             decoder.decode(&piece);
         }
-        assert_eq!(decoder.bytes_buffered(), 1_000_000);
+        assert_eq!(decoder.body().bytes_buffered(), 1_000_000);
     }
 }

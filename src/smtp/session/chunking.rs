@@ -117,7 +117,7 @@ impl Session {
             }
             return self.reply(&Reply::new(250, Some(Status(2, 0, 0)), format!("{bytes} octets received")));
         }
-        let taken = chunks.as_ref().map_or(0, |chunks| chunks.bytes_taken());
+        let taken = chunks.as_ref().map_or(0, |chunks| chunks.body().bytes_taken());
         match chunks.map_or(Ok(Vec::new()), |chunks| chunks.finish()) {
             Ok(message) => {
                 self.state = State::Message;

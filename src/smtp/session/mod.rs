@@ -27,6 +27,7 @@ use bytes::{Bytes, BytesMut};
 
 use self::chunking::Chunk;
 pub use self::config::{SessionConfig, Strain};
+use super::body::Body;
 use super::{Address, Chunks, Decoder, Login, MailParameters, RcptParameters, Reply, ReversePath, replies};
 
 /// One connection of a client. It has no `Debug`: unread input may hold a password.
@@ -359,37 +360,36 @@ impl Session {
 
     /// Memory held for the message that is being received.
     pub fn message_bytes_buffered(&self) -> usize {
-        if let State::Data(decoder) = &self.state {
-            return decoder.bytes_buffered();
-        }
-        self.transaction.as_ref().and_then(|transaction| transaction.chunks.as_ref()).map_or(0, |chunks| chunks.bytes_buffered())
+        self.body().map_or(0, Body::bytes_buffered)
     }
 
     /// Octets of the message under way that are held.
     pub fn message_bytes_held(&self) -> usize {
-        if let State::Data(decoder) = &self.state {
-            return decoder.bytes_held();
-        }
-        self.transaction.as_ref().and_then(|transaction| transaction.chunks.as_ref()).map_or(0, |chunks| chunks.bytes_held())
+        self.body().map_or(0, Body::bytes_held)
     }
 
     /// Octets of the message under way that were given away and are still wanted: none when there is no such message, or when it will
     /// be refused.
     pub fn message_bytes_taken(&self) -> usize {
-        if let State::Data(decoder) = &self.state {
-            return decoder.bytes_taken();
-        }
-        self.transaction.as_ref().and_then(|transaction| transaction.chunks.as_ref()).map_or(0, |chunks| chunks.bytes_taken())
+        self.body().map_or(0, Body::bytes_taken)
     }
 
     /// Gives away what is held of the message under way, so that it need not be in memory: what comes of it later, [`Event::Message`]
     /// at the latest, goes on behind it.
     pub fn take_message_bytes(&mut self) -> Bytes {
-        if let State::Data(decoder) = &mut self.state {
-            return decoder.take().into();
+        let body = match &mut self.state {
+            State::Data(decoder) => Some(decoder.body_mut()),
+            _ => self.transaction.as_mut().and_then(|transaction| transaction.chunks.as_mut()).map(|chunks| chunks.body_mut()),
+        };
+        body.map_or_else(Bytes::new, |body| body.take().into())
+    }
+
+    /// What has come of the message under way.
+    fn body(&self) -> Option<&Body> {
+        match &self.state {
+            State::Data(decoder) => Some(decoder.body()),
+            _ => self.transaction.as_ref().and_then(|transaction| transaction.chunks.as_ref()).map(|chunks| chunks.body()),
         }
-        let chunks = self.transaction.as_mut().and_then(|transaction| transaction.chunks.as_mut());
-        chunks.map_or_else(Bytes::new, |chunks| chunks.take().into())
     }
 
     /// When to poll again although nothing has come: the session then ends with 421.

@@ -73,7 +73,7 @@ impl Session {
             return self.need_input(now);
         }
         let State::Data(decoder) = mem::replace(&mut self.state, State::Message) else { return None };
-        let taken = decoder.bytes_taken();
+        let taken = decoder.body().bytes_taken();
         match decoder.finish() {
             Ok(message) => Some(Event::Message { data: Bytes::from(message), taken }),
             Err(reply) => {
